@@ -1,0 +1,147 @@
+# jitsu: build, tests, demo and benchmarks.  `make help` lists the targets.
+
+BUILD ?= build
+Q := $(if $(V),,@)
+say = @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
+
+CC ?= gcc
+CLANG ?= clang
+CFLAGS ?= -O2 -g
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wwrite-strings
+HARDEN := -fstack-protector-strong -fPIE
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(HARDEN) $(CFLAGS) $(SAN) -I. -MMD -MP
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN)
+
+# ---- sources: one list per folder ----
+
+BASE := addr buf child clock codec err ipc json log msg nearest ring_file sandbox slots utf8
+CONFIG := check complete load manual print read schema value
+DNS := answer forward main serve tcp udp waiting wire zone
+SYNPROXY := frame main probe
+CONTROL := main peer protocol requests server session
+LAUNCHER := budget describe dns_side filter hypervisor identity idle image journal main netlink operators port prober ready \
+	reaper reload rows run_state service service_fsm start tap trace wake
+BACKENDS := backend workers
+LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans xml
+JITSUD := jitsud leftovers supervisor
+JITSUCTL := client jitsuctl render table text waterfall
+
+# libraries of each
+BASE_LIBS := -levent_core -levent_pthreads -lseccomp -lcap-ng
+DNS_LIBS := -lldns
+LAUNCHER_LIBS := -lmnl -lbpf -lcrypto
+LIBVIRT_LIBS := -lvirt -lvirt-qemu -lpthread
+
+# ---- tests: folder/name of each cmocka program; the libraries it needs follow from its folder ----
+
+TESTS := base/test_addr base/test_codec base/test_ipc base/test_json base/test_slots
+TESTS += dns/test_answer dns/test_process dns/test_serve dns/test_waiting dns/test_wire dns/test_zone
+TESTS += launcher/test_filter launcher/test_identity launcher/test_image launcher/test_netlink launcher/test_port
+TESTS += synproxy/test_frame synproxy/test_probe synproxy/test_probe_netns
+TESTS += base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
+TESTS += cmd/test_render cmd/test_text cmd/test_waterfall
+FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_ipc fuzz_probe
+
+objs = $(addprefix $(BUILD)/$(1)/,$(addsuffix .o,$(2)))
+lib = $(BUILD)/lib$(1).a
+
+all: $(BUILD)/jitsud $(BUILD)/jitsuctl $(BUILD)/jitsu-libvirt
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# The BPF program is put into port.o as it is.
+ACTIVITY_BPF := $(BUILD)/launcher/activity.bpf.o
+$(ACTIVITY_BPF): launcher/activity.bpf.c launcher/activity.h
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)
+	$(Q)$(CLANG) -target bpf -O2 -g $(WARN) -Wno-missing-prototypes -I. -I/usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
+$(BUILD)/launcher/port.o: $(ACTIVITY_BPF)
+$(BUILD)/launcher/port.o: ALL_CFLAGS += -DACTIVITY_BPF='"$(ACTIVITY_BPF)"'
+
+# A folder's objects, all but main, as an archive: programs and tests take from it what they use.
+define library
+$(BUILD)/lib$(1).a: $(call objs,$(1),$(2))
+	$(call say,AR,$$@)
+	$(Q)rm -f $$@ && ar rcs $$@ $$^
+endef
+$(eval $(call library,base,$(BASE)))
+$(eval $(call library,config,$(CONFIG)))
+$(eval $(call library,dns,$(DNS)))
+$(eval $(call library,synproxy,$(SYNPROXY)))
+$(eval $(call library,control,$(CONTROL)))
+$(eval $(call library,cmd,$(filter-out jitsuctl,$(JITSUCTL))))
+$(eval $(call library,launcher,$(LAUNCHER)))
+$(eval $(call library,backends,$(BACKENDS) $(LIBVIRT)))
+$(eval $(call library,fake,$(BACKENDS) fake))
+
+$(BUILD)/jitsud: $(call objs,cmd,$(JITSUD)) $(foreach l,launcher dns synproxy control config base,$(call lib,$(l)))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DNS_LIBS) $(LAUNCHER_LIBS) $(BASE_LIBS)
+
+$(BUILD)/jitsuctl: $(call objs,cmd,$(JITSUCTL)) $(call lib,base)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BASE_LIBS)
+
+$(BUILD)/jitsu-libvirt: $(call objs,backends,libvirt_main) $(foreach l,backends base,$(call lib,$(l)))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBVIRT_LIBS) $(BASE_LIBS)
+
+# ---- unit tests ----
+
+# Which archives the tests of a folder link, beyond config and base.
+TEST_LIBS_dns := dns
+TEST_LIBS_synproxy := synproxy
+TEST_LIBS_control := control
+TEST_LIBS_launcher := launcher
+TEST_LIBS_backends := backends
+TEST_LIBS_cmd := cmd
+
+test_bin = $(BUILD)/tests/$(1)
+TEST_BINS := $(foreach t,$(TESTS),$(call test_bin,$(t)))
+
+define test_program
+$(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(foreach l,$(TEST_LIBS_$(patsubst %/,%,$(dir $(1)))) config base,$(call lib,$(l)))
+	$$(call say,LD,$$@)
+	$(Q)$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka $(DNS_LIBS) $(LAUNCHER_LIBS) $(LIBVIRT_LIBS) $(BASE_LIBS)
+endef
+$(foreach t,$(TESTS),$(eval $(call test_program,$(t))))
+$(BUILD)/tests/control/test_process: | $(BUILD)/jitsuctl
+
+unit: $(TEST_BINS)
+	$(Q)for t in $(TEST_BINS); do $$t || exit 1; done
+
+# ---- fuzzing: clang's libFuzzer over the same sources ----
+
+FUZZ_BINS := $(addprefix $(BUILD)/fuzz/,$(FUZZERS))
+FUZZ_C := $(addprefix base/,$(addsuffix .c,$(BASE))) $(addprefix config/,$(addsuffix .c,$(CONFIG))) \
+	$(addprefix dns/,$(addsuffix .c,$(DNS))) $(addprefix control/,$(addsuffix .c,$(CONTROL))) \
+	$(addprefix synproxy/,$(addsuffix .c,$(SYNPROXY)))
+FUZZ_O := $(addprefix $(BUILD)/fuzz/,$(FUZZ_C:.c=.o))
+FUZZ_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -DJITSU_SANITIZED
+
+$(BUILD)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,FUZZC,$<)
+	$(Q)$(CLANG) -std=gnu11 -D_GNU_SOURCE -O1 -g $(FUZZ_FLAGS) -I. -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/libfuzzed.a: $(FUZZ_O)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(FUZZ_BINS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(BUILD)/fuzz/libfuzzed.a
+	$(call say,LD,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DNS_LIBS) -lcrypto $(BASE_LIBS)
+
+SECONDS ?= 60
+fuzz: $(FUZZ_BINS)
+	$(Q)scripts/fuzz.sh $(BUILD) $(SECONDS) $(FUZZERS)
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+.PHONY: all unit fuzz clean
+.SECONDARY:

@@ -1,0 +1,30 @@
+/* Serial consoles: a listening socket per domain that its QEMU connects to, and a ring file that
+ * keeps the last of what the guest said.  All on the loop's thread.
+ *
+ * A guest never waits for us: while nobody listens QEMU drops its words and tries again each
+ * second, so the console comes back after a restart of this process.
+ */
+#ifndef BACKENDS_CONSOLE_H
+#define BACKENDS_CONSOLE_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/msg.h"
+
+struct event_base;
+struct consoles;
+
+/* Under DIR, which is made: NAME.sock, connectable by `uid` (and root) alone, and NAME.log, a ring
+ * file (base/ring_file.h).  NULL with *e. */
+struct consoles *consoles_new(struct event_base *base, const char *dir, uid_t uid, gid_t gid, struct err *e);
+void consoles_free(struct consoles *c); /* leaves the ring files */
+
+/* Listens for this domain from now on; again is fine.  0, or -errno with *e. */
+int consoles_open(struct consoles *c, const char *name, struct err *e);
+
+/* Where a domain's QEMU connects to: pure, any thread.  False when it is longer than a socket's
+ * path may be: the domain has no console then. */
+bool console_socket_path(const char *dir, const char *name, char *out, size_t size);
+
+#endif

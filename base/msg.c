@@ -1,0 +1,248 @@
+#include "base/msg.h"
+
+#include <assert.h>
+
+/* ---- names ---- */
+
+#define NAME_OF(names, i) ((i) < ARRAY_SIZE(names) && (names)[i] ? (names)[i] : "?")
+
+static const char *const role_names[] = {
+	[ROLE_SUPERVISOR] = "supervisor", [ROLE_LAUNCHER] = "launcher", [ROLE_DNS] = "dns",
+	[ROLE_SYNPROXY] = "synproxy",	  [ROLE_CONTROL] = "control",	[ROLE_BACKEND] = "backend",
+};
+static_assert(ARRAY_SIZE(role_names) == ROLE_N, "a role has no name");
+
+static const char *const state_names[] = {
+	[STATE_OFF] = "off",	       [STATE_STARTING] = "starting",	[STATE_BOOTING] = "booting",
+	[STATE_UP] = "up",	       [STATE_ADOPTED] = "adopted",	[STATE_DRAINING] = "draining",
+	[STATE_STOPPING] = "stopping", [STATE_FAILED] = "failed",	[STATE_SUSPENDED] = "suspended",
+	[STATE_SAVED] = "saved",       [STATE_WARM] = "warm",		[STATE_CONFLICT] = "conflict",
+};
+static_assert(ARRAY_SIZE(state_names) == STATE_N, "a state has no name");
+
+static const char *const cause_names[] = {
+	[CAUSE_DNS] = "dns", [CAUSE_SYN] = "syn", [CAUSE_UDP] = "udp",
+	[CAUSE_WOL] = "wol", [CAUSE_CLI] = "cli", [CAUSE_DEPENDENCY] = "dependency",
+};
+static_assert(ARRAY_SIZE(cause_names) == CAUSE_N, "a cause has no name");
+
+static const char *const answer_names[] = {
+	[ANSWER_AT_ONCE] = "at-once", [ANSWER_STARTED] = "started", [ANSWER_READY] = "ready",
+};
+static_assert(ARRAY_SIZE(answer_names) == ANSWER_N, "an answer mode has no name");
+
+static const char *const stop_names[] = {
+	[STOP_DESTROY] = "destroy", [STOP_SHUTDOWN] = "shutdown", [STOP_SUSPEND] = "suspend",
+};
+static_assert(ARRAY_SIZE(stop_names) == STOP_N, "a stop mode has no name");
+
+static const char *const isolation_names[] = { [ISOLATION_STRICT] = "strict", [ISOLATION_FAST] = "fast" };
+static_assert(ARRAY_SIZE(isolation_names) == ISOLATION_N, "an isolation has no name");
+
+static const char *const verb_names[] = {
+	[CTL_LIST] = "list",   [CTL_SHOW] = "show",	  [CTL_START] = "start", [CTL_STOP] = "stop",
+	[CTL_WHY] = "why",     [CTL_TRACE] = "trace",	  [CTL_CONSOLE] = "console", [CTL_LOG] = "log",
+	[CTL_STATUS] = "status", [CTL_RELOAD] = "reload",
+};
+static_assert(ARRAY_SIZE(verb_names) == CTL_VERB_N, "a verb has no name");
+
+const char *role_name(unsigned role) { return NAME_OF(role_names, role); }
+const char *state_name(unsigned state) { return NAME_OF(state_names, state); }
+const char *cause_name(unsigned cause) { return NAME_OF(cause_names, cause); }
+const char *answer_name(unsigned when) { return NAME_OF(answer_names, when); }
+const char *stop_name(unsigned how) { return NAME_OF(stop_names, how); }
+const char *isolation_name(unsigned isolation) { return NAME_OF(isolation_names, isolation); }
+const char *ctl_verb_name(unsigned verb) { return NAME_OF(verb_names, verb); }
+
+/* ---- codecs ---- */
+
+#define MSG_TABLE(var, type, ...)                                                                  \
+	static_assert(sizeof(struct type) <= MSG_BODY_MAX, "raise MSG_BODY_MAX");                  \
+	CODEC_TABLE(var, type, __VA_ARGS__)
+
+static const struct codec_table empty = { "empty", 0, 0, NULL };
+
+MSG_TABLE(peer, msg_peer, F_U8(struct msg_peer, role), F_STR(struct msg_peer, name));
+
+MSG_TABLE(listen_sock, msg_listen, F_U8(struct msg_listen, proto), F_BYTES(struct msg_listen, addr),
+	     F_U16(struct msg_listen, port));
+
+MSG_TABLE(want_backend, msg_want_backend, F_STR(struct msg_want_backend, name),
+	     F_STR(struct msg_want_backend, uri), F_U8(struct msg_want_backend, isolation));
+
+MSG_TABLE(want_failed, msg_want_failed, F_STR(struct msg_want_failed, text));
+
+MSG_TABLE(log_msg, msg_log, F_U8(struct msg_log, level), F_STR(struct msg_log, line));
+
+MSG_TABLE(domain_name, msg_domain_name, F_STR(struct msg_domain_name, text));
+
+MSG_TABLE(address, ip_addr, F_BYTES(struct ip_addr, b));
+
+MSG_TABLE(dns_conf, msg_dns_conf, F_U32(struct msg_dns_conf, max_waiting), F_U32(struct msg_dns_conf, max_tcp));
+
+MSG_TABLE(dns_zone, msg_dns_zone, F_STR(struct msg_dns_zone, name), F_STR(struct msg_dns_zone, hostmaster),
+	     F_LIST(struct msg_dns_zone, ns, n_ns, domain_name), F_U32(struct msg_dns_zone, serial),
+	     F_U32(struct msg_dns_zone, refresh_s), F_U32(struct msg_dns_zone, retry_s),
+	     F_U32(struct msg_dns_zone, expire_s), F_U32(struct msg_dns_zone, minimum_s),
+	     F_U32(struct msg_dns_zone, ttl_s));
+
+MSG_TABLE(dns_forward, msg_dns_forward, F_BYTES(struct msg_dns_forward, addr),
+	     F_U16(struct msg_dns_forward, port));
+
+MSG_TABLE(dns_allow, msg_dns_allow, F_BYTES(struct msg_dns_allow, prefix.addr),
+	     F_U8(struct msg_dns_allow, prefix.len));
+
+MSG_TABLE(dns_service, msg_dns_service, F_U32(struct msg_dns_service, svc), F_U32(struct msg_dns_service, gen),
+	     F_STR(struct msg_dns_service, name), F_U8(struct msg_dns_service, state),
+	     F_U8(struct msg_dns_service, answer), F_U32(struct msg_dns_service, ttl_s),
+	     F_U32(struct msg_dns_service, max_hold_ms), F_LIST(struct msg_dns_service, names, n_names, domain_name),
+	     F_LIST(struct msg_dns_service, addrs, n_addrs, address));
+
+MSG_TABLE(dns_state, msg_dns_state, F_U32(struct msg_dns_state, svc), F_U32(struct msg_dns_state, gen),
+	     F_U8(struct msg_dns_state, state), F_U32(struct msg_dns_state, seq));
+
+MSG_TABLE(wake, msg_wake, F_U32(struct msg_wake, svc), F_U32(struct msg_wake, gen), F_U8(struct msg_wake, cause),
+	     F_U32(struct msg_wake, token), F_BYTES(struct msg_wake, client), F_U16(struct msg_wake, client_port),
+	     F_U64(struct msg_wake, t_ns));
+
+MSG_TABLE(dns_refused, msg_dns_refused, F_U32(struct msg_dns_refused, svc), F_U32(struct msg_dns_refused, gen),
+	     F_U32(struct msg_dns_refused, token), F_STR(struct msg_dns_refused, text));
+
+MSG_TABLE(dns_answered, msg_dns_answered, F_U32(struct msg_dns_answered, svc),
+	     F_U32(struct msg_dns_answered, gen), F_U32(struct msg_dns_answered, token),
+	     F_U16(struct msg_dns_answered, rcode), F_BYTES(struct msg_dns_answered, client),
+	     F_U64(struct msg_dns_answered, t_query_ns), F_U64(struct msg_dns_answered, t_answer_ns));
+
+MSG_TABLE(port, msg_port, F_U16(struct msg_port, port));
+
+MSG_TABLE(probe_start, msg_probe_start, F_U32(struct msg_probe_start, svc), F_U32(struct msg_probe_start, gen),
+	     F_BYTES(struct msg_probe_start, vm_mac), F_BYTES(struct msg_probe_start, probe_mac),
+	     F_BYTES(struct msg_probe_start, probe_ip4), F_BYTES(struct msg_probe_start, probe_ip6),
+	     F_U32(struct msg_probe_start, interval_ms), F_LIST(struct msg_probe_start, addrs, n_addrs, address),
+	     F_LIST(struct msg_probe_start, tcp, n_tcp, port));
+
+MSG_TABLE(probe_stop, msg_probe_stop, F_U32(struct msg_probe_stop, svc), F_U32(struct msg_probe_stop, gen));
+
+MSG_TABLE(probe_event, msg_probe_event, F_U32(struct msg_probe_event, svc), F_U32(struct msg_probe_event, gen),
+	     F_U8(struct msg_probe_event, what), F_BYTES(struct msg_probe_event, addr),
+	     F_U16(struct msg_probe_event, port), F_U64(struct msg_probe_event, t_ns));
+
+MSG_TABLE(ctl_request, msg_ctl_request, F_U32(struct msg_ctl_request, id), F_U8(struct msg_ctl_request, verb),
+	     F_STR(struct msg_ctl_request, service), F_U32(struct msg_ctl_request, n),
+	     F_BOOL(struct msg_ctl_request, follow), F_BOOL(struct msg_ctl_request, admin),
+	     F_U32(struct msg_ctl_request, uid));
+
+MSG_TABLE(ctl_cancel, msg_ctl_cancel, F_U32(struct msg_ctl_cancel, id));
+
+MSG_TABLE(ctl_field, msg_ctl_field, F_STR(struct msg_ctl_field, key), F_U8(struct msg_ctl_field, kind),
+	     F_STR(struct msg_ctl_field, value));
+
+MSG_TABLE(ctl_row, msg_ctl_row, F_U32(struct msg_ctl_row, id),
+	     F_LIST(struct msg_ctl_row, fields, n_fields, ctl_field));
+
+MSG_TABLE(byte, msg_byte, F_U8(struct msg_byte, b));
+
+MSG_TABLE(ctl_data, msg_ctl_data, F_U32(struct msg_ctl_data, id), F_LIST(struct msg_ctl_data, data, n, byte));
+
+MSG_TABLE(ctl_end, msg_ctl_end, F_U32(struct msg_ctl_end, id), F_I32(struct msg_ctl_end, error),
+	     F_STR(struct msg_ctl_end, text));
+
+MSG_TABLE(disk, msg_disk, F_STR(struct msg_disk, path), F_STR(struct msg_disk, format),
+	     F_BOOL(struct msg_disk, read_only));
+
+MSG_TABLE(nic, msg_nic, F_BYTES(struct msg_nic, mac), F_STR(struct msg_nic, ifname),
+	     F_STR(struct msg_nic, bridge), F_STR(struct msg_nic, kind));
+
+MSG_TABLE(be_start, msg_be_start, F_U32(struct msg_be_start, req), F_U32(struct msg_be_start, svc),
+	     F_U32(struct msg_be_start, gen), F_STR(struct msg_be_start, name), F_STR(struct msg_be_start, uuid),
+	     F_STR(struct msg_be_start, domain), F_STR(struct msg_be_start, kernel),
+	     F_STR(struct msg_be_start, initrd), F_STR(struct msg_be_start, cmdline),
+	     F_STR(struct msg_be_start, arch), F_STR(struct msg_be_start, machine),
+	     F_U16(struct msg_be_start, vcpus), F_U64(struct msg_be_start, memory_bytes),
+	     F_BOOL(struct msg_be_start, paused), F_LIST(struct msg_be_start, disks, n_disks, disk),
+	     F_LIST(struct msg_be_start, nics, n_nics, nic));
+
+MSG_TABLE(be_target, msg_be_target, F_U32(struct msg_be_target, req), F_U32(struct msg_be_target, svc),
+	     F_U32(struct msg_be_target, gen), F_STR(struct msg_be_target, domain), F_U8(struct msg_be_target, how));
+
+MSG_TABLE(be_console, msg_be_console, F_U32(struct msg_be_console, svc), F_U32(struct msg_be_console, gen),
+	     F_STR(struct msg_be_console, name));
+
+MSG_TABLE(be_hello, msg_be_hello, F_BOOL(struct msg_be_hello, connected), F_BOOL(struct msg_be_hello, kvm),
+	     F_STR(struct msg_be_hello, version), F_STR(struct msg_be_hello, text));
+
+MSG_TABLE(be_result, msg_be_result, F_U32(struct msg_be_result, req), F_U32(struct msg_be_result, svc),
+	     F_U32(struct msg_be_result, gen), F_I32(struct msg_be_result, error),
+	     F_STR(struct msg_be_result, text), F_U64(struct msg_be_result, t_begin_ns),
+	     F_U64(struct msg_be_result, t_done_ns), F_STR(struct msg_be_result, uuid),
+	     F_I32(struct msg_be_result, domain_id), F_LIST(struct msg_be_result, nics, n_nics, nic));
+
+MSG_TABLE(be_domain, msg_be_domain, F_U32(struct msg_be_domain, req), F_STR(struct msg_be_domain, name),
+	     F_STR(struct msg_be_domain, uuid), F_I32(struct msg_be_domain, domain_id),
+	     F_U8(struct msg_be_domain, state), F_U64(struct msg_be_domain, memory_bytes),
+	     F_BOOL(struct msg_be_domain, writable_disk), F_LIST(struct msg_be_domain, nics, n_nics, nic));
+
+MSG_TABLE(be_event, msg_be_event, F_STR(struct msg_be_event, name), F_STR(struct msg_be_event, uuid),
+	     F_I32(struct msg_be_event, domain_id), F_U8(struct msg_be_event, what),
+	     F_STR(struct msg_be_event, text));
+
+static const struct {
+	const char *name;
+	const struct codec_table *codec;
+} types[MSG_TYPE_MAX] = {
+#define TYPE(type, table) [type] = { #type, &(table) }
+	TYPE(MSG_PEER, peer),
+	TYPE(MSG_LISTEN, listen_sock),
+	TYPE(MSG_SLOTS, empty),
+	TYPE(MSG_RELOAD, empty),
+	TYPE(MSG_STOP, empty),
+	TYPE(MSG_READY, empty),
+	TYPE(MSG_STUCK, peer),
+	TYPE(MSG_WANT_LISTEN, listen_sock),
+	TYPE(MSG_WANT_BACKEND, want_backend),
+	TYPE(MSG_WANT_END, empty),
+	TYPE(MSG_WANT_FAILED, want_failed),
+	TYPE(MSG_BEGIN, empty),
+	TYPE(MSG_END, empty),
+	TYPE(MSG_LOG, log_msg),
+	TYPE(MSG_DNS_CONF, dns_conf),
+	TYPE(MSG_DNS_ZONE, dns_zone),
+	TYPE(MSG_DNS_FORWARD, dns_forward),
+	TYPE(MSG_DNS_ALLOW, dns_allow),
+	TYPE(MSG_DNS_SERVICE, dns_service),
+	TYPE(MSG_DNS_STATE, dns_state),
+	TYPE(MSG_DNS_REFUSED, dns_refused),
+	TYPE(MSG_DNS_STATE_ACK, dns_state),
+	TYPE(MSG_DNS_ANSWERED, dns_answered),
+	TYPE(MSG_WAKE, wake),
+	TYPE(MSG_PROBE_START, probe_start),
+	TYPE(MSG_PROBE_STOP, probe_stop),
+	TYPE(MSG_PROBE_EVENT, probe_event),
+	TYPE(MSG_CTL_REQUEST, ctl_request),
+	TYPE(MSG_CTL_CANCEL, ctl_cancel),
+	TYPE(MSG_CTL_ROW, ctl_row),
+	TYPE(MSG_CTL_DATA, ctl_data),
+	TYPE(MSG_CTL_END, ctl_end),
+	TYPE(MSG_BE_START, be_start),
+	TYPE(MSG_BE_STOP, be_target),
+	TYPE(MSG_BE_RESUME, be_target),
+	TYPE(MSG_BE_INSPECT, be_target),
+	TYPE(MSG_BE_LIST, be_target),
+	TYPE(MSG_BE_CONSOLE, be_console),
+	TYPE(MSG_BE_HELLO, be_hello),
+	TYPE(MSG_BE_RESULT, be_result),
+	TYPE(MSG_BE_DOMAIN, be_domain),
+	TYPE(MSG_BE_LIST_END, be_target),
+	TYPE(MSG_BE_EVENT, be_event),
+#undef TYPE
+};
+
+const struct codec_table *msg_codec(enum msg_type type)
+{
+	return (unsigned)type < MSG_TYPE_MAX ? types[type].codec : NULL;
+}
+
+const char *msg_name(enum msg_type type)
+{
+	return (unsigned)type < MSG_TYPE_MAX && types[type].name ? types[type].name : "?";
+}

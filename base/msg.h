@@ -1,0 +1,447 @@
+/* The words that the processes say to each other: the only place where they meet.
+ *
+ *     supervisor <-> everyone      who your peers are, the descriptors you work with, stop
+ *     launcher   <-> dns           the tables to answer from; wakes
+ *     launcher   <-> synproxy      which VM ports to probe; what answered
+ *     launcher   <-> control       an operator's request; rows of its answer
+ *     launcher   <-> backends      start, stop, resume, inspect; results and events
+ *
+ * The launcher is the only truth.  Whenever a peer gets a new launcher channel (either side was
+ * restarted), the launcher sends MSG_BEGIN, everything that peer needs, MSG_END: a whole
+ * snapshot.  Before its first MSG_END a process answers nothing; at every later one it swaps the
+ * old tables for the new at once.
+ *
+ * A service is named by `svc`, its index below SLOTS_MAX, and `gen`, which differs each time the
+ * index is used for another service or a changed one; a message whose gen is not the current one
+ * is about the past, and is dropped.  All times are CLOCK_MONOTONIC nanoseconds.
+ */
+#ifndef BASE_MSG_H
+#define BASE_MSG_H
+
+#include "base/addr.h"
+#include "base/codec.h"
+#include "base/util.h"
+
+enum {
+	MSG_NAME_MAX = 64, /* a service's, a bridge's, a hypervisor's name, with its NUL */
+	MSG_DOMAIN_NAME_MAX = 256, /* a DNS name as text */
+	MSG_PATH_MAX = 512,
+	MSG_TEXT_MAX = 480, /* a sentence: as long as struct err's */
+	MSG_UUID_MAX = 40,
+	MSG_IFNAME_MAX = 16,
+	MSG_LIST_MAX = 16, /* names, addresses, ports of one service */
+	MSG_DISKS_MAX = 8,
+	MSG_NICS_MAX = 4,
+	MSG_CMDLINE_MAX = 2048,
+	MSG_FIELDS_MAX = 48,
+	MSG_VALUE_MAX = 512,
+	MSG_DATA_MAX = 4096,
+	MSG_LOG_MAX = 1024,
+};
+
+enum role { ROLE_SUPERVISOR, ROLE_LAUNCHER, ROLE_DNS, ROLE_SYNPROXY, ROLE_CONTROL, ROLE_BACKEND, ROLE_N };
+
+/* launcher/service_fsm.h tells how a service moves through them. */
+enum service_state {
+	STATE_OFF,
+	STATE_STARTING,
+	STATE_BOOTING,
+	STATE_UP,
+	STATE_ADOPTED,
+	STATE_DRAINING,
+	STATE_STOPPING,
+	STATE_FAILED,
+	STATE_SUSPENDED,
+	STATE_SAVED,
+	STATE_WARM,
+	STATE_CONFLICT,
+	STATE_N
+};
+
+enum wake_cause { CAUSE_DNS, CAUSE_SYN, CAUSE_UDP, CAUSE_WOL, CAUSE_CLI, CAUSE_DEPENDENCY, CAUSE_N };
+enum answer_when { ANSWER_AT_ONCE, ANSWER_STARTED, ANSWER_READY, ANSWER_N };
+enum stop_how { STOP_DESTROY, STOP_SHUTDOWN, STOP_SUSPEND, STOP_N };
+enum isolation { ISOLATION_STRICT, ISOLATION_FAST, ISOLATION_N };
+
+/* "UP", "dns", "ready", "destroy", "strict": as people and files write them; "?" when out of range. */
+const char *role_name(unsigned role);
+const char *state_name(unsigned state); /* lower case: "off" .. "conflict" */
+const char *cause_name(unsigned cause);
+const char *answer_name(unsigned when);
+const char *stop_name(unsigned how);
+const char *isolation_name(unsigned isolation);
+
+enum msg_type {
+	/* supervisor -> child */
+	MSG_PEER = 1, /* + fd: your channel to that peer; it replaces an earlier one */
+	MSG_LISTEN, /* + fd: a bound socket to serve (dns: udp, tcp; control: unix) */
+	MSG_SLOTS, /* + fd: the memfd of slots.h */
+	MSG_RELOAD, /* launcher: read the configuration again */
+	MSG_STOP, /* finish and exit 0 */
+	/* child -> supervisor */
+	MSG_READY, /* I work: once, when the process first serves */
+	MSG_STUCK, /* this peer of mine does not read, or talks nonsense: restart it */
+	MSG_WANT_LISTEN, /* launcher: open and give to dns */
+	MSG_WANT_BACKEND, /* launcher: run this backend process */
+	MSG_WANT_END, /* the list is whole: what is not in it, goes */
+	/* supervisor -> launcher */
+	MSG_WANT_FAILED, /* one of them could not be had, and why */
+
+	/* launcher -> any */
+	MSG_BEGIN = 32,
+	MSG_END,
+	/* any -> launcher */
+	MSG_LOG,
+
+	/* launcher -> dns, between MSG_BEGIN and MSG_END */
+	MSG_DNS_CONF = 48,
+	MSG_DNS_ZONE,
+	MSG_DNS_FORWARD,
+	MSG_DNS_ALLOW,
+	MSG_DNS_SERVICE,
+	/* launcher -> dns, any time */
+	MSG_DNS_STATE,
+	MSG_DNS_REFUSED,
+	/* dns -> launcher */
+	MSG_DNS_STATE_ACK,
+	MSG_DNS_ANSWERED,
+	MSG_WAKE,
+
+	/* launcher -> synproxy */
+	MSG_PROBE_START = 80, /* + fd: a packet socket bound to the VM's port */
+	MSG_PROBE_STOP,
+	/* synproxy -> launcher */
+	MSG_PROBE_EVENT,
+
+	/* control -> launcher */
+	MSG_CTL_REQUEST = 96,
+	MSG_CTL_CANCEL,
+	/* launcher -> control: any number of rows, lines and data, then one end */
+	MSG_CTL_ROW,
+	MSG_CTL_DATA,
+	MSG_CTL_END,
+
+	/* launcher -> backend; backends/backend.h is the contract */
+	MSG_BE_START = 112,
+	MSG_BE_STOP,
+	MSG_BE_RESUME,
+	MSG_BE_INSPECT,
+	MSG_BE_LIST,
+	MSG_BE_CONSOLE,
+	/* backend -> launcher */
+	MSG_BE_HELLO,
+	MSG_BE_RESULT,
+	MSG_BE_DOMAIN,
+	MSG_BE_LIST_END,
+	MSG_BE_EVENT,
+	MSG_TYPE_MAX
+};
+
+/* ---- supervisor ---- */
+
+struct msg_peer { /* MSG_PEER, MSG_STUCK */
+	uint8_t role; /* enum role */
+	char name[MSG_NAME_MAX]; /* which backend */
+};
+
+enum listen_proto { LISTEN_UDP, LISTEN_TCP, LISTEN_UNIX };
+
+struct msg_listen { /* MSG_LISTEN, MSG_WANT_LISTEN */
+	uint8_t proto; /* enum listen_proto */
+	struct ip_addr addr;
+	uint16_t port;
+};
+
+struct msg_want_backend {
+	char name[MSG_NAME_MAX];
+	char uri[MSG_PATH_MAX];
+	uint8_t isolation; /* enum isolation */
+};
+
+struct msg_want_failed {
+	char text[MSG_TEXT_MAX];
+};
+
+/* ---- any ---- */
+
+struct msg_log {
+	uint8_t level; /* enum log_level */
+	char line[MSG_LOG_MAX];
+};
+
+/* ---- dns ---- */
+
+struct msg_domain_name {
+	char text[MSG_DOMAIN_NAME_MAX]; /* "www.example.org", no final dot, as the operator wrote it */
+};
+
+struct msg_dns_conf {
+	uint32_t max_waiting; /* queries held at once */
+	uint32_t max_tcp; /* TCP clients at once */
+};
+
+struct msg_dns_zone {
+	char name[MSG_DOMAIN_NAME_MAX];
+	char hostmaster[MSG_DOMAIN_NAME_MAX]; /* mailbox as a domain name */
+	uint16_t n_ns;
+	struct msg_domain_name ns[MSG_LIST_MAX];
+	uint32_t serial, refresh_s, retry_s, expire_s, minimum_s, ttl_s;
+};
+
+struct msg_dns_forward {
+	struct ip_addr addr;
+	uint16_t port;
+};
+
+struct msg_dns_allow {
+	struct ip_prefix prefix;
+};
+
+struct msg_dns_service {
+	uint32_t svc, gen;
+	char name[MSG_NAME_MAX];
+	uint8_t state; /* enum service_state */
+	uint8_t answer; /* enum answer_when */
+	uint32_t ttl_s;
+	uint32_t max_hold_ms;
+	uint16_t n_names;
+	struct msg_domain_name names[MSG_LIST_MAX];
+	uint16_t n_addrs;
+	struct ip_addr addrs[MSG_LIST_MAX];
+};
+
+/* Sent whenever a service's state changes.  dns answers with MSG_DNS_STATE_ACK and the same seq
+ * once it goes by it: after the ack of STATE_DRAINING it answers no query of that service from
+ * its own table any more, so that the launcher can look at the slot one last time and then stop
+ * the VM, knowing that nobody was sent to it in between. */
+struct msg_dns_state { /* MSG_DNS_STATE, MSG_DNS_STATE_ACK */
+	uint32_t svc, gen;
+	uint8_t state;
+	uint32_t seq;
+};
+
+/* Someone wants the service.  `token` names the waiting query (0: nobody waits). */
+struct msg_wake {
+	uint32_t svc, gen;
+	uint8_t cause; /* enum wake_cause */
+	uint32_t token;
+	struct ip_addr client;
+	uint16_t client_port;
+	uint64_t t_ns; /* when the packet came */
+};
+
+/* The wake with this token will not be served: SERVFAIL now. */
+struct msg_dns_refused {
+	uint32_t svc, gen;
+	uint32_t token;
+	char text[MSG_TEXT_MAX]; /* why */
+};
+
+/* A query that had to wait was answered (or gave up: rcode SERVFAIL). */
+struct msg_dns_answered {
+	uint32_t svc, gen;
+	uint32_t token;
+	uint16_t rcode;
+	struct ip_addr client;
+	uint64_t t_query_ns, t_answer_ns;
+};
+
+/* ---- synproxy ---- */
+
+struct msg_port {
+	uint16_t port;
+};
+
+/* Ask through this port, every interval_ms, until everything wanted has answered or
+ * MSG_PROBE_STOP comes.  Each address is asked by ARP or a neighbour solicitation; each port in
+ * `tcp` by a half-open SYN from probe_ip to the first address of each family that has a
+ * probe_ip.  A second start for the same svc replaces the first. */
+struct msg_probe_start {
+	uint32_t svc, gen;
+	struct mac_addr vm_mac;
+	struct mac_addr probe_mac;
+	struct ip_addr probe_ip4, probe_ip6; /* zero: this family's ports cannot be asked */
+	uint32_t interval_ms;
+	uint16_t n_addrs;
+	struct ip_addr addrs[MSG_LIST_MAX];
+	uint16_t n_tcp;
+	struct msg_port tcp[MSG_LIST_MAX];
+};
+
+struct msg_probe_stop {
+	uint32_t svc, gen;
+};
+
+enum probe_what {
+	PROBE_LINK, /* addr answered ARP or ND */
+	PROBE_PORT, /* addr has `port` open */
+	PROBE_REFUSED, /* addr said RST for `port`: told once per port */
+	PROBE_DONE, /* everything asked for has answered; probing has stopped */
+};
+
+struct msg_probe_event {
+	uint32_t svc, gen;
+	uint8_t what; /* enum probe_what */
+	struct ip_addr addr;
+	uint16_t port;
+	uint64_t t_ns;
+};
+
+/* ---- control ---- */
+
+enum ctl_verb {
+	CTL_LIST, /* a row per service */
+	CTL_SHOW, /* one row: `service` with everything known of it */
+	CTL_START, /* wake it now; waits until it is up or failed.  Admin */
+	CTL_STOP, /* stop it now.  Admin */
+	CTL_WHY, /* one row: who woke it, why it is up, why it stopped */
+	CTL_TRACE, /* a row per wake, newest last, at most `n`; all services when `service` is "" */
+	CTL_CONSOLE, /* data: the serial console's ring; goes on when `follow` */
+	CTL_LOG, /* a row per event, at most `n` old ones; goes on when `follow` */
+	CTL_STATUS, /* one row: version, processes, limits, hypervisors */
+	CTL_RELOAD, /* as SIGHUP.  Admin */
+	CTL_VERB_N
+};
+const char *ctl_verb_name(unsigned verb); /* "list" .. */
+
+struct msg_ctl_request {
+	uint32_t id; /* control's own: the answer carries it */
+	uint8_t verb;
+	char service[MSG_NAME_MAX];
+	uint32_t n;
+	bool follow;
+	bool admin; /* the peer is root or in group jitsu-admin */
+	uint32_t uid;
+};
+
+struct msg_ctl_cancel {
+	uint32_t id;
+};
+
+/* How a field's text becomes JSON: string, number, true/false, null; the same key more than once
+ * or LIST kinds make an array ("ports": [80, 443]). */
+enum ctl_kind { CTL_STR, CTL_NUM, CTL_BOOL, CTL_NULL, CTL_LIST_STR, CTL_LIST_NUM, CTL_LIST_EMPTY, CTL_KIND_N };
+
+struct msg_ctl_field {
+	char key[32];
+	uint8_t kind;
+	char value[MSG_VALUE_MAX];
+};
+
+struct msg_ctl_row {
+	uint32_t id;
+	uint16_t n_fields;
+	struct msg_ctl_field fields[MSG_FIELDS_MAX];
+};
+
+struct msg_byte {
+	uint8_t b;
+};
+
+struct msg_ctl_data {
+	uint32_t id;
+	uint16_t n;
+	struct msg_byte data[MSG_DATA_MAX];
+};
+
+struct msg_ctl_end {
+	uint32_t id;
+	int32_t error; /* 0 or -errno */
+	char text[MSG_TEXT_MAX]; /* the sentence when error is not 0 */
+};
+
+/* ---- backends ---- */
+
+struct msg_disk {
+	char path[MSG_PATH_MAX];
+	char format[16]; /* "raw", "qcow2" */
+	bool read_only;
+};
+
+struct msg_nic {
+	struct mac_addr mac;
+	char ifname[MSG_IFNAME_MAX]; /* the port on our side; "" while the domain is off */
+	char bridge[MSG_IFNAME_MAX]; /* "" when it is on none (user-mode, macvtap, Open vSwitch) */
+	char kind[16]; /* "ethernet", "bridge", "network", "user", ... */
+};
+
+struct msg_be_start {
+	uint32_t req, svc, gen;
+	char name[MSG_NAME_MAX + 8]; /* of the domain to define: "jitsu-www" */
+	char uuid[MSG_UUID_MAX];
+	char domain[MSG_NAME_MAX * 2]; /* an existing one, by name or UUID; then nothing below counts */
+	char kernel[MSG_PATH_MAX];
+	char initrd[MSG_PATH_MAX];
+	char cmdline[MSG_CMDLINE_MAX];
+	char arch[16]; /* "x86_64", "aarch64" */
+	char machine[32]; /* "microvm", "pc", "q35", "virt", "" the backend's default */
+	uint16_t vcpus;
+	uint64_t memory_bytes;
+	bool paused;
+	uint16_t n_disks;
+	struct msg_disk disks[MSG_DISKS_MAX];
+	uint16_t n_nics;
+	struct msg_nic nics[MSG_NICS_MAX]; /* taps that exist and are on their bridge */
+};
+
+struct msg_be_target { /* MSG_BE_STOP, MSG_BE_RESUME, MSG_BE_INSPECT, MSG_BE_LIST, MSG_BE_LIST_END */
+	uint32_t req, svc, gen;
+	char domain[MSG_NAME_MAX * 2]; /* name or UUID */
+	uint8_t how; /* MSG_BE_STOP: enum stop_how */
+};
+
+/* The serial console of this domain goes to this bounded ring file from now on. */
+struct msg_be_console {
+	uint32_t svc, gen;
+	char name[MSG_NAME_MAX + 8];
+};
+
+struct msg_be_hello {
+	bool connected;
+	bool kvm; /* a guest truly ran under it */
+	char version[64]; /* "libvirt 9.0.0, QEMU 7.2.22" */
+	char text[MSG_TEXT_MAX]; /* not connected, or no KVM: why */
+};
+
+struct msg_be_result {
+	uint32_t req, svc, gen;
+	int32_t error; /* 0 or -errno */
+	char text[MSG_TEXT_MAX]; /* the hypervisor's own words when error is not 0 */
+	uint64_t t_begin_ns, t_done_ns; /* of the hypervisor call */
+	char uuid[MSG_UUID_MAX];
+	int32_t domain_id; /* differs each time the domain starts; -1 when it is off */
+	uint16_t n_nics;
+	struct msg_nic nics[MSG_NICS_MAX];
+};
+
+enum domain_state { DOMAIN_OFF, DOMAIN_RUNNING, DOMAIN_PAUSED, DOMAIN_SAVED, DOMAIN_STATE_N };
+
+struct msg_be_domain { /* a row of MSG_BE_LIST's and MSG_BE_INSPECT's answer */
+	uint32_t req;
+	char name[MSG_NAME_MAX * 2];
+	char uuid[MSG_UUID_MAX];
+	int32_t domain_id;
+	uint8_t state; /* enum domain_state */
+	uint64_t memory_bytes;
+	bool writable_disk; /* it has a disk that is not read-only */
+	uint16_t n_nics;
+	struct msg_nic nics[MSG_NICS_MAX];
+};
+
+enum domain_event { EVENT_STARTED, EVENT_STOPPED, EVENT_CRASHED, EVENT_SUSPENDED, EVENT_RESUMED, EVENT_SAVED, EVENT_N };
+
+struct msg_be_event {
+	char name[MSG_NAME_MAX * 2];
+	char uuid[MSG_UUID_MAX];
+	int32_t domain_id;
+	uint8_t what; /* enum domain_event */
+	char text[MSG_TEXT_MAX]; /* the hypervisor's reason: "shutdown", "destroyed", "crashed" */
+};
+
+enum { MSG_BODY_MAX = 32 * 1024 }; /* no decoded struct is larger: asserted in msg.c */
+
+/* The codec of a type; NULL for an unknown type.  MSG_BEGIN and the like have an empty one. */
+const struct codec_table *msg_codec(enum msg_type type);
+const char *msg_name(enum msg_type type);
+
+#endif

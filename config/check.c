@@ -1,0 +1,601 @@
+/* Checks across options.  A value that is empty or zero was told to be wrong already, and is passed
+ * over; so is a reference into a list that has such a value, for the one meant may be it. */
+#include "config/check.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <strings.h>
+
+#include "base/nearest.h"
+
+/* ---- uniqueness ---- */
+
+struct entry {
+	char *key;
+	size_t order;
+	bool shared; /* any number of these may be equal */
+	struct spot where;
+};
+
+/* Values of one kind, to find those that are there twice: sorted, as there may be many. */
+struct unique {
+	struct mistakes *m;
+	struct entry *v;
+	size_t n, room;
+};
+
+static void unique_free(struct unique *u)
+{
+	for (size_t i = 0; i < u->n; i++)
+		free(u->v[i].key);
+	free(u->v);
+}
+
+#define cleanup_unique __attribute__((cleanup(unique_free)))
+
+static void unique_add_shared(struct unique *u, const char *key, const struct spot *where, bool shared)
+{
+	struct entry *more;
+
+	if (!key[0])
+		return;
+	if (u->n == u->room) {
+		more = realloc(u->v, MAX(u->room * 2, 64) * sizeof(*more));
+		if (!more)
+			return mistake_out_of_memory(u->m);
+		u->v = more;
+		u->room = MAX(u->room * 2, 64);
+	}
+	u->v[u->n] = (struct entry){ .key = read_copy(u->m, key), .order = u->n, .shared = shared, .where = *where };
+	if (u->v[u->n].key)
+		u->n++;
+}
+
+static void unique_add(struct unique *u, const char *key, const struct spot *where)
+{
+	unique_add_shared(u, key, where, false);
+}
+
+/* Names of the DNS: case does not count. */
+static void unique_add_host(struct unique *u, const char *name, const struct spot *where)
+{
+	char lower[MSG_DOMAIN_NAME_MAX];
+
+	str_copy(lower, name);
+	for (char *c = lower; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	unique_add(u, lower, where);
+}
+
+static void unique_add_ip(struct unique *u, const struct ip_addr *a, const struct spot *where)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (!ip_is_zero(a))
+		unique_add(u, ip_format(a, text), where);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	int c = strcmp(x->key, y->key);
+
+	return c ? c : (x->order > y->order) - (x->order < y->order);
+}
+
+static void unique_check(struct unique *u)
+{
+	const struct entry *first = u->v;
+
+	if (u->n == 0)
+		return;
+	qsort(u->v, u->n, sizeof(*u->v), by_key);
+	for (size_t i = 1; i < u->n; i++) {
+		const struct entry *e = &u->v[i];
+
+		if (strcmp(first->key, e->key) != 0)
+			first = e;
+		else if (!first->shared || !e->shared)
+			mistake(u->m, &e->where, "\"%.255s\" is used already by %s, line %u", e->key, first->where.path,
+				first->where.at.line);
+	}
+}
+
+/* ---- references ---- */
+
+/* `name` must be the name, the first member, of one of n records.  `list` is what the file calls
+ * them. */
+static void check_reference(struct mistakes *m, const struct spot *where, const char *name, const char *list,
+			    const void *records, size_t n, size_t size)
+{
+	struct nearest near = { .word = name };
+
+	if (!name || !name[0])
+		return;
+	for (size_t i = 0; i < n; i++) {
+		const char *known = *(char *const *)(const void *)((const char *)records + i * size);
+
+		if (!known[0] || strcmp(name, known) == 0)
+			return;
+		nearest_try(&near, known);
+	}
+	if (near.name)
+		mistake(m, where, "there is no \"%s\" in %s, did you mean \"%s\"?", name, list, near.name);
+	else
+		mistake(m, where, "there is no \"%s\" in %s", name, list);
+}
+
+static_assert(offsetof(struct hypervisor_conf, name) == 0, "the name must be first");
+static_assert(offsetof(struct bridge_conf, name) == 0, "the name must be first");
+
+/* ---- addresses ---- */
+
+/* Bits behind the network's length: all zero, all one. */
+static void host_bits(const struct ip_prefix *p, bool *zeros, bool *ones)
+{
+	*zeros = *ones = true;
+	for (unsigned i = p->len; i < 128; i++) {
+		if (p->addr.b[i / 8] & (0x80u >> (i % 8)))
+			*zeros = false;
+		else
+			*ones = false;
+	}
+}
+
+/* Why no VM can have this address, or NULL. */
+static const char *address_problem(const struct ip_prefix *p)
+{
+	const uint8_t *b = p->addr.b;
+	bool v4 = ip_is_v4(&p->addr), zeros, ones;
+	unsigned bits = prefix_bits(p);
+
+	host_bits(p, &zeros, &ones);
+	if (bits == 0)
+		return "a network's length of 0 is no network";
+	if (v4 ? b[12] == 0 : ip_is_zero(&p->addr))
+		return "this is no host's address";
+	if (v4 ? b[12] == 127 : ip_is_zero(&p->addr) || (b[15] == 1 && memcmp(b, (const uint8_t[15]){ 0 }, 15) == 0))
+		return "this is a loopback address";
+	if (v4 ? b[12] >= 224 : b[0] == 0xff)
+		return "this is a multicast or reserved address";
+	if (!v4 && b[0] == 0xfe && (b[1] & 0xc0) == 0x80)
+		return "a link-local address has no meaning in DNS";
+	if (v4 ? bits > 30 : bits > 126)
+		return NULL;
+	if (zeros)
+		return "this is the network's own address, not a host's";
+	if (v4 && ones)
+		return "this is the network's broadcast address";
+	return NULL;
+}
+
+static bool is_zero_prefix(const struct ip_prefix *p) { return p->len == 0 && ip_is_zero(&p->addr); }
+
+static void check_addresses(const struct service_conf *s, const struct spot *where, struct mistakes *m)
+{
+	struct spot ips = spot_member(where, "ip");
+
+	for (size_t i = 0; i < s->ip.n; i++) {
+		struct spot ip = spot_nth(&ips, i);
+		const char *problem = address_problem(&s->ip.v[i]);
+
+		if (problem && !is_zero_prefix(&s->ip.v[i]))
+			mistake(m, &ip, "%s", problem);
+	}
+}
+
+static void check_gateway(const struct service_conf *s, const struct spot *where, struct mistakes *m)
+{
+	struct spot gateway = spot_member(where, "gateway");
+	bool inside = false, own = false;
+	struct ip_addr a;
+
+	if (!s->gateway[0] || ip_parse(s->gateway, &a) < 0)
+		return;
+	for (size_t i = 0; i < s->ip.n; i++) {
+		if (is_zero_prefix(&s->ip.v[i]))
+			return;
+		inside = inside || prefix_contains(&s->ip.v[i], &a);
+		own = own || ip_equal(&s->ip.v[i].addr, &a);
+	}
+	if (own)
+		mistake(m, &gateway, "\"%s\" is the service's own address", s->gateway);
+	else if (!inside && s->ip.n > 0)
+		mistake(m, &gateway, "\"%s\" is in no network of ip", s->gateway);
+}
+
+/* ---- names ---- */
+
+static bool is_in_zone(const char *name, const char *zone)
+{
+	size_t n = strlen(name), z = strlen(zone);
+
+	if (n < z || strcasecmp(name + n - z, zone) != 0)
+		return false;
+	return n == z || name[n - z - 1] == '.';
+}
+
+static void check_dns_names(const struct conf *c, const struct service_conf *s, const struct spot *where,
+			    struct mistakes *m)
+{
+	struct spot names = spot_member(where, "dns");
+
+	for (size_t i = 0; i < s->dns.n; i++) {
+		struct spot name = spot_nth(&names, i);
+		bool inside = !s->dns.v[i][0] || c->zones.n == 0;
+
+		for (size_t z = 0; z < c->zones.n && !inside; z++)
+			inside = !c->zones.v[z].name[0] || is_in_zone(s->dns.v[i], c->zones.v[z].name);
+		if (!inside)
+			mistake(m, &name, "\"%s\" is in none of the zones", s->dns.v[i]);
+	}
+}
+
+/* ---- ports and readiness ---- */
+
+static void check_ports(const struct service_conf *s, const struct spot *where, struct mistakes *m)
+{
+	struct spot ports = spot_member(where, "ports");
+
+	for (size_t i = 1; i < s->ports.n; i++) {
+		struct spot port = spot_nth(&ports, i);
+
+		for (size_t k = 0; k < i; k++) {
+			if (s->ports.v[i] == s->ports.v[k] && s->ports.v[i] != 0) {
+				mistake(m, &port, "%u is there twice", s->ports.v[i]);
+				break;
+			}
+		}
+	}
+}
+
+static bool same_rule(const struct ready_rule *a, const struct ready_rule *b)
+{
+	return a->kind == b->kind && a->port == b->port && a->delay_ms == b->delay_ms;
+}
+
+static void check_rule(const struct service_conf *s, size_t i, const struct spot *where, struct mistakes *m)
+{
+	const struct ready_rule *rule = &s->ready.v[i];
+
+	if (rule->kind == READY_TCP && s->ports.n == 0)
+		mistake(m, where, "\"tcp\" asks each of ports, but there are none");
+	if (rule->kind == READY_DELAY && s->start_timeout_ms > 0 && rule->delay_ms >= s->start_timeout_ms)
+		mistake(m, where, "the delay is not shorter than start_timeout: the VM would never be ready in time");
+	for (size_t k = 0; k < i; k++) {
+		if (same_rule(rule, &s->ready.v[k]))
+			return mistake(m, where, "this is there twice");
+	}
+}
+
+static void check_ready(const struct service_conf *s, const struct spot *where, struct mistakes *m)
+{
+	struct spot ready = spot_member(where, "ready");
+	size_t tcp = s->ports.n;
+
+	for (size_t i = 0; i < s->ready.n; i++) {
+		struct spot rule = spot_nth(&ready, i);
+
+		/* a wrong one is zero, which is "arp" */
+		if (rule.v && (json_type(rule.v) != JSON_STRING ||
+			       ready_parse(json_string(rule.v), &(struct ready_rule){ 0 }) < 0))
+			return;
+		check_rule(s, i, &rule, m);
+		tcp += s->ready.v[i].kind == READY_TCP_PORT;
+	}
+	if (tcp > MSG_LIST_MAX)
+		mistake(m, &ready, "ports and tcp:PORT together are %zu ports to ask: at most %d", tcp, MSG_LIST_MAX);
+}
+
+/* ---- machines ---- */
+
+static void check_image(const struct conf *c, const char *path, const struct spot *where, struct mistakes *m)
+{
+	bool below = !path[0] || c->image_dirs.n == 0;
+
+	for (size_t i = 0; i < c->image_dirs.n && !below; i++)
+		below = !c->image_dirs.v[i][0] || path_is_below(path, c->image_dirs.v[i]);
+	if (!below)
+		mistake(m, where, "\"%.200s\" is below none of image_dirs", path);
+}
+
+static void check_images(const struct conf *c, const struct machine_conf *machine, const struct spot *where,
+			 struct mistakes *m)
+{
+	struct spot kernel = spot_member(where, "kernel"), initrd = spot_member(where, "initrd");
+	struct spot disks = spot_member(where, "disks");
+
+	check_image(c, machine->kernel, &kernel, m);
+	check_image(c, machine->initrd, &initrd, m);
+	for (size_t i = 0; i < machine->disks.n; i++) {
+		struct spot disk = spot_nth(&disks, i), path = spot_member(&disk, "path");
+
+		check_image(c, machine->disks.v[i].path, &path, m);
+	}
+}
+
+/* `domain` stands instead of every option but the hypervisor. */
+static void check_domain_alone(const struct spot *where, struct mistakes *m)
+{
+	const struct schema *machine = schema_find(&schema_service, "machine")->of;
+
+	for (size_t i = 0; i < machine->n; i++) {
+		const char *key = machine->opts[i].key;
+		struct spot option = spot_member(where, key);
+
+		if (!option.v || strcmp(key, "domain") == 0 || strcmp(key, "hypervisor") == 0)
+			continue;
+		option.at = json_key_place(option.v);
+		mistake(m, &option, "does not go with domain, whose own definition says it");
+	}
+}
+
+static void check_boot(const struct machine_conf *machine, const struct spot *where, struct mistakes *m)
+{
+	struct spot kernel = spot_member(where, "kernel"), initrd = spot_member(where, "initrd");
+	struct spot cmdline = spot_member(where, "cmdline"), disks = spot_member(where, "disks");
+
+	if (kernel.v)
+		return;
+	if (!disks.v)
+		mistake(m, &kernel, "missing: a machine needs a kernel, a disk to boot from, or a domain");
+	else if (strcmp(machine->machine, "microvm") == 0)
+		mistake(m, &kernel, "missing: a microvm cannot boot without one");
+	if (initrd.v)
+		mistake(m, &initrd, "needs a kernel");
+	if (cmdline.v)
+		mistake(m, &cmdline, "needs a kernel");
+}
+
+static void check_kind(const struct machine_conf *machine, const struct spot *where, struct mistakes *m)
+{
+	struct spot kind = spot_member(where, "machine");
+	bool arm = strcmp(machine->arch, "aarch64") == 0, virt = strcmp(machine->machine, "virt") == 0;
+
+	if (machine->machine[0] && machine->arch[0] && arm != virt)
+		mistake(m, &kind, "\"%s\" is no machine of arch %s", machine->machine, machine->arch);
+}
+
+static void check_cmdline(const struct machine_conf *machine, const struct spot *where, struct mistakes *m)
+{
+	struct spot cmdline = spot_member(where, "cmdline");
+	struct err e = { 0 };
+
+	if (cmdline_check(machine->cmdline, &e) < 0)
+		mistake(m, &cmdline, "%s", e.text);
+}
+
+static void check_machine(const struct conf *c, const struct machine_conf *machine, const struct spot *where,
+			  struct mistakes *m)
+{
+	struct spot hypervisor = spot_member(where, "hypervisor"), memory = spot_member(where, "memory");
+	struct spot nics = spot_member(where, "nics");
+
+	check_reference(m, &hypervisor, machine->hypervisor, "hypervisors", c->hypervisors.v, c->hypervisors.n,
+			sizeof(*c->hypervisors.v));
+	if (spot_member(where, "domain").v)
+		return check_domain_alone(where, m);
+	check_boot(machine, where, m);
+	check_kind(machine, where, m);
+	check_images(c, machine, where, m);
+	check_cmdline(machine, where, m);
+	if (c->limits.memory_bytes > 0 && machine->memory_bytes > c->limits.memory_bytes)
+		mistake(m, &memory, "is more than limits.memory: the VM could never start");
+	for (size_t i = 0; i < machine->nics.n; i++) {
+		struct spot nic = spot_nth(&nics, i), bridge = spot_member(&nic, "bridge");
+
+		check_reference(m, &bridge, machine->nics.v[i].bridge, "bridges", c->bridges.v, c->bridges.n,
+				sizeof(*c->bridges.v));
+	}
+}
+
+/* ---- services ---- */
+
+static void check_service(const struct conf *c, const struct service_conf *s, const struct spot *where,
+			  struct mistakes *m)
+{
+	struct spot machine = spot_member(where, "machine"), hold = spot_member(where, "hold");
+
+	if (s->hold != HOLD_OFF)
+		mistake(m, &hold, "\"%s\" is not in this version, which has only \"off\"", json_string(hold.v));
+	check_dns_names(c, s, where, m);
+	check_addresses(s, where, m);
+	check_gateway(s, where, m);
+	check_ports(s, where, m);
+	check_ready(s, where, m);
+	if (machine.v && json_type(machine.v) == JSON_OBJECT)
+		check_machine(c, &s->machine, &machine, m);
+}
+
+/* What no two services may have. */
+struct uniques {
+	struct unique names, hosts, ips, macs, domains, disks;
+};
+
+static void collect_machine(struct uniques *u, const struct machine_conf *machine, const struct spot *where)
+{
+	struct spot domain = spot_member(where, "domain");
+	struct spot nics = spot_member(where, "nics"), disks = spot_member(where, "disks");
+	char mac[MAC_TEXT_MAX], name[MSG_NAME_MAX * 3 + 1] = "";
+
+	if (machine->domain[0])
+		snprintf(name, sizeof(name), "%s/%s", machine->hypervisor, machine->domain);
+	unique_add(&u->domains, name, &domain);
+	for (size_t i = 0; i < machine->nics.n; i++) {
+		struct spot nic = spot_nth(&nics, i), at = spot_member(&nic, "mac");
+
+		if (!mac_is_zero(&machine->nics.v[i].mac))
+			unique_add(&u->macs, mac_format(&machine->nics.v[i].mac, mac), &at);
+	}
+	for (size_t i = 0; i < machine->disks.n; i++) {
+		struct spot disk = spot_nth(&disks, i), path = spot_member(&disk, "path");
+
+		unique_add_shared(&u->disks, machine->disks.v[i].path, &path, machine->disks.v[i].read_only);
+	}
+}
+
+static void collect_service(struct uniques *u, const struct service_conf *s, const struct spot *where)
+{
+	struct spot name = spot_member(where, "name"), machine = spot_member(where, "machine");
+	struct spot hosts = spot_member(where, "dns"), ips = spot_member(where, "ip");
+
+	unique_add(&u->names, s->name, &name);
+	for (size_t i = 0; i < s->dns.n; i++) {
+		struct spot host = spot_nth(&hosts, i);
+
+		unique_add_host(&u->hosts, s->dns.v[i], &host);
+	}
+	for (size_t i = 0; i < s->ip.n; i++) {
+		struct spot ip = spot_nth(&ips, i);
+
+		unique_add_ip(&u->ips, &s->ip.v[i].addr, &ip);
+	}
+	collect_machine(u, &s->machine, &machine);
+}
+
+/* Nobody else may use a bridge's probe address, but several bridges may have the same. */
+static void collect_probe_addresses(struct uniques *u, const struct conf *c, const struct spot *bridges)
+{
+	char text[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < c->bridges.n; i++) {
+		const struct bridge_conf *b = &c->bridges.v[i];
+		struct spot bridge = spot_nth(bridges, i), ip = spot_member(&bridge, "probe_ip");
+		struct spot ip6 = spot_member(&bridge, "probe_ip6");
+
+		if (!ip_is_zero(&b->probe_ip))
+			unique_add_shared(&u->ips, ip_format(&b->probe_ip, text), &ip, true);
+		if (!ip_is_zero(&b->probe_ip6))
+			unique_add_shared(&u->ips, ip_format(&b->probe_ip6, text), &ip6, true);
+	}
+}
+
+static void check_services(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	struct spot services = spot_member(root, "services"), bridges = spot_member(root, "bridges");
+	const struct json_node *v = c->services.n > 0 ? json_first(services.v) : NULL;
+	struct uniques u = { 0 };
+	struct unique *all[] = { &u.names, &u.hosts, &u.ips, &u.macs, &u.domains, &u.disks };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		all[i]->m = m;
+	collect_probe_addresses(&u, c, &bridges);
+	for (size_t i = 0; i < c->services.n; i++, v = json_next(v)) {
+		struct spot service = spot_item(&services, i, v);
+
+		if (json_type(v) != JSON_OBJECT)
+			continue;
+		check_service(c, &c->services.v[i], &service, m);
+		collect_service(&u, &c->services.v[i], &service);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		unique_check(all[i]);
+		unique_free(all[i]);
+	}
+}
+
+/* ---- the rest ---- */
+
+static void check_zones(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	struct spot list = spot_member(root, "zones");
+	cleanup_unique struct unique names = { .m = m };
+
+	for (size_t i = 0; i < c->zones.n; i++) {
+		struct spot zone = spot_nth(&list, i), name = spot_member(&zone, "name");
+
+		unique_add_host(&names, c->zones.v[i].name, &name);
+	}
+	unique_check(&names);
+}
+
+static void check_hypervisors(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	struct spot list = spot_member(root, "hypervisors");
+	cleanup_unique struct unique names = { .m = m }, uris = { .m = m };
+
+	for (size_t i = 0; i < c->hypervisors.n; i++) {
+		struct spot hypervisor = spot_nth(&list, i), name = spot_member(&hypervisor, "name");
+		struct spot uri = spot_member(&hypervisor, "uri");
+
+		unique_add(&names, c->hypervisors.v[i].name, &name);
+		unique_add(&uris, c->hypervisors.v[i].uri, &uri);
+	}
+	unique_check(&names);
+	unique_check(&uris);
+}
+
+static void check_bridges(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	struct spot list = spot_member(root, "bridges");
+	cleanup_unique struct unique names = { .m = m };
+
+	for (size_t i = 0; i < c->bridges.n; i++) {
+		struct spot bridge = spot_nth(&list, i), name = spot_member(&bridge, "name");
+
+		unique_add(&names, c->bridges.v[i].name, &name);
+	}
+	unique_check(&names);
+}
+
+static void check_listen(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	struct spot list = spot_member(root, "listen");
+	cleanup_unique struct unique sockets = { .m = m };
+	char text[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < c->listen.n; i++) {
+		const struct endpoint *e = &c->listen.v[i];
+		struct spot where = spot_nth(&list, i);
+
+		if (e->port > 0)
+			unique_add(&sockets, endpoint_format(&e->addr, e->port, text), &where);
+	}
+	unique_check(&sockets);
+}
+
+static void check_forward_allow(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	struct spot list = spot_member(root, "forward_allow");
+
+	for (size_t i = 0; i < c->forward_allow.n; i++) {
+		const struct ip_prefix *p = &c->forward_allow.v[i];
+		struct spot where = spot_nth(&list, i);
+		struct ip_prefix parsed;
+
+		if (json_type(where.v) == JSON_STRING && prefix_parse(json_string(where.v), &parsed) == 0 &&
+		    prefix_bits(p) == 0)
+			mistake(m, &where, "this is everyone: forwarding must not be open to the Internet");
+	}
+}
+
+static void check_users(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	const struct {
+		const char *key, *user;
+	} rows[] = {
+		{ "dns", c->users.dns },
+		{ "net", c->users.net },
+		{ "control", c->users.control },
+		{ "qemu", c->users.qemu },
+	};
+	struct spot users = spot_member(root, "users");
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct spot user = spot_member(&users, rows[i].key);
+
+		if (strcmp(rows[i].user, "root") == 0)
+			mistake(m, &user, "must not be root");
+	}
+}
+
+void conf_check(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	check_listen(c, root, m);
+	check_zones(c, root, m);
+	check_forward_allow(c, root, m);
+	check_hypervisors(c, root, m);
+	check_bridges(c, root, m);
+	check_users(c, root, m);
+	check_services(c, root, m);
+}

@@ -1,0 +1,74 @@
+#include "config/load.h"
+
+#include "config/check.h"
+
+void conf_free(struct conf *c)
+{
+	if (!c)
+		return;
+	schema_clear(&schema_conf, c);
+	free(c);
+}
+
+/* The three steps over a document; *c is whole when no mistake was found. */
+static void fill(struct conf *c, const struct json_node *root, struct mistakes *m)
+{
+	struct spot whole = spot_root(root);
+
+	read_object(m, &schema_conf, &whole, c);
+	if (json_type(root) != JSON_OBJECT || mistakes_are_memory(m))
+		return;
+	conf_complete(c, &whole, m);
+	if (!mistakes_are_memory(m))
+		conf_check(c, &whole, m);
+}
+
+static struct conf *parse(const char *name, const struct json *doc, struct buf *mistakes)
+{
+	struct mistakes *m = mistakes_new(name);
+	struct conf *c = calloc(1, sizeof(*c));
+
+	if (!m || !c) {
+		buf_addf(mistakes, "%s: out of memory\n", name);
+		goto fail;
+	}
+	fill(c, json_root(doc), m);
+	if (mistakes_count(m) > 0) {
+		mistakes_write(m, mistakes);
+		goto fail;
+	}
+	mistakes_free(m);
+	return c;
+fail:
+	mistakes_free(m);
+	conf_free(c);
+	return NULL;
+}
+
+struct conf *conf_parse(const char *name, const char *text, size_t n, struct buf *mistakes)
+{
+	struct json_place at;
+	struct err e = { 0 };
+	struct json *doc = json_parse(text, n, &at, &e);
+	struct conf *c;
+
+	if (!doc) {
+		buf_addf(mistakes, "%s:%u:%u: %s\n", name, at.line, at.column, e.text);
+		return NULL;
+	}
+	c = parse(name, doc, mistakes);
+	json_free(doc);
+	return c;
+}
+
+struct conf *conf_load(const char *path, struct buf *mistakes)
+{
+	cleanup_buf struct buf text = { 0 };
+	int r = buf_read_file(&text, path, JSON_TEXT_MAX);
+
+	if (r < 0) {
+		buf_addf(mistakes, "%s: cannot be read: %s\n", path, strerror(-r));
+		return NULL;
+	}
+	return conf_parse(path, text.text, text.n, mistakes);
+}

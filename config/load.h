@@ -1,0 +1,33 @@
+/* From the configuration file to records, and back to text.
+ *
+ * One schema table (schema.h) says of every option its key, type, range, default, unit and help;
+ * loading, checking, printing and the manual's option list all walk it.  A file is accepted whole
+ * or not at all, and every mistake in it is told, each with its place:
+ *
+ *     FILE:LINE:COL: services[0].ttl: expected 0s..604800s, got "abc"
+ *     FILE:LINE:COL: services[0].ttll: unknown option, did you mean "ttl"?
+ */
+#ifndef CONFIG_LOAD_H
+#define CONFIG_LOAD_H
+
+#include "base/buf.h"
+#include "config/service.h"
+
+enum { CONF_MISTAKES_MAX = 100 }; /* told at most; then how many more there are */
+
+/* The records, or NULL and in `mistakes` one line for each mistake (at least one).  `name` is how
+ * the lines call the file.  Beyond each option by itself it is checked that names are unique
+ * (services, DNS names, addresses, MACs), that every reference leads somewhere (hypervisor,
+ * bridge, zone of a DNS name), that options go together (`domain` with an inline machine's keys,
+ * ready: tcp without ports ...), and that paths lie under image_dirs. */
+struct conf *conf_parse(const char *name, const char *text, size_t n, struct buf *mistakes);
+struct conf *conf_load(const char *path, struct buf *mistakes);
+void conf_free(struct conf *c); /* NULL is fine */
+
+/* The whole configuration with all defaults, as JSON that loads to the same records. */
+void conf_print(const struct conf *c, struct buf *out);
+
+/* The same bytes for the same service: tells on reload what changed. */
+void conf_print_service(const struct service_conf *s, struct buf *out);
+
+#endif

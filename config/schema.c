@@ -1,0 +1,432 @@
+#include "config/schema.h"
+
+#include <assert.h>
+
+#include "base/nearest.h"
+#include "base/slots.h"
+
+/* The offset of a member, and a warning when the member is no TYPE: a row's type and its variable
+ * cannot drift apart. */
+#define AT(TYPE, record, member)                                                                                       \
+	.offset = offsetof(struct record, member) + 0 * sizeof((TYPE *)0 == &((struct record *)0)->member)
+#define ALSO(TYPE, record, member)                                                                                     \
+	.also = offsetof(struct record, member) + 0 * sizeof((TYPE *)0 == &((struct record *)0)->member)
+#define LIST_AT(TYPE, record, member)                                                                                  \
+	.offset = offsetof(struct record, member) + 0 * sizeof((TYPE *)0 == ((struct record *)0)->member.v)
+
+#define SECONDS(n) ((uint64_t)(n)*1000)
+#define MIB (1ull << 20)
+#define TIB (1ull << 40)
+
+#define SCHEMA(var, record, its_name, its_path, rows)                                                                  \
+	const struct schema var = { its_name, its_path, sizeof(struct record), ARRAY_SIZE(rows), rows }
+
+/* ---- words ---- */
+
+static const char *const hold_names[] = { [HOLD_OFF] = "off", [HOLD_PARK] = "park", [HOLD_SPLICE] = "splice", NULL };
+static_assert(ARRAY_SIZE(hold_names) == HOLD_N + 1, "a hold mode has no name");
+static const char *const manage_names[] = { [MANAGE_AUTO] = "auto", [MANAGE_ALWAYS] = "always", NULL };
+static_assert(ARRAY_SIZE(manage_names) == MANAGE_N + 1, "a manage mode has no name");
+/* The same words as base/msg.c has for the other processes: a test compares them. */
+static const char *const answer_names[] = { [ANSWER_AT_ONCE] = "at-once",
+					    [ANSWER_STARTED] = "started",
+					    [ANSWER_READY] = "ready",
+					    NULL };
+static_assert(ARRAY_SIZE(answer_names) == ANSWER_N + 1, "an answer mode has no name");
+static const char *const stop_names[] = { [STOP_DESTROY] = "destroy",
+					  [STOP_SHUTDOWN] = "shutdown",
+					  [STOP_SUSPEND] = "suspend",
+					  NULL };
+static_assert(ARRAY_SIZE(stop_names) == STOP_N + 1, "a stop mode has no name");
+static const char *const isolation_names[] = { [ISOLATION_STRICT] = "strict", [ISOLATION_FAST] = "fast", NULL };
+static_assert(ARRAY_SIZE(isolation_names) == ISOLATION_N + 1, "an isolation has no name");
+static const char *const arch_names[] = { "x86_64", "aarch64", NULL };
+static const char *const machine_names[] = { "microvm", "pc", "q35", "virt", NULL };
+static const char *const format_names[] = { "raw", "qcow2", NULL };
+static const char *const log_names[] = { "error", "warn", "info", "debug", NULL };
+
+/* ---- the tables ---- */
+
+static const struct opt disk_opts[] = {
+	{ "path", OPT_TEXT, OPT_REQUIRED, AT(char *, disk_conf, path), .text = &text_path,
+	  .help = "The image, below one of image_dirs." },
+	{ "read_only", OPT_BOOL, 0, AT(bool, disk_conf, read_only), .fallback = "false",
+	  .help = "The guest cannot write to it.  Any number of services may share such an image." },
+	{ "format", OPT_WORD, 0, AT(char *, disk_conf, format), .names = format_names, .fallback = "\"raw\"",
+	  .help = "How the image is laid out.  It is never guessed from the image, which the guest may have written." },
+};
+static SCHEMA(schema_disk, disk_conf, "a disk", "services[].machine.disks[]", disk_opts);
+
+static const struct opt nic_opts[] = {
+	{ "bridge", OPT_TEXT, OPT_UNSET, AT(char *, nic_conf, bridge), .text = &text_ifname,
+	  .otherwise = "the bridge, if bridges has exactly one",
+	  .help = "The name of one of bridges: the VM's port joins it." },
+	{ "mac", OPT_MAC, OPT_UNSET, AT(struct mac_addr, nic_conf, mac),
+	  .otherwise = "derived from this host's machine-id, the service's name and the number of the NIC",
+	  .help = "The VM's own address on this NIC." },
+};
+static SCHEMA(schema_nic, nic_conf, "a network card", "services[].machine.nics[]", nic_opts);
+
+static const struct opt machine_opts[] = {
+	{ "hypervisor", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, hypervisor), .text = &text_name,
+	  .otherwise = "the first of hypervisors", .help = "The name of one of hypervisors: where the VM runs." },
+	{ "domain", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, domain), .text = &text_domain,
+	  .help = "An existing libvirt domain, by name or UUID, instead of all options below.  It is started as it is "
+		  "defined and never redefined; its MAC address, bridge and port are found from it." },
+	{ "kernel", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, kernel), .text = &text_path,
+	  .help = "The unikernel or kernel to boot, below one of image_dirs.  A machine without one boots from its "
+		  "first disk." },
+	{ "initrd", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, initrd), .text = &text_path,
+	  .help = "The initial RAM disk for the kernel, below one of image_dirs." },
+	{ "cmdline", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, cmdline), .text = &text_cmdline, .fallback = "\"\"",
+	  .help = "The kernel's command line.  {ip} and {prefix} become the service's first address and the length of "
+		  "its network, {ip6} its first IPv6 address, {gw} the gateway, {mac} the MAC address of the first NIC, "
+		  "{name} the service's name, {boot} how often it was started, and {{ a brace." },
+	{ "memory", OPT_SIZE, OPT_UNSET, AT(uint64_t, machine_conf, memory_bytes), .min = MIB, .max = 16 * TIB,
+	  .fallback = "\"64MiB\"", .help = "The VM's RAM." },
+	{ "vcpus", OPT_INT, OPT_UNSET, AT(uint32_t, machine_conf, vcpus), .min = 1, .max = 64, .fallback = "1",
+	  .help = "The VM's processors." },
+	{ "arch", OPT_WORD, OPT_UNSET, AT(char *, machine_conf, arch), .names = arch_names,
+	  .otherwise = "this host's", .help = "The VM's architecture.  A foreign one is emulated." },
+	{ "machine", OPT_WORD, OPT_UNSET, AT(char *, machine_conf, machine), .names = machine_names,
+	  .otherwise = "microvm where it can, else what suits arch",
+	  .help = "The kind of machine that QEMU makes: virt is for aarch64, the others for x86_64." },
+	{ "disks", OPT_OBJECT, OPT_LIST | OPT_UNSET, LIST_AT(struct disk_conf, machine_conf, disks), .of = &schema_disk,
+	  .most = MSG_DISKS_MAX, .fallback = "[]", .help = "The VM's disks, in this order." },
+	{ "nics", OPT_OBJECT, OPT_LIST | OPT_UNSET, LIST_AT(struct nic_conf, machine_conf, nics), .of = &schema_nic,
+	  .least = 1, .most = MSG_NICS_MAX, .otherwise = "one on the bridge, if bridges has exactly one",
+	  .help = "The VM's network cards, in this order; the service's addresses are on the first." },
+};
+static SCHEMA(schema_machine, machine_conf, "the machine of a service", "services[].machine", machine_opts);
+
+static const struct opt service_opts[] = {
+	{ "name", OPT_TEXT, OPT_REQUIRED, AT(char *, service_conf, name), .text = &text_name,
+	  .help = "What logs and jitsuctl call it.  Unique." },
+	{ "dns", OPT_TEXT, OPT_REQUIRED | OPT_LIST, LIST_AT(char *, service_conf, dns), .text = &text_host, .least = 1,
+	  .most = MSG_LIST_MAX,
+	  .help = "The names that wake it, each in one of zones.  Each belongs to one service only." },
+	{ "ip", OPT_HOST, OPT_REQUIRED | OPT_LIST, LIST_AT(struct ip_prefix, service_conf, ip), .least = 1,
+	  .most = MSG_LIST_MAX,
+	  .help = "The addresses that its names lead to, each with the length of its network.  PTR records follow from "
+		  "them.  Each belongs to one service only." },
+	{ "ttl", OPT_DURATION, OPT_SECONDS, AT(uint64_t, service_conf, ttl_ms), .max = SECONDS(604800),
+	  .fallback = "\"60s\"", .help = "How long resolvers may keep its addresses." },
+	{ "ports", OPT_PORT, OPT_LIST, LIST_AT(uint16_t, service_conf, ports), .min = 1, .max = 65535,
+	  .most = MSG_LIST_MAX, .fallback = "[]", .help = "The TCP ports it serves." },
+	{ "machine", OPT_OBJECT, OPT_REQUIRED, AT(struct machine_conf, service_conf, machine), .of = &schema_machine,
+	  .help = "The VM behind it." },
+	{ "gateway", OPT_TEXT, OPT_UNSET, AT(char *, service_conf, gateway), .text = &text_ip,
+	  .otherwise = "the first address of the first network of ip",
+	  .help = "What {gw} stands for in cmdline; in the network of one of ip." },
+	{ "hold", OPT_ENUM, 0, AT(enum hold_mode, service_conf, hold), .names = hold_names, .fallback = "\"off\"",
+	  .help = "Whether connections that come before the VM is up are held at its address.  This version has only "
+		  "off: the name alone wakes it." },
+	{ "answer", OPT_ENUM, 0, AT(enum answer_when, service_conf, answer), .names = answer_names,
+	  .fallback = "\"ready\"",
+	  .help = "When a query for the sleeping service is answered: at once, when its VM was started, or when it is "
+		  "ready." },
+	{ "ready", OPT_READY, OPT_LIST, LIST_AT(struct ready_rule, service_conf, ready), .least = 1,
+	  .most = MSG_LIST_MAX, .otherwise = "[\"tcp\"] if there are ports, else [\"arp\"]",
+	  .help = "What must have happened before the VM counts as ready, all of it: its addresses answer ARP or "
+		  "neighbour solicitations (arp), each of ports is open (tcp), that port is open (tcp:PORT), or that "
+		  "many milliseconds have passed since it was started (delay:MS, or delay: and a duration)." },
+	{ "stop", OPT_ENUM, 0, AT(enum stop_how, service_conf, stop), .names = stop_names,
+	  .otherwise = "shutdown for a domain and for a machine with a writable disk, else destroy",
+	  .help = "What becomes of the VM when it is idle: it is ended at once, asked to shut down, or paused with its "
+		  "RAM." },
+	{ "stop_force", OPT_BOOL, 0, AT(bool, service_conf, stop_force), .fallback = "false",
+	  .help = "A VM that was asked to shut down and has not after stop_timeout is ended.  Without this it is left "
+		  "up, and the log says so." },
+	{ "manage", OPT_ENUM, 0, AT(enum manage_mode, service_conf, manage), .names = manage_names,
+	  .fallback = "\"auto\"",
+	  .help = "auto: a VM that jitsu did not start is served and never stopped.  always: it is stopped like any "
+		  "other." },
+	{ "idle_timeout", OPT_DURATION, OPT_NEVER, AT(uint64_t, service_conf, idle_timeout_ms), .min = 100,
+	  .max = SECONDS(2592000), .fallback = "\"120s\"",
+	  .help = "The VM is stopped when it had no IP traffic for this long, and no resolver may still lead anyone to "
+		  "it (see dns_horizon)." },
+	{ "start_timeout", OPT_DURATION, 0, AT(uint64_t, service_conf, start_timeout_ms), .min = 100,
+	  .max = SECONDS(3600), .fallback = "\"60s\"",
+	  .help = "A VM that is not ready after this long has failed." },
+	{ "stop_timeout", OPT_DURATION, 0, AT(uint64_t, service_conf, stop_timeout_ms), .min = 100,
+	  .max = SECONDS(3600), .fallback = "\"60s\"",
+	  .help = "How long a VM that was asked to shut down may take." },
+	{ "max_hold", OPT_DURATION, 0, AT(uint64_t, service_conf, max_hold_ms), .min = 100, .max = SECONDS(600),
+	  .fallback = "\"60s\"",
+	  .help = "How long a query or a connection may wait for the VM; a query is then answered with SERVFAIL." },
+	{ "dns_horizon", OPT_DURATION, OPT_AUTO, AT(uint64_t, service_conf, dns_horizon_ms), .max = SECONDS(604800),
+	  .fallback = "\"auto\"",
+	  .help = "How long after its name was last asked for the VM stays up, because someone may still come.  auto: "
+		  "twice ttl, at least 300 seconds." },
+};
+SCHEMA(schema_service, service_conf, "a service", "services[]", service_opts);
+
+static const struct opt zone_opts[] = {
+	{ "name", OPT_TEXT, OPT_REQUIRED, AT(char *, zone_conf, name), .text = &text_host,
+	  .help = "The zone's name.  Unique." },
+	{ "ns", OPT_TEXT, OPT_REQUIRED | OPT_LIST, LIST_AT(char *, zone_conf, ns), .text = &text_host, .least = 1,
+	  .most = MSG_LIST_MAX, .help = "The zone's name servers." },
+	{ "hostmaster", OPT_TEXT, OPT_UNSET, AT(char *, zone_conf, hostmaster), .text = &text_host,
+	  .otherwise = "hostmaster in the zone",
+	  .help = "Whom to write to about the zone: a mail address with a dot for the @." },
+	{ "ttl", OPT_DURATION, OPT_SECONDS, AT(uint64_t, zone_conf, ttl_ms), .max = SECONDS(604800),
+	  .fallback = "\"300s\"", .help = "How long resolvers may keep the zone's own records (SOA, NS, PTR)." },
+	{ "negative_ttl", OPT_DURATION, OPT_SECONDS, AT(uint64_t, zone_conf, negative_ttl_ms), .max = SECONDS(604800),
+	  .fallback = "\"60s\"", .help = "How long resolvers may remember that a name does not exist." },
+};
+static SCHEMA(schema_zone, zone_conf, "a zone", "zones[]", zone_opts);
+
+static const struct opt hypervisor_opts[] = {
+	{ "name", OPT_TEXT, OPT_REQUIRED, AT(char *, hypervisor_conf, name), .text = &text_name,
+	  .help = "What machines, logs and jitsuctl call it.  Unique." },
+	{ "uri", OPT_TEXT, OPT_REQUIRED, AT(char *, hypervisor_conf, uri), .text = &text_uri,
+	  .help = "How libvirt finds it.  qemu:///embed?root=DIRECTORY runs QEMU without libvirtd." },
+	{ "isolation", OPT_ENUM, 0, AT(enum isolation, hypervisor_conf, isolation), .names = isolation_names,
+	  .fallback = "\"strict\"",
+	  .help = "strict: whatever the host has to keep VMs apart (cgroups, namespaces, its security driver).  fast: "
+		  "none of these, for laboratories and demonstrations; QEMU still runs as a user of its own, in its "
+		  "seccomp sandbox." },
+};
+static SCHEMA(schema_hypervisor, hypervisor_conf, "a hypervisor", "hypervisors[]", hypervisor_opts);
+
+static const struct opt bridge_opts[] = {
+	{ "name", OPT_TEXT, OPT_REQUIRED, AT(char *, bridge_conf, name), .text = &text_ifname,
+	  .help = "The Linux bridge's interface.  Unique." },
+	{ "probe_ip", OPT_IP4, OPT_UNSET, AT(struct ip_addr, bridge_conf, probe_ip),
+	  .otherwise = "the bridge's own address",
+	  .help = "The address that VMs on this bridge are probed from: one that nobody else uses." },
+	{ "probe_ip6", OPT_IP6, OPT_UNSET, AT(struct ip_addr, bridge_conf, probe_ip6),
+	  .otherwise = "the bridge's own link-local address", .help = "The same for IPv6." },
+};
+static SCHEMA(schema_bridge, bridge_conf, "a bridge", "bridges[]", bridge_opts);
+
+static const struct opt limits_opts[] = {
+	{ "max_running", OPT_INT, 0, AT(uint32_t, limits_conf, max_running), .min = 1, .max = SLOTS_MAX,
+	  .fallback = "64", .help = "VMs up at once." },
+	{ "max_starting", OPT_INT, 0, AT(uint32_t, limits_conf, max_starting), .min = 1, .max = 64, .fallback = "2",
+	  .help = "VMs being started at once; further ones queue." },
+	{ "memory", OPT_SHARE, 0, AT(uint64_t, limits_conf, memory_bytes),
+	  ALSO(uint32_t, limits_conf, memory_percent), .min = MIB, .max = 1024 * TIB, .fallback = "\"80%\"",
+	  .help = "RAM of all VMs together; a percentage is of the host's." },
+	{ "wakes_per_source", OPT_RATE, 0, AT(uint32_t, limits_conf, wakes_per_source),
+	  ALSO(uint64_t, limits_conf, wakes_period_ms), .min = 1, .max = 1000000, .fallback = "\"30/min\"",
+	  .help = "Wakes that one client's address may cause." },
+	{ "max_waiting", OPT_INT, 0, AT(uint32_t, limits_conf, max_waiting), .min = 1, .max = 65536,
+	  .fallback = "1024", .help = "Queries that wait for a VM at once." },
+	{ "max_tcp", OPT_INT, 0, AT(uint32_t, limits_conf, max_tcp), .min = 1, .max = 4096, .fallback = "128",
+	  .help = "DNS clients connected over TCP at once." },
+};
+static SCHEMA(schema_limits, limits_conf, "what all services together may use", "limits", limits_opts);
+
+static const struct opt users_opts[] = {
+	{ "dns", OPT_TEXT, 0, AT(char *, users_conf, dns), .text = &text_user, .fallback = "\"jitsu-dns\"",
+	  .help = "The user of the process that reads DNS." },
+	{ "net", OPT_TEXT, 0, AT(char *, users_conf, net), .text = &text_user, .fallback = "\"jitsu-net\"",
+	  .help = "The user of the process that probes VMs." },
+	{ "control", OPT_TEXT, 0, AT(char *, users_conf, control), .text = &text_user, .fallback = "\"jitsu-ctl\"",
+	  .help = "The user of the process that jitsuctl talks to." },
+	{ "qemu", OPT_TEXT, 0, AT(char *, users_conf, qemu), .text = &text_user, .fallback = "\"libvirt-qemu\"",
+	  .help = "The user of QEMU; never root." },
+	{ "readers", OPT_TEXT, 0, AT(char *, users_conf, readers), .text = &text_user, .fallback = "\"jitsu\"",
+	  .help = "The group whose members may look with jitsuctl." },
+	{ "admins", OPT_TEXT, 0, AT(char *, users_conf, admins), .text = &text_user, .fallback = "\"jitsu-admin\"",
+	  .help = "The group whose members may start and stop services with jitsuctl." },
+};
+static SCHEMA(schema_users, users_conf, "users and groups", "users", users_opts);
+
+static const struct opt conf_opts[] = {
+	{ "listen", OPT_ENDPOINT, OPT_LIST, LIST_AT(struct endpoint, conf, listen), .least = 1, .most = 16,
+	  .fallback = "[\"0.0.0.0:53\", \"[::]:53\"]", .help = "Where DNS is served, over UDP and TCP." },
+	{ "zones", OPT_OBJECT, OPT_REQUIRED | OPT_LIST, LIST_AT(struct zone_conf, conf, zones), .of = &schema_zone,
+	  .least = 1, .help = "The zones it is authoritative for." },
+	{ "forward", OPT_ENDPOINT, OPT_LIST, LIST_AT(struct endpoint, conf, forward), .most = 8, .fallback = "[]",
+	  .help = "Resolvers that questions outside the zones are passed to.  Without them, and for everyone who is "
+		  "not in forward_allow, the answer is REFUSED." },
+	{ "forward_allow", OPT_PREFIX, OPT_LIST, LIST_AT(struct ip_prefix, conf, forward_allow), .fallback = "[]",
+	  .help = "The clients that may have questions forwarded: addresses and networks.  The whole Internet is "
+		  "refused." },
+	{ "hypervisors", OPT_OBJECT, OPT_LIST, LIST_AT(struct hypervisor_conf, conf, hypervisors),
+	  .of = &schema_hypervisor, .least = 1, .most = 16,
+	  .otherwise = "one, named local, with qemu:///embed and its root at run_dir/qemu", .help = "Where VMs run." },
+	{ "bridges", OPT_OBJECT, OPT_LIST, LIST_AT(struct bridge_conf, conf, bridges), .of = &schema_bridge,
+	  .fallback = "[]", .help = "The Linux bridges that VMs are on." },
+	{ "image_dirs", OPT_TEXT, OPT_LIST, LIST_AT(char *, conf, image_dirs), .text = &text_path, .least = 1,
+	  .most = 64, .fallback = "[\"/var/lib/jitsu/images\"]",
+	  .help = "Kernels, initial RAM disks and disks lie below these directories.  They are checked at each start: "
+		  "no symbolic links, kernels and directories writable by root alone." },
+	{ "limits", OPT_OBJECT, 0, AT(struct limits_conf, conf, limits), .of = &schema_limits, .fallback = "{}",
+	  .help = "What all services together may use." },
+	{ "users", OPT_OBJECT, 0, AT(struct users_conf, conf, users), .of = &schema_users, .fallback = "{}",
+	  .help = "Whom its processes run as, and who may talk to it." },
+	{ "run_dir", OPT_TEXT, 0, AT(char *, conf, run_dir), .text = &text_run_dir, .fallback = "\"/run/jitsu\"",
+	  .help = "Sockets, consoles and other things that need not outlive a reboot." },
+	{ "state_dir", OPT_TEXT, 0, AT(char *, conf, state_dir), .text = &text_path,
+	  .fallback = "\"/var/lib/jitsu\"", .help = "What must outlive a reboot." },
+	{ "log", OPT_WORD, 0, AT(char *, conf, log_level), .names = log_names, .fallback = "\"info\"",
+	  .help = "The least important lines that are still logged." },
+	{ "services", OPT_OBJECT, OPT_LIST, LIST_AT(struct service_conf, conf, services), .of = &schema_service,
+	  .most = SLOTS_MAX, .fallback = "[]", .help = "What is summoned." },
+};
+SCHEMA(schema_conf, conf, "The whole", "", conf_opts);
+
+/* ---- lists ---- */
+
+static const size_t type_sizes[OPT_TYPE_N] = {
+	[OPT_BOOL] = sizeof(bool),
+	[OPT_INT] = sizeof(uint32_t),
+	[OPT_PORT] = sizeof(uint16_t),
+	[OPT_DURATION] = sizeof(uint64_t),
+	[OPT_SIZE] = sizeof(uint64_t),
+	[OPT_SHARE] = sizeof(uint64_t),
+	[OPT_RATE] = sizeof(uint32_t),
+	[OPT_ENUM] = sizeof(enum stop_how),
+	[OPT_WORD] = sizeof(char *),
+	[OPT_TEXT] = sizeof(char *),
+	[OPT_IP4] = sizeof(struct ip_addr),
+	[OPT_IP6] = sizeof(struct ip_addr),
+	[OPT_HOST] = sizeof(struct ip_prefix),
+	[OPT_PREFIX] = sizeof(struct ip_prefix),
+	[OPT_ENDPOINT] = sizeof(struct endpoint),
+	[OPT_MAC] = sizeof(struct mac_addr),
+	[OPT_READY] = sizeof(struct ready_rule),
+};
+
+size_t opt_element_size(const struct opt *o) { return o->of ? o->of->size : type_sizes[o->type]; }
+
+unsigned opt_most(const struct opt *o) { return o->most ? o->most : SCHEMA_LIST_MAX; }
+
+static_assert(offsetof(struct string_list, v) == offsetof(struct any_list, v), "lists differ");
+
+/* Copied byte by byte: the list's own type has a pointer to its elements, not to void. */
+struct any_list list_get(const void *record, const struct opt *o)
+{
+	struct any_list list;
+
+	memcpy(&list, (const char *)record + o->offset, sizeof(list));
+	return list;
+}
+
+void list_set(void *record, const struct opt *o, struct any_list list)
+{
+	memcpy((char *)record + o->offset, &list, sizeof(list));
+}
+
+static void clear_value(const struct opt *o, void *value)
+{
+	if (o->of)
+		schema_clear(o->of, value);
+	else if (o->type == OPT_WORD || o->type == OPT_TEXT)
+		free(*(char **)value);
+}
+
+static void clear_list(const struct opt *o, void *record)
+{
+	struct any_list list = list_get(record, o);
+
+	for (size_t i = 0; i < list.n; i++)
+		clear_value(o, (char *)list.v + i * opt_element_size(o));
+	free(list.v);
+}
+
+void schema_clear(const struct schema *s, void *record)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct opt *o = &s->opts[i];
+
+		if (o->flags & OPT_LIST)
+			clear_list(o, record);
+		else
+			clear_value(o, (char *)record + o->offset);
+	}
+	memset(record, 0, s->size);
+}
+
+/* ---- looking up ---- */
+
+const struct opt *schema_find(const struct schema *s, const char *key)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (strcmp(s->opts[i].key, key) == 0)
+			return &s->opts[i];
+	}
+	return NULL;
+}
+
+const char *schema_nearest(const struct schema *s, const char *key)
+{
+	struct nearest near = { .word = key };
+
+	for (size_t i = 0; i < s->n; i++)
+		nearest_try(&near, s->opts[i].key);
+	return near.name;
+}
+
+/* ---- what a value must be ---- */
+
+static void add_duration_range(const struct opt *o, struct buf *out)
+{
+	char min[VALUE_TEXT_MAX], max[VALUE_TEXT_MAX];
+
+	buf_addf(out, "%s..%s", duration_format(o->min, min), duration_format(o->max, max));
+	if (o->flags & OPT_NEVER)
+		buf_adds(out, " or \"never\"");
+	if (o->flags & OPT_AUTO)
+		buf_adds(out, " or \"auto\"");
+}
+
+static void add_size_range(const struct opt *o, struct buf *out)
+{
+	char min[VALUE_TEXT_MAX], max[VALUE_TEXT_MAX];
+
+	buf_addf(out, "%s..%s", size_format(o->min, min), size_format(o->max, max));
+	if (o->type == OPT_SHARE)
+		buf_adds(out, " or 1%..100%");
+}
+
+static void add_names(const struct opt *o, struct buf *out)
+{
+	for (size_t i = 0; o->names[i]; i++)
+		buf_addf(out, "%s\"%s\"", i == 0 ? "" : o->names[i + 1] ? ", " : " or ", o->names[i]);
+}
+
+void opt_expected(const struct opt *o, struct buf *out)
+{
+	static const char *const plain[OPT_TYPE_N] = {
+		[OPT_BOOL] = "true or false",
+		[OPT_IP4] = "an IPv4 address",
+		[OPT_IP6] = "an IPv6 address",
+		[OPT_HOST] = "an address and its network's length, such as \"192.168.1.20/24\"",
+		[OPT_PREFIX] = "an address or a network, such as \"192.168.1.0/24\"",
+		[OPT_ENDPOINT] = "an address and a port, such as \"192.168.1.2:53\" or \"[fd00::2]:53\"",
+		[OPT_MAC] = "a unicast MAC address, such as \"52:54:00:12:34:56\"",
+		[OPT_READY] = "\"arp\", \"tcp\", \"tcp:1..65535\" or \"delay:0s..3600s\"",
+		[OPT_OBJECT] = "an object",
+	};
+
+	switch (o->type) {
+	case OPT_INT:
+	case OPT_PORT:
+		buf_addf(out, "%llu..%llu", (unsigned long long)o->min, (unsigned long long)o->max);
+		break;
+	case OPT_DURATION:
+		add_duration_range(o, out);
+		break;
+	case OPT_SIZE:
+	case OPT_SHARE:
+		add_size_range(o, out);
+		break;
+	case OPT_RATE:
+		buf_addf(out, "%llu..%llu per s, min or h, such as \"30/min\"", (unsigned long long)o->min,
+			 (unsigned long long)o->max);
+		break;
+	case OPT_ENUM:
+	case OPT_WORD:
+		add_names(o, out);
+		break;
+	case OPT_TEXT:
+		buf_adds(out, o->text->expected);
+		break;
+	default:
+		buf_adds(out, plain[o->type]);
+	}
+}

@@ -1,0 +1,165 @@
+/* What the operator wants: plain records, filled by config/load.c through the schema table and
+ * by nothing else.  Everything has its default already; strings are never NULL ("" for unset).
+ *
+ * Units: durations are milliseconds, sizes bytes.  DURATION_NEVER stands for "never".
+ */
+#ifndef CONFIG_SERVICE_H
+#define CONFIG_SERVICE_H
+
+#include "base/addr.h"
+#include "base/msg.h"
+#include "base/util.h"
+
+#define DURATION_NEVER UINT64_MAX
+#define DURATION_AUTO (UINT64_MAX - 1) /* worked out from other options: the manual says how */
+
+enum hold_mode { HOLD_OFF, HOLD_PARK, HOLD_SPLICE, HOLD_N };
+enum manage_mode { MANAGE_AUTO, MANAGE_ALWAYS, MANAGE_N };
+
+struct string_list {
+	size_t n;
+	char **v;
+};
+
+enum ready_kind { READY_ARP, READY_TCP, READY_TCP_PORT, READY_DELAY };
+
+struct ready_rule {
+	enum ready_kind kind;
+	uint16_t port; /* READY_TCP_PORT */
+	uint64_t delay_ms; /* READY_DELAY: after the VM runs */
+};
+
+struct ready_list {
+	size_t n;
+	struct ready_rule *v;
+};
+
+struct prefix_list {
+	size_t n;
+	struct ip_prefix *v;
+};
+
+struct port_list {
+	size_t n;
+	uint16_t *v;
+};
+
+struct endpoint {
+	struct ip_addr addr;
+	uint16_t port;
+};
+
+struct endpoint_list {
+	size_t n;
+	struct endpoint *v;
+};
+
+struct disk_conf {
+	char *path;
+	char *format; /* "raw" or "qcow2" */
+	bool read_only;
+};
+
+struct disk_list {
+	size_t n;
+	struct disk_conf *v;
+};
+
+struct nic_conf {
+	char *bridge; /* the name of one of `bridges` */
+	struct mac_addr mac; /* zero: derived from machine-id, service and number of the NIC */
+};
+
+struct nic_list {
+	size_t n;
+	struct nic_conf *v;
+};
+
+struct machine_conf {
+	char *hypervisor; /* the name of one of `hypervisors` */
+	char *domain; /* an existing libvirt domain, by name or UUID; then nothing else below but that */
+	char *kernel, *initrd, *cmdline;
+	char *arch; /* "x86_64", "aarch64" */
+	char *machine; /* "" : the backend's choice (microvm where it can) */
+	uint64_t memory_bytes;
+	uint32_t vcpus;
+	struct disk_list disks;
+	struct nic_list nics;
+};
+
+struct service_conf {
+	char *name; /* [a-z0-9-]{1,40} */
+	struct string_list dns; /* names in one of the zones, no final dot */
+	struct prefix_list ip; /* addresses with their network's length */
+	uint64_t ttl_ms; /* whole seconds */
+	struct port_list ports;
+	struct machine_conf machine;
+	char *gateway; /* for {gw}; "" : the first address of the network */
+	enum hold_mode hold;
+	enum answer_when answer;
+	struct ready_list ready;
+	enum stop_how stop;
+	bool stop_force; /* a graceful stop that times out becomes a destroy */
+	enum manage_mode manage;
+	uint64_t idle_timeout_ms; /* or DURATION_NEVER */
+	uint64_t start_timeout_ms;
+	uint64_t stop_timeout_ms;
+	uint64_t max_hold_ms;
+	uint64_t dns_horizon_ms; /* DURATION_AUTO: max(2 x ttl, 300 s) while hold is off */
+	/* where it stands in the file, for messages */
+	unsigned line;
+};
+
+struct zone_conf {
+	char *name;
+	struct string_list ns;
+	char *hostmaster;
+	uint64_t ttl_ms, negative_ttl_ms; /* whole seconds */
+};
+
+struct hypervisor_conf {
+	char *name;
+	char *uri;
+	enum isolation isolation;
+};
+
+struct bridge_conf {
+	char *name; /* of the Linux bridge */
+	struct ip_addr probe_ip; /* zero: the bridge's own address */
+	struct ip_addr probe_ip6; /* zero: the bridge's own link-local address */
+};
+
+struct limits_conf {
+	uint32_t max_running;
+	uint32_t max_starting;
+	uint64_t memory_bytes; /* 0: memory_percent counts */
+	uint32_t memory_percent; /* of the host's RAM */
+	uint32_t wakes_per_source; /* ... per wakes_period_ms */
+	uint64_t wakes_period_ms;
+	uint32_t max_waiting; /* DNS queries held at once */
+	uint32_t max_tcp; /* DNS clients over TCP at once */
+};
+
+struct users_conf {
+	char *dns, *net, *control; /* the users dns, synproxy and control run as */
+	char *qemu; /* the user of QEMU */
+	char *readers, *admins; /* groups: who may look, who may act */
+};
+
+struct conf {
+	struct endpoint_list listen;
+	struct { size_t n; struct zone_conf *v; } zones;
+	struct endpoint_list forward;
+	struct prefix_list forward_allow;
+	struct { size_t n; struct hypervisor_conf *v; } hypervisors;
+	struct { size_t n; struct bridge_conf *v; } bridges;
+	struct string_list image_dirs;
+	struct limits_conf limits;
+	struct users_conf users;
+	char *run_dir; /* sockets, taps' records, consoles: gone after a reboot */
+	char *state_dir; /* what must outlive a reboot */
+	char *log_level;
+	struct { size_t n; struct service_conf *v; } services;
+};
+
+#endif

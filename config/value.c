@@ -1,0 +1,397 @@
+#include "config/value.h"
+
+#include <ctype.h>
+
+#include "base/clock.h"
+#include "base/nearest.h"
+
+/* ---- numbers with units ---- */
+
+struct unit {
+	const char *name;
+	uint64_t factor;
+};
+
+/* Largest first: formatting takes the first that divides the value. */
+static const struct unit duration_units[] = {
+	{ "d", 86400 * MS_PER_S }, { "h", 3600 * MS_PER_S }, { "m", 60 * MS_PER_S }, { "s", MS_PER_S }, { "ms", 1 },
+};
+
+static const struct unit size_units[] = {
+	{ "TiB", 1ull << 40 }, { "GiB", 1ull << 30 }, { "MiB", 1ull << 20 }, { "KiB", 1ull << 10 }, { "B", 1 },
+};
+
+static const struct unit rate_units[] = {
+	{ "h", 3600 * MS_PER_S },
+	{ "min", 60 * MS_PER_S },
+	{ "s", MS_PER_S },
+};
+
+/* The digits that `text` begins with; *end behind them.  -EINVAL when there are none. */
+static int parse_digits(const char *text, uint64_t *out, const char **end)
+{
+	uint64_t v = 0;
+
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	for (; isdigit((unsigned char)*text); text++) {
+		if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, (unsigned)(*text - '0'), &v))
+			return -ERANGE;
+	}
+	*out = v;
+	*end = text;
+	return 0;
+}
+
+static int parse_with_unit(const char *text, const struct unit *units, size_t n, uint64_t *out)
+{
+	const char *unit;
+	uint64_t v;
+	int r = parse_digits(text, &v, &unit);
+
+	if (r < 0)
+		return r;
+	if (v == 0 && *unit == '\0') {
+		*out = 0;
+		return 0;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(unit, units[i].name) != 0)
+			continue;
+		if (__builtin_mul_overflow(v, units[i].factor, &v))
+			return -ERANGE;
+		*out = v;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+bool value_lacks_unit(const char *text) { return *text && strspn(text, "0123456789") == strlen(text); }
+
+int duration_parse(const char *text, uint64_t *ms)
+{
+	uint64_t v;
+	int r = parse_with_unit(text, duration_units, ARRAY_SIZE(duration_units), &v);
+
+	if (r < 0)
+		return r;
+	if (v >= DURATION_AUTO)
+		return -ERANGE;
+	*ms = v;
+	return 0;
+}
+
+const char *duration_format(uint64_t ms, char *out)
+{
+	if (ms == DURATION_NEVER)
+		strcpy(out, "never");
+	else if (ms == DURATION_AUTO)
+		strcpy(out, "auto");
+	else if (ms % MS_PER_S == 0)
+		snprintf(out, VALUE_TEXT_MAX, "%llus", (unsigned long long)(ms / MS_PER_S));
+	else
+		snprintf(out, VALUE_TEXT_MAX, "%llums", (unsigned long long)ms);
+	return out;
+}
+
+int size_parse(const char *text, uint64_t *bytes)
+{
+	return parse_with_unit(text, size_units, ARRAY_SIZE(size_units), bytes);
+}
+
+const char *size_format(uint64_t bytes, char *out)
+{
+	const struct unit *u = size_units;
+
+	while (bytes % u->factor != 0 || (bytes == 0 && u->factor != 1))
+		u++;
+	snprintf(out, VALUE_TEXT_MAX, "%llu%s", (unsigned long long)(bytes / u->factor), u->name);
+	return out;
+}
+
+int percent_parse(const char *text, uint32_t *percent)
+{
+	const char *end;
+	uint64_t v;
+	int r = parse_digits(text, &v, &end);
+
+	if (r < 0)
+		return r;
+	if (strcmp(end, "%") != 0)
+		return -EINVAL;
+	if (v > 100)
+		return -ERANGE;
+	*percent = (uint32_t)v;
+	return 0;
+}
+
+int rate_parse(const char *text, uint32_t *n, uint64_t *period_ms)
+{
+	const char *end;
+	uint64_t v;
+	int r = parse_digits(text, &v, &end);
+
+	if (r < 0)
+		return r;
+	if (*end != '/')
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(rate_units); i++) {
+		if (strcmp(end + 1, rate_units[i].name) != 0)
+			continue;
+		if (v > UINT32_MAX)
+			return -ERANGE;
+		*n = (uint32_t)v;
+		*period_ms = rate_units[i].factor;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+const char *rate_format(uint32_t n, uint64_t period_ms, char *out)
+{
+	const char *unit = "s";
+
+	for (size_t i = 0; i < ARRAY_SIZE(rate_units); i++) {
+		if (rate_units[i].factor == period_ms)
+			unit = rate_units[i].name;
+	}
+	snprintf(out, VALUE_TEXT_MAX, "%u/%s", n, unit);
+	return out;
+}
+
+/* ---- readiness ---- */
+
+static int parse_delay(const char *text, struct ready_rule *out)
+{
+	enum { DELAY_MAX_MS = 3600 * MS_PER_S };
+	const char *end;
+	uint64_t ms;
+	int r = value_lacks_unit(text) ? parse_digits(text, &ms, &end) : duration_parse(text, &ms);
+
+	if (r < 0)
+		return r;
+	if (ms > DELAY_MAX_MS)
+		return -ERANGE;
+	*out = (struct ready_rule){ .kind = READY_DELAY, .delay_ms = ms };
+	return 0;
+}
+
+int ready_parse(const char *text, struct ready_rule *out)
+{
+	const char *end;
+	uint64_t port;
+	int r;
+
+	if (strcmp(text, "arp") == 0) {
+		*out = (struct ready_rule){ .kind = READY_ARP };
+		return 0;
+	}
+	if (strcmp(text, "tcp") == 0) {
+		*out = (struct ready_rule){ .kind = READY_TCP };
+		return 0;
+	}
+	if (strncmp(text, "delay:", 6) == 0)
+		return parse_delay(text + 6, out);
+	if (strncmp(text, "tcp:", 4) != 0)
+		return -EINVAL;
+	r = parse_digits(text + 4, &port, &end);
+	if (r < 0 || *end)
+		return r < 0 ? r : -EINVAL;
+	if (port < 1 || port > UINT16_MAX)
+		return -ERANGE;
+	*out = (struct ready_rule){ .kind = READY_TCP_PORT, .port = (uint16_t)port };
+	return 0;
+}
+
+const char *ready_format(const struct ready_rule *rule, char *out)
+{
+	char delay[VALUE_TEXT_MAX];
+
+	switch (rule->kind) {
+	case READY_ARP:
+		return strcpy(out, "arp");
+	case READY_TCP:
+		return strcpy(out, "tcp");
+	case READY_TCP_PORT:
+		snprintf(out, VALUE_TEXT_MAX, "tcp:%u", rule->port);
+		return out;
+	case READY_DELAY:
+		snprintf(out, VALUE_TEXT_MAX, "delay:%.32s", duration_format(rule->delay_ms, delay));
+		return out;
+	}
+	return strcpy(out, "?");
+}
+
+/* ---- kinds of text ---- */
+
+static bool is_printable(const char *s)
+{
+	for (; *s; s++) {
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static bool is_graphic(const char *s) { return is_printable(s) && !strchr(s, ' '); }
+
+static bool is_one_of(char c, const char *extra)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c && strchr(extra, c));
+}
+
+static bool name_ok(const char *s)
+{
+	size_t n = strlen(s);
+
+	for (size_t i = 0; i < n; i++) {
+		if (!is_one_of(s[i], "-"))
+			return false;
+	}
+	return n > 0 && s[0] != '-' && s[n - 1] != '-';
+}
+
+/* RFC 1123, 2.1, and the underscore, which is common in names that are no hosts'.  A last label of
+ * digits alone would look like an address. */
+static bool host_ok(const char *s)
+{
+	bool digits = true;
+
+	for (;;) {
+		size_t n = strcspn(s, ".");
+
+		if (n < 1 || n > 63 || s[0] == '-' || s[n - 1] == '-')
+			return false;
+		digits = true;
+		for (size_t i = 0; i < n; i++) {
+			if (!is_one_of((char)tolower((unsigned char)s[i]), "-_"))
+				return false;
+			digits = digits && isdigit((unsigned char)s[i]);
+		}
+		if (s[n] == '\0')
+			return !digits;
+		s += n + 1;
+	}
+}
+
+/* As the kernel's dev_valid_name(). */
+static bool ifname_ok(const char *s)
+{
+	return is_graphic(s) && !strpbrk(s, "/:") && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
+}
+
+static bool user_ok(const char *s)
+{
+	if (!is_one_of(*s, "_") || isdigit((unsigned char)*s))
+		return false;
+	while (is_one_of(*s, "_-"))
+		s++;
+	return *s == '\0';
+}
+
+static bool path_ok(const char *s)
+{
+	if (*s != '/' || !is_printable(s))
+		return false;
+	while (*s == '/') {
+		size_t n = strcspn(++s, "/");
+
+		if (n == 0 || (n == 1 && s[0] == '.') || (n == 2 && memcmp(s, "..", 2) == 0))
+			return false;
+		s += n;
+	}
+	return true;
+}
+
+static bool uri_ok(const char *s)
+{
+	size_t n = 0;
+
+	while (is_one_of(s[n], "+.-"))
+		n++;
+	return n > 0 && s[0] >= 'a' && strncmp(s + n, "://", 3) == 0 && is_graphic(s);
+}
+
+static bool domain_ok(const char *s) { return *s && is_printable(s) && !strchr(s, '/'); }
+
+static bool ip_ok(const char *s)
+{
+	struct ip_addr a;
+
+	return ip_parse(s, &a) == 0;
+}
+
+const struct text_kind text_name = { "a name of a-z, 0-9 and inner '-', at most 40", 40, name_ok };
+const struct text_kind text_host = { "a host name without a final dot", 253, host_ok };
+const struct text_kind text_ifname = { "an interface's name, at most 15 characters", MSG_IFNAME_MAX - 1, ifname_ok };
+const struct text_kind text_user = { "a user's or group's name", 32, user_ok };
+const struct text_kind text_path = { "an absolute path without \".\", \"..\" or empty parts", MSG_PATH_MAX - 1, path_ok };
+const struct text_kind text_run_dir = { "an absolute path without \".\", \"..\" or empty parts, at most 64 bytes", 64,
+					path_ok };
+const struct text_kind text_uri = { "a libvirt URI such as \"qemu:///system\"", MSG_PATH_MAX - 1, uri_ok };
+const struct text_kind text_domain = { "a domain's name or UUID, at most 127 bytes", MSG_NAME_MAX * 2 - 1, domain_ok };
+const struct text_kind text_cmdline = { "a text of at most 2047 bytes on one line", MSG_CMDLINE_MAX - 1, is_printable };
+const struct text_kind text_ip = { "an IP address", ADDR_TEXT_MAX - 1, ip_ok };
+
+bool text_ok(const struct text_kind *kind, const char *s)
+{
+	size_t n = strlen(s);
+
+	return n <= kind->max && (n > 0 || kind == &text_cmdline) && kind->ok(s);
+}
+
+/* ---- command lines ---- */
+
+const char *const cmdline_names[] = { "ip", "prefix", "gw", "mac", "name", "boot", "ip6", NULL };
+
+enum { CMDLINE_NAMES = ARRAY_SIZE(cmdline_names) - 1 };
+
+/* What stands between braces. */
+static int check_placeholder(const char *name, size_t n, struct err *e)
+{
+	char word[NEAREST_WORD_MAX + 1] = "";
+	struct nearest near = { .word = word };
+
+	for (size_t i = 0; i < CMDLINE_NAMES; i++) {
+		if (strlen(cmdline_names[i]) == n && memcmp(cmdline_names[i], name, n) == 0)
+			return 0;
+	}
+	memcpy(word, name, MIN(n, (size_t)NEAREST_WORD_MAX));
+	for (size_t i = 0; i < CMDLINE_NAMES; i++)
+		nearest_try(&near, cmdline_names[i]);
+	if (near.name)
+		return err_set(e, -EINVAL, "unknown placeholder {%s}, did you mean {%s}?", word, near.name);
+	return err_set(e, -EINVAL,
+		       "unknown placeholder {%s}: there are {ip}, {prefix}, {gw}, {mac}, {name}, {boot}, {ip6}, and {{ "
+		       "for a brace",
+		       word);
+}
+
+int cmdline_check(const char *text, struct err *e)
+{
+	const char *open = text;
+	size_t n;
+	int r;
+
+	while ((open = strchr(open, '{'))) {
+		if (open[1] == '{') {
+			open += 2;
+			continue;
+		}
+		n = strcspn(++open, "{}");
+		if (open[n] != '}')
+			return err_set(e, -EINVAL, "'{' begins a placeholder, but no '}' ends it; write {{ for a brace");
+		r = check_placeholder(open, n, e);
+		if (r < 0)
+			return r;
+		open += n + 1;
+	}
+	return 0;
+}
+
+bool path_is_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return strncmp(path, dir, n) == 0 && path[n] == '/';
+}

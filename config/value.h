@@ -1,0 +1,68 @@
+/* The small languages that values of the configuration are written in: "120s", "64MiB", "30/min",
+ * "tcp:80", host names, paths.  Pure functions: text in, value out, and back.
+ *
+ * Parsers take the whole text or nothing: 0, -EINVAL when it is not of that form, -ERANGE when the
+ * value fits no variable; the output is untouched then.  What is formatted parses to the same value.
+ */
+#ifndef CONFIG_VALUE_H
+#define CONFIG_VALUE_H
+
+#include "base/err.h"
+#include "config/service.h"
+
+enum { VALUE_TEXT_MAX = 64 }; /* room that formatters need */
+
+/* A whole number and ms, s, m, h or d; "0" needs no unit.  Milliseconds. */
+int duration_parse(const char *text, uint64_t *ms);
+/* In seconds, or milliseconds where it must be; "never" and "auto".  Returns `out`. */
+const char *duration_format(uint64_t ms, char *out);
+
+/* A whole number and B, KiB, MiB, GiB or TiB; "0" needs no unit.  Bytes. */
+int size_parse(const char *text, uint64_t *bytes);
+/* In the largest unit that leaves a whole number. */
+const char *size_format(uint64_t bytes, char *out);
+
+/* "0%" .. "100%" */
+int percent_parse(const char *text, uint32_t *percent);
+
+/* "30/s", "30/min", "30/h" */
+int rate_parse(const char *text, uint32_t *n, uint64_t *period_ms);
+const char *rate_format(uint32_t n, uint64_t period_ms, char *out);
+
+/* "arp", "tcp", "tcp:PORT", "delay:MS" or "delay:" and a duration; at most an hour. */
+int ready_parse(const char *text, struct ready_rule *out);
+const char *ready_format(const struct ready_rule *rule, char *out);
+
+/* Only digits: a number that may have lost its unit. */
+bool value_lacks_unit(const char *text);
+
+/* ---- kinds of text ---- */
+
+struct text_kind {
+	const char *expected; /* "a host name": for sentences and the manual */
+	size_t max; /* bytes, without the NUL */
+	bool (*ok)(const char *s);
+};
+
+extern const struct text_kind text_name; /* of a service or a hypervisor */
+extern const struct text_kind text_host; /* a DNS name */
+extern const struct text_kind text_ifname;
+extern const struct text_kind text_user; /* or group */
+extern const struct text_kind text_path;
+extern const struct text_kind text_run_dir; /* a path short enough for sockets below it */
+extern const struct text_kind text_uri;
+extern const struct text_kind text_domain; /* a libvirt domain's name or UUID */
+extern const struct text_kind text_cmdline;
+extern const struct text_kind text_ip;
+
+bool text_ok(const struct text_kind *kind, const char *s);
+
+/* The placeholders of a command line, NULL at the end: "ip", "prefix" ... */
+extern const char *const cmdline_names[];
+/* 0, or -EINVAL with a sentence about the first placeholder that is unknown or not closed. */
+int cmdline_check(const char *text, struct err *e);
+
+/* `path` lies below `dir`, by its text alone. */
+bool path_is_below(const char *path, const char *dir);
+
+#endif

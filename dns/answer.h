@@ -1,0 +1,49 @@
+/* From a query's bytes and the tables to an answer's bytes, or to what must happen first.  Pure:
+ * no sockets, no clock, nothing remembered.
+ *
+ * A query that was held is simply asked again when the state of its service has changed.
+ */
+#ifndef DNS_ANSWER_H
+#define DNS_ANSWER_H
+
+#include "dns/wire.h"
+#include "dns/zone.h"
+
+enum { ANSWER_SIZE_MAX = 8 * 1024 }; /* no answer from the tables is longer */
+
+enum verdict {
+	VERDICT_DROP, /* no answer, ever */
+	VERDICT_REPLY, /* n bytes, with this rcode */
+	VERDICT_HOLD, /* wait for `service` */
+	VERDICT_FORWARD, /* ask an upstream */
+};
+
+struct answer {
+	enum verdict verdict;
+	size_t n;
+	unsigned rcode;
+	/* The service whose own name was asked for an address; NULL else. */
+	struct zone_service *service;
+	bool wake; /* the launcher must hear that it is wanted */
+	bool mark; /* its address was given out, or it runs: it counts as asked for */
+	struct wire_query q; /* all but VERDICT_DROP */
+};
+
+/* `reply` has WIRE_UDP_MAX bytes of room for UDP, ANSWER_SIZE_MAX for TCP; so below. */
+void answer_query(struct tables *t, const struct ip_addr *client, bool tcp, const uint8_t *packet, size_t n,
+		  uint8_t *reply, struct answer *out);
+
+/* Why there is no answer: with EDNS the client is told (RFC 8914). */
+enum trouble {
+	TROUBLE_START, /* the service could not be started */
+	TROUBLE_SLOW, /* it did not start in time */
+	TROUBLE_CROWD, /* too many queries wait */
+	TROUBLE_CONFLICT, /* its address is in use elsewhere */
+	TROUBLE_UPSTREAM, /* no upstream answered */
+	TROUBLE_N
+};
+
+/* SERVFAIL for a query that parsed before.  The length. */
+size_t answer_servfail(const struct wire_query *q, bool tcp, bool may_forward, enum trouble why, uint8_t *reply);
+
+#endif

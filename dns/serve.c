@@ -1,0 +1,404 @@
+/* Theory of operation
+ *
+ * Tables.  `tables` is in force; `next` is filled between MSG_BEGIN and MSG_END, then takes its
+ * place.  A state that changes meanwhile is written to both.
+ *
+ * A query that must wait becomes a waiter.  It ends by exactly one of:
+ *
+ *	its service's state lets it be answered (or there is no such name any more)
+ *	its service's state changes to FAILED or CONFLICT	SERVFAIL
+ *	MSG_DNS_REFUSED with its token			SERVFAIL
+ *	max_hold is over				SERVFAIL
+ *	its TCP connection is gone			nobody to answer
+ *
+ * and each end is told to the launcher (MSG_DNS_ANSWERED).  STATE_FAILED ends the waits when it
+ * comes as a change: the start they waited for has failed.  A query that finds the service FAILED
+ * is a new wish, and is held: the launcher decides whether to try again (a state follows) or not
+ * (MSG_DNS_REFUSED).
+ *
+ * Wakes.  A waiter whose service sleeps sends MSG_WAKE with its token, once (`woken`).  While the
+ * service is STARTING or BOOTING no wake is needed: the launcher has heard one.  Should it fall
+ * asleep again after all, the waiters' wakes are sent anew, because the launcher may have counted
+ * the old ones as served.  While the launcher is away wakes cannot be sent; after its next
+ * snapshot every waiter that still has to wait for a sleeping service sends one.
+ *
+ * A wake for a client that does not wait (answer: at-once; no address of the family asked for; no
+ * place to wait in) has token 0.  At most one per service goes out in SERVE_WAKE_PAUSE_MS, and
+ * always one in each new state, so that the launcher cannot miss it between two states.  One that
+ * could not be sent is kept for the next snapshot.
+ */
+#include "dns/serve.h"
+
+#include <assert.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "dns/waiting.h"
+
+struct serve {
+	const struct serve_ops *ops;
+	void *arg;
+	struct tables *tables, *next;
+	struct waiting *waiting;
+};
+
+struct serve *serve_new(const struct serve_ops *ops, void *arg, uint64_t seed)
+{
+	struct serve *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->ops = ops;
+	s->arg = arg;
+	s->waiting = waiting_new(SERVE_MAX_WAITING, seed);
+	if (!s->waiting) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void serve_free(struct serve *s)
+{
+	if (!s)
+		return;
+	tables_free(s->tables);
+	tables_free(s->next);
+	waiting_free(s->waiting);
+	free(s);
+}
+
+/* ---- wakes ---- */
+
+static struct msg_wake wake_for(const struct client *c, uint32_t svc, uint32_t gen, uint32_t token)
+{
+	return (struct msg_wake){ .svc = svc, .gen = gen, .cause = CAUSE_DNS, .token = token, .client = c->addr,
+				  .client_port = c->port, .t_ns = c->t_ns };
+}
+
+static void wake_waiter(struct serve *s, struct waiter *w)
+{
+	struct msg_wake m = wake_for(&w->client, w->svc, w->gen, w->token);
+
+	w->woken = s->ops->tell(s->arg, MSG_WAKE, &m) == 0;
+}
+
+static void wake_unheld(struct serve *s, struct zone_service *service, const struct client *c)
+{
+	struct msg_wake m = wake_for(c, service->svc, service->gen, 0);
+
+	if (service->last_wake_ns && c->t_ns - service->last_wake_ns < SERVE_WAKE_PAUSE_MS * NS_PER_MS)
+		return;
+	service->last_wake_ns = c->t_ns;
+	service->wake_pending = s->ops->tell(s->arg, MSG_WAKE, &m) < 0;
+	if (service->wake_pending)
+		service->pending = m;
+}
+
+/* ---- ends of waits ---- */
+
+/* w is gone afterwards. */
+static void end_wait(struct serve *s, struct waiter *w, unsigned rcode, const uint8_t *reply, size_t n)
+{
+	struct msg_dns_answered m = { .svc = w->svc, .gen = w->gen, .token = w->token, .rcode = (uint16_t)rcode,
+				      .client = w->client.addr, .t_query_ns = w->client.t_ns };
+
+	if (n > 0)
+		s->ops->reply(s->arg, &w->client, reply, n);
+	m.t_answer_ns = clock_now_ns();
+	waiting_remove(s->waiting, w);
+	s->ops->tell(s->arg, MSG_DNS_ANSWERED, &m);
+}
+
+static size_t servfail(const struct serve *s, const struct client *c, const struct wire_query *q, enum trouble why,
+		       uint8_t *reply)
+{
+	return answer_servfail(q, c->conn != 0, tables_may_forward(s->tables, &c->addr), why, reply);
+}
+
+static void fail_wait(struct serve *s, struct waiter *w, enum trouble why)
+{
+	uint8_t reply[ANSWER_SIZE_MAX];
+	struct wire_query q;
+	int r = wire_parse(w->packet, w->n, &q);
+
+	assert(r == 0); /* or it would not wait */
+	end_wait(s, w, RCODE_SERVFAIL, reply, servfail(s, &w->client, &q, why, reply));
+}
+
+/* Something changed: is there an answer by now?  w may be gone afterwards. */
+static void try_again(struct serve *s, struct waiter *w)
+{
+	uint8_t reply[ANSWER_SIZE_MAX];
+	struct answer a;
+
+	answer_query(s->tables, &w->client.addr, w->client.conn != 0, w->packet, w->n, reply, &a);
+	if (a.mark)
+		s->ops->mark(s->arg, a.service->svc, a.service->gen, clock_now_ns());
+	switch (a.verdict) {
+	case VERDICT_REPLY:
+		end_wait(s, w, a.rcode, reply, a.n);
+		break;
+	case VERDICT_HOLD:
+		if (w->svc != a.service->svc || w->gen != a.service->gen)
+			waiting_move(s->waiting, w, a.service->svc, a.service->gen);
+		if (a.wake && !w->woken)
+			wake_waiter(s, w);
+		break;
+	case VERDICT_FORWARD: /* its zone is gone */
+	case VERDICT_DROP:
+		fail_wait(s, w, TROUBLE_START);
+		break;
+	}
+}
+
+/* ---- queries ---- */
+
+static size_t hold(struct serve *s, const struct client *from, const struct answer *a, uint8_t *reply, bool *waits)
+{
+	uint64_t deadline_ns = from->t_ns + a->service->max_hold_ms * NS_PER_MS;
+	uint8_t packet[WIRE_NORMAL_MAX];
+	size_t n = wire_normalise(&a->q, packet);
+	struct waiter *w;
+	int r = waiting_add(s->waiting, from, packet, n, a->service->svc, a->service->gen, deadline_ns, &w);
+
+	if (r == 0 || r == -EALREADY) {
+		if (a->wake && !w->woken)
+			wake_waiter(s, w);
+		*waits = r == 0;
+		return 0;
+	}
+	log_limited(LOG_WARN, "service=%s: a query cannot wait: %s", a->service->name,
+		    r == -EDQUOT ? "its network has its share waiting" : "too many wait (limits.max_waiting)");
+	if (a->wake)
+		wake_unheld(s, a->service, from);
+	return servfail(s, from, &a->q, TROUBLE_CROWD, reply);
+}
+
+static size_t forward(struct serve *s, const struct client *from, const struct answer *a, uint8_t *reply, bool *waits)
+{
+	int r = s->ops->forward(s->arg, from, &a->q);
+
+	*waits = r == 0;
+	if (r == 0 || r == -EALREADY)
+		return 0;
+	log_limited(LOG_WARN, "a query cannot be forwarded: %s", strerror(-r));
+	return servfail(s, from, &a->q, r == -ENOSPC || r == -EDQUOT ? TROUBLE_CROWD : TROUBLE_UPSTREAM, reply);
+}
+
+size_t serve_query(void *arg, const struct client *from, const uint8_t *packet, size_t n, uint8_t *reply, bool *waits)
+{
+	struct serve *s = arg;
+	struct answer a;
+
+	if (!s->tables)
+		return 0;
+	answer_query(s->tables, &from->addr, from->conn != 0, packet, n, reply, &a);
+	if (a.mark)
+		s->ops->mark(s->arg, a.service->svc, a.service->gen, from->t_ns);
+	switch (a.verdict) {
+	case VERDICT_HOLD: return hold(s, from, &a, reply, waits);
+	case VERDICT_FORWARD: return forward(s, from, &a, reply, waits);
+	case VERDICT_REPLY:
+		if (a.wake)
+			wake_unheld(s, a.service, from);
+		return a.n;
+	case VERDICT_DROP: break;
+	}
+	return 0;
+}
+
+void serve_forget(struct serve *s, uint64_t conn)
+{
+	struct waiter *w = waiting_first(s->waiting);
+
+	while (w) {
+		struct waiter *next = waiting_next(w);
+
+		if (w->client.conn == conn)
+			end_wait(s, w, RCODE_SERVFAIL, NULL, 0);
+		w = next;
+	}
+}
+
+void serve_expire(struct serve *s, uint64_t now_ns)
+{
+	struct waiter *w;
+
+	while ((w = waiting_soonest(s->waiting)) && w->deadline_ns <= now_ns)
+		fail_wait(s, w, TROUBLE_SLOW);
+}
+
+uint64_t serve_deadline_ns(const struct serve *s)
+{
+	const struct waiter *w = waiting_soonest(s->waiting);
+
+	return w ? w->deadline_ns : UINT64_MAX;
+}
+
+uint32_t serve_waiting(const struct serve *s) { return waiting_count(s->waiting); }
+
+/* ---- the launcher ---- */
+
+static bool is_awake(uint8_t state)
+{
+	return state == STATE_STARTING || state == STATE_BOOTING || state == STATE_UP || state == STATE_ADOPTED;
+}
+
+static void set_state(struct zone_service *service, uint8_t state)
+{
+	service->state = state;
+	service->last_wake_ns = 0;
+	service->wake_pending = false;
+}
+
+static void tell_waiters(struct serve *s, uint32_t svc, uint8_t was, uint8_t state)
+{
+	bool asleep_again = is_awake(was) && !is_awake(state);
+	struct waiter *w = waiting_first_of(s->waiting, svc);
+
+	while (w) {
+		struct waiter *next = waiting_next_of(w);
+
+		if (asleep_again)
+			w->woken = false;
+		if (state == STATE_FAILED || state == STATE_CONFLICT)
+			fail_wait(s, w, state == STATE_FAILED ? TROUBLE_START : TROUBLE_CONFLICT);
+		else
+			try_again(s, w);
+		w = next;
+	}
+}
+
+static void on_state(struct serve *s, const struct msg_dns_state *m)
+{
+	bool known = m->state < STATE_N;
+	struct zone_service *service = known && s->next ? tables_service(s->next, m->svc, m->gen) : NULL;
+
+	if (service)
+		set_state(service, m->state);
+	service = known && s->tables ? tables_service(s->tables, m->svc, m->gen) : NULL;
+	if (service) {
+		uint8_t was = service->state;
+
+		set_state(service, m->state);
+		tell_waiters(s, m->svc, was, m->state);
+	}
+	s->ops->tell(s->arg, MSG_DNS_STATE_ACK, m);
+}
+
+static void on_refused(struct serve *s, const struct msg_dns_refused *m)
+{
+	struct waiter *w = waiting_find(s->waiting, m->token);
+
+	if (w && w->svc == m->svc && w->gen == m->gen)
+		fail_wait(s, w, TROUBLE_START);
+}
+
+static struct zone_service *same_service(struct tables *t, const struct zone_service *as)
+{
+	struct zone_service *service;
+
+	for (uint32_t i = 0; (service = tables_service_at(t, i)); i++)
+		if (strcmp(service->name, as->name) == 0)
+			return service;
+	return NULL;
+}
+
+/* Wakes that could not be sent while the launcher was away. */
+static void send_pending(struct serve *s, struct tables *old)
+{
+	struct zone_service *service, *now;
+
+	for (uint32_t i = 0; old && (service = tables_service_at(old, i)); i++) {
+		struct client c;
+
+		if (!service->wake_pending)
+			continue;
+		now = same_service(s->tables, service);
+		if (!now || is_awake(now->state))
+			continue;
+		c = (struct client){ .addr = service->pending.client, .port = service->pending.client_port,
+				     .t_ns = service->pending.t_ns };
+		wake_unheld(s, now, &c);
+	}
+}
+
+/* Every waiter asks the new tables, and wakes anew: the launcher may be another. */
+static void all_again(struct serve *s)
+{
+	struct waiter *w = waiting_first(s->waiting);
+
+	while (w) {
+		struct waiter *next = waiting_next(w);
+
+		w->woken = false;
+		try_again(s, w);
+		w = next;
+	}
+}
+
+static void on_end(struct serve *s)
+{
+	struct tables *old = s->tables;
+	const struct msg_dns_conf *conf;
+
+	if (!s->next)
+		return;
+	if (tables_finish(s->next) < 0) {
+		log_error("no memory for new tables: the old ones stay");
+		tables_free(s->next);
+		s->next = NULL;
+		return;
+	}
+	s->tables = s->next;
+	s->next = NULL;
+	conf = tables_conf(s->tables);
+	waiting_set_max(s->waiting, conf->max_waiting ? conf->max_waiting : SERVE_MAX_WAITING);
+	all_again(s);
+	send_pending(s, old);
+	tables_free(old);
+	s->ops->on_tables(s->arg, s->tables);
+}
+
+static int fill_next(struct tables *next, enum msg_type type, const void *body)
+{
+	switch (type) {
+	case MSG_DNS_CONF: return tables_set_conf(next, body);
+	case MSG_DNS_ZONE: return tables_add_zone(next, body);
+	case MSG_DNS_FORWARD: return tables_add_forward(next, body);
+	case MSG_DNS_ALLOW: return tables_add_allow(next, body);
+	case MSG_DNS_SERVICE: return tables_add_service(next, body);
+	default: return 0;
+	}
+}
+
+static void on_begin(struct serve *s)
+{
+	tables_free(s->next);
+	s->next = tables_new();
+	if (!s->next)
+		log_error("no memory for new tables: the old ones stay");
+}
+
+void serve_launcher_msg(struct serve *s, enum msg_type type, const void *body)
+{
+	int r;
+
+	switch (type) {
+	case MSG_BEGIN: on_begin(s); break;
+	case MSG_END: on_end(s); break;
+	case MSG_DNS_STATE: on_state(s, body); break;
+	case MSG_DNS_REFUSED: on_refused(s, body); break;
+	default:
+		r = s->next ? fill_next(s->next, type, body) : 0;
+		if (r < 0)
+			log_limited(LOG_ERROR, "%s left out: %s", msg_name(type), strerror(-r));
+	}
+}
+
+void serve_launcher_changed(struct serve *s)
+{
+	tables_free(s->next);
+	s->next = NULL;
+}

@@ -1,0 +1,54 @@
+/* The heart of the process: a query comes in, its answer goes out, now or when the service it
+ * waits for is up; and what the launcher says changes what is answered.  No sockets: main.c
+ * gives the ways out.
+ */
+#ifndef DNS_SERVE_H
+#define DNS_SERVE_H
+
+#include "dns/answer.h"
+#include "dns/client.h"
+
+struct serve;
+
+enum {
+	SERVE_WAKE_PAUSE_MS = 50, /* between wakes of a service that nobody waits for */
+	SERVE_MAX_WAITING = 1024, /* until the launcher says otherwise */
+};
+
+struct serve_ops {
+	/* An answer that had to wait.  Must not come back into serve.c. */
+	void (*reply)(void *arg, const struct client *to, const uint8_t *packet, size_t n);
+	/* To the launcher; 0 or -errno (-EPIPE while there is none). */
+	int (*tell)(void *arg, enum msg_type type, const void *body);
+	/* An address of this service was given out, or it runs and was asked for. */
+	void (*mark)(void *arg, uint32_t svc, uint32_t gen, uint64_t now_ns);
+	/* As forward_query(). */
+	int (*forward)(void *arg, const struct client *from, const struct wire_query *q);
+	/* New tables are in force. */
+	void (*on_tables)(void *arg, const struct tables *t);
+};
+
+/* `ops` must outlive it; `seed` is a random number.  NULL: no memory. */
+struct serve *serve_new(const struct serve_ops *ops, void *arg, uint64_t seed);
+void serve_free(struct serve *s);
+
+/* A client_query_fn: `arg` is the struct serve.  Before the first snapshot nothing is answered. */
+size_t serve_query(void *arg, const struct client *from, const uint8_t *packet, size_t n, uint8_t *reply,
+		   bool *waits);
+
+/* What the launcher says.  Unknown messages are ignored. */
+void serve_launcher_msg(struct serve *s, enum msg_type type, const void *body);
+/* Its channel is another one: a snapshot that was under way will not be finished. */
+void serve_launcher_changed(struct serve *s);
+
+/* This TCP connection is gone, with whatever waited on it. */
+void serve_forget(struct serve *s, uint64_t conn);
+
+/* Ends the waits whose time is over. */
+void serve_expire(struct serve *s, uint64_t now_ns);
+/* When to call serve_expire() next; UINT64_MAX: nothing waits. */
+uint64_t serve_deadline_ns(const struct serve *s);
+
+uint32_t serve_waiting(const struct serve *s);
+
+#endif

@@ -1,0 +1,144 @@
+/* DNS messages as bytes (RFC 1035, 4): just what a server of few record types needs.
+ *
+ * Everything read here is hostile.  A query is parsed once, front to back, with every length
+ * checked against the packet's end; nothing is allocated, no compression pointer is ever
+ * followed.
+ */
+#ifndef DNS_WIRE_H
+#define DNS_WIRE_H
+
+#include "base/util.h"
+
+enum {
+	WIRE_HEADER = 12,
+	WIRE_NAME_MAX = 255, /* with its final zero */
+	WIRE_LABEL_MAX = 63,
+	WIRE_LABELS_MAX = 127,
+	WIRE_QUESTION_MAX = WIRE_NAME_MAX + 4,
+	WIRE_OPT = 11, /* an OPT record without options */
+	WIRE_NORMAL_MAX = WIRE_HEADER + WIRE_QUESTION_MAX + WIRE_OPT,
+	WIRE_UDP_PLAIN = 512, /* an answer's most bytes over UDP without EDNS */
+	WIRE_UDP_MAX = 1232, /* with EDNS: fits every path without fragments */
+	WIRE_TCP_MAX = 65535,
+};
+
+enum {
+	TYPE_A = 1,
+	TYPE_NS = 2,
+	TYPE_SOA = 6,
+	TYPE_PTR = 12,
+	TYPE_HINFO = 13,
+	TYPE_AAAA = 28,
+	TYPE_OPT = 41,
+	TYPE_TKEY = 249,
+	TYPE_TSIG = 250,
+	TYPE_IXFR = 251,
+	TYPE_AXFR = 252,
+	TYPE_MAILB = 253,
+	TYPE_MAILA = 254,
+	TYPE_ANY = 255,
+	CLASS_IN = 1,
+};
+
+enum {
+	RCODE_NOERROR = 0,
+	RCODE_FORMERR = 1,
+	RCODE_SERVFAIL = 2,
+	RCODE_NXDOMAIN = 3,
+	RCODE_NOTIMP = 4,
+	RCODE_REFUSED = 5,
+	RCODE_BADVERS = 16, /* its high bits travel in the OPT record */
+};
+
+/* The header's second word */
+enum {
+	FLAG_QR = 0x8000,
+	FLAG_OPCODE = 0x7800,
+	FLAG_AA = 0x0400,
+	FLAG_TC = 0x0200,
+	FLAG_RD = 0x0100,
+	FLAG_RA = 0x0080,
+	FLAG_AD = 0x0020,
+	FLAG_CD = 0x0010,
+	FLAG_RCODE = 0x000f,
+};
+
+struct wire_query {
+	const uint8_t *packet; /* borrowed: lives as long as the packet */
+	uint16_t id;
+	uint16_t flags;
+	uint16_t type, class;
+	uint16_t question_n; /* bytes of the question, at WIRE_HEADER; 0: there is none to echo */
+	bool edns, dnssec_ok;
+	uint8_t edns_version;
+	uint16_t edns_size; /* as asked for */
+	uint8_t labels; /* without the root */
+	uint8_t name_n; /* with the final zero */
+	uint8_t name[WIRE_NAME_MAX]; /* in wire form, lower case */
+};
+
+static inline uint16_t wire_get16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
+
+static inline uint8_t *wire_put16(uint8_t *p, unsigned v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+	return p + 2;
+}
+
+static inline uint8_t *wire_put32(uint8_t *p, uint32_t v)
+{
+	wire_put16(p, v >> 16);
+	return wire_put16(p + 2, v & 0xffff);
+}
+
+/* Lower case (ASCII alone, RFC 4343).  Length bytes are at most 63, below 'A': a whole name can be
+ * treated at once. */
+static inline void wire_lower(uint8_t *out, const uint8_t *in, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = (uint8_t)(in[i] + ((uint8_t)(in[i] - 'A') < 26 ? 32 : 0));
+}
+
+/* Bytes of the whole name at p, final zero included; 0 when it is not one within n bytes, or has
+ * a compression pointer.  *labels counts them without the root. */
+size_t wire_name_length(const uint8_t *p, size_t n, unsigned *labels);
+
+/* 0 when the packet is a well-formed query; RCODE_FORMERR when it is one that is not; -EINVAL when
+ * it must not be answered at all (too short for a header, or itself an answer).  With
+ * RCODE_FORMERR only id and flags are set, and question_n and edns say "none". */
+int wire_parse(const uint8_t *packet, size_t n, struct wire_query *q);
+
+/* The same query without whatever does not matter for its answer: header, question, OPT without
+ * options.  `out` holds WIRE_NORMAL_MAX bytes.  The length. */
+size_t wire_normalise(const struct wire_query *q, uint8_t *out);
+
+/* The most bytes its answer may have. */
+size_t wire_limit(const struct wire_query *q, bool tcp);
+
+/* ---- an answer being written ---- */
+
+struct wire_reply {
+	uint8_t *b;
+	size_t n, limit;
+	const struct wire_query *q;
+	const char *ede_text; /* with ede_code: an extended error (RFC 8914), when the query had EDNS */
+	uint16_t ede_code;
+};
+
+/* Header and question; `size` bytes of room, at least WIRE_UDP_PLAIN, and never more than `limit`
+ * is written.  `flags`: QR, AA, RA and rcode (also BADVERS) as wanted; RD and CD follow the query. */
+void wire_begin(struct wire_reply *r, const struct wire_query *q, uint8_t *b, size_t limit, unsigned flags,
+		unsigned rcode);
+
+enum wire_section { SECTION_ANSWER = 6, SECTION_AUTHORITY = 8 }; /* where its count lies */
+
+/* `count` records, ready made.  Where they start, or NULL when they do not fit: then TC is set and
+ * every record taken out again. */
+uint8_t *wire_add(struct wire_reply *r, enum wire_section section, const uint8_t *records, size_t n,
+		  unsigned count);
+
+/* Adds OPT when the query had one.  The answer's length. */
+size_t wire_end(struct wire_reply *r, unsigned rcode);
+
+#endif

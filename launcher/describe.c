@@ -1,0 +1,272 @@
+#include "launcher/describe.h"
+
+#include <inttypes.h>
+
+#include "base/version.h"
+#include "launcher/idle.h"
+#include "launcher/rows.h"
+
+static uint64_t ago(uint64_t then_ms) { return clock_now_ms() - then_ms; }
+
+static void add_when(struct msg_ctl_row *row, const char *key, uint64_t then_ms)
+{
+	if (then_ms)
+		row_num(row, key, ago(then_ms));
+}
+
+static void add_addresses(const struct service *s, struct msg_ctl_row *row)
+{
+	char text[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < s->conf->ip.n; i++)
+		row_list_str(row, "ip", "%s", ip_format(&s->conf->ip.v[i].addr, text));
+	for (size_t i = 0; i < s->conf->dns.n; i++)
+		row_list_str(row, "dns", "%s", s->conf->dns.v[i]);
+}
+
+/* What an operator should read first: why it does not run, or what it waits for. */
+static void add_reason(const struct service *s, struct msg_ctl_row *row)
+{
+	char why[MSG_TEXT_MAX];
+
+	wake_explain(s, why, sizeof(why));
+	if (why[0])
+		row_str(row, "reason", "waits: %s", why);
+	else
+		row_str(row, "reason", "%s%s", s->removed ? "no longer configured; " : "", s->last_error);
+}
+
+static void add_idle(struct service *s, struct msg_ctl_row *row, const char *key)
+{
+	struct idle_verdict v;
+
+	if (s->state != STATE_UP)
+		return;
+	v = service_idle(s);
+	if (s->conf->idle_timeout_ms == DURATION_NEVER && !s->removed)
+		row_null(row, key);
+	else
+		row_num(row, key, v.idle ? 0 : v.look_again_ms);
+}
+
+static bool runs(const struct service *s)
+{
+	return state_counts(s->state) && s->state != STATE_SUSPENDED && s->state != STATE_STARTING;
+}
+
+void describe_list(struct service *s, struct msg_ctl_row *row)
+{
+	row_str(row, "name", "%s", s->conf->name);
+	row_str(row, "state", "%s", state_name(s->state));
+	add_addresses(s, row);
+	row_str(row, "hypervisor", "%s", s->conf->machine.hypervisor);
+	if (runs(s))
+		row_num(row, "running_ms", ago(s->since_ms));
+	add_idle(s, row, "idle_in_ms");
+	row_num(row, "wakes", s->wakes);
+	if (s->last_wake_ms)
+		row_num(row, "last_wake_ms", s->last_wake_ms);
+	row_num(row, "memory_bytes", service_memory(s));
+	add_reason(s, row);
+}
+
+static void add_ready_rules(const struct service *s, struct msg_ctl_row *row)
+{
+	for (size_t i = 0; i < s->conf->ready.n; i++) {
+		const struct ready_rule *r = &s->conf->ready.v[i];
+
+		switch (r->kind) {
+		case READY_ARP: row_list_str(row, "ready", "arp"); break;
+		case READY_TCP: row_list_str(row, "ready", "tcp"); break;
+		case READY_TCP_PORT: row_list_str(row, "ready", "tcp:%u", r->port); break;
+		case READY_DELAY: row_list_str(row, "ready", "delay:%" PRIu64, r->delay_ms); break;
+		}
+	}
+}
+
+static void add_policy(const struct service *s, struct msg_ctl_row *row)
+{
+	const struct service_conf *c = s->conf;
+
+	row_str(row, "hold", "%s", c->hold == HOLD_OFF ? "off" : c->hold == HOLD_PARK ? "park" : "splice");
+	row_str(row, "answer", "%s", answer_name(c->answer));
+	add_ready_rules(s, row);
+	for (size_t i = 0; i < c->ports.n; i++)
+		row_list_num(row, "ports", c->ports.v[i]);
+	row_str(row, "stop", "%s", stop_name(c->stop));
+	if (c->idle_timeout_ms == DURATION_NEVER)
+		row_null(row, "idle_timeout_ms");
+	else
+		row_num(row, "idle_timeout_ms", c->idle_timeout_ms);
+	row_num(row, "start_timeout_ms", c->start_timeout_ms);
+	row_num(row, "max_hold_ms", c->max_hold_ms);
+	row_num(row, "ttl_s", c->ttl_ms / 1000);
+}
+
+static void add_machine(const struct service *s, struct msg_ctl_row *row)
+{
+	const struct machine_conf *m = &s->conf->machine;
+	char mac[MAC_TEXT_MAX];
+
+	if (m->domain[0]) {
+		row_str(row, "domain", "%s", m->domain);
+	} else {
+		row_str(row, "kernel", "%s", m->kernel);
+		row_str(row, "arch", "%s", m->arch);
+		row_str(row, "machine", "%s", m->machine[0] ? m->machine : "default");
+		row_num(row, "vcpus", m->vcpus);
+	}
+	if (s->uuid[0])
+		row_str(row, "uuid", "%s", s->uuid);
+	if (s->domain_id >= 0)
+		row_num(row, "domain_id", (uint64_t)s->domain_id);
+	for (uint16_t i = 0; i < s->n_nics; i++)
+		row_list_str(row, "nics", "%s %s %s", s->nics[i].ifname[0] ? s->nics[i].ifname : "-",
+			     mac_format(&s->nics[i].mac, mac), s->nics[i].bridge[0] ? s->nics[i].bridge : "-");
+}
+
+static void add_history(struct service *s, struct msg_ctl_row *row)
+{
+	struct idle_verdict v = service_idle(s);
+	uint64_t now = clock_now_ms();
+
+	row_num(row, "boots", s->run.boots);
+	row_num(row, "starts_failed", s->starts_failed);
+	row_str(row, "last_error", "%s", s->last_error);
+	if (s->state == STATE_FAILED && s->retry_ms > now)
+		row_num(row, "retry_in_ms", s->retry_ms - now);
+	if (state_counts(s->state))
+		row_str(row, "started_by", "%s", s->by_us ? "jitsu" : "someone else");
+	if (state_serves(s->state) && s->conf->idle_timeout_ms != DURATION_NEVER)
+		row_num(row, "traffic_ago_ms", s->conf->idle_timeout_ms - MIN(v.traffic_left_ms, s->conf->idle_timeout_ms));
+	row_bool(row, "conflict", s->state == STATE_CONFLICT);
+}
+
+void describe_show(struct service *s, struct msg_ctl_row *row)
+{
+	describe_list(s, row);
+	add_policy(s, row);
+	add_machine(s, row);
+	add_history(s, row);
+}
+
+/* ---- why ---- */
+
+static void add_keepers(struct service *s, struct msg_ctl_row *row)
+{
+	struct idle_verdict v = service_idle(s);
+
+	if (s->state == STATE_ADOPTED) {
+		row_list_str(row, "kept_up_by", "someone else started it: jitsu never stops it");
+		return;
+	}
+	if (s->state != STATE_UP)
+		return;
+	if (s->conf->idle_timeout_ms == DURATION_NEVER && !s->removed)
+		row_list_str(row, "kept_up_by", "idle_timeout is \"never\"");
+	else if (v.by_traffic)
+		row_list_str(row, "kept_up_by", "traffic: idle_timeout is over in %" PRIu64 " s if nothing more comes",
+			     (v.traffic_left_ms + 999) / 1000);
+	if (v.by_dns)
+		row_list_str(row, "kept_up_by", "DNS: its address may be in caches for another %" PRIu64 " s",
+			     (v.dns_left_ms + 999) / 1000);
+	if (s->stop_failed_ms)
+		row_list_str(row, "kept_up_by", "%s", s->last_error);
+}
+
+void describe_why(struct service *s, struct msg_ctl_row *row)
+{
+	char client[ADDR_TEXT_MAX];
+
+	row_str(row, "name", "%s", s->conf->name);
+	row_str(row, "state", "%s", state_name(s->state));
+	row_num(row, "since_ms_ago", ago(s->since_ms));
+	if (s->woken_ms) {
+		row_str(row, "woken_by", "%s", cause_name(s->cause));
+		if (!ip_is_zero(&s->client))
+			row_str(row, "woken_by_client", "%s", ip_format(&s->client, client));
+		row_num(row, "woken_ago_ms", ago(s->woken_ms));
+	}
+	add_keepers(s, row);
+	add_idle(s, row, "stops_in_ms");
+	if (s->last_stop_ms)
+		row_str(row, "last_stop_reason", "%s", s->stop_reason);
+	add_when(row, "last_stop_ago_ms", s->last_stop_ms);
+	row_str(row, "last_error", "%s", s->last_error);
+	add_reason(s, row);
+}
+
+/* ---- wakes, lines, status ---- */
+
+void describe_wake(const struct wake_trace *w, struct msg_ctl_row *row)
+{
+	static const char *const keys[MARK_N] = {
+		[MARK_WAKE] = "t_wake_us", [MARK_START] = "t_start_us", [MARK_RUNNING] = "t_running_us",
+		[MARK_LINK] = "t_link_us", [MARK_PORT] = "t_port_us",	[MARK_UP] = "t_up_us",
+		[MARK_ANSWERED] = "t_answered_us",
+	};
+	char client[ADDR_TEXT_MAX];
+
+	row_num(row, "wake", w->number);
+	row_str(row, "service", "%s", w->service);
+	row_str(row, "cause", "%s", cause_name(w->cause));
+	row_str(row, "client", "%s", ip_is_zero(&w->client) ? "" : ip_format(&w->client, client));
+	row_num(row, "wall_ms", w->wall_ms);
+	row_str(row, "result", "%s", trace_result_name(w->result));
+	row_str(row, "reason", "%s", w->reason);
+	for (int i = 0; i < MARK_N; i++) {
+		uint64_t t = w->at_ns[i], t0 = w->at_ns[MARK_QUERY];
+
+		if (keys[i] && t)
+			row_num(row, keys[i], t > t0 ? (t - t0) / 1000 : 0);
+	}
+}
+
+void describe_line(const struct journal_line *line, struct msg_ctl_row *row)
+{
+	row_num(row, "wall_ms", line->wall_ms);
+	row_str(row, "level", "%s", log_level_name(line->level));
+	row_str(row, "process", "%s", line->process);
+	row_str(row, "line", "%s", line->text);
+}
+
+static void add_hypervisors(struct launcher *l, struct msg_ctl_row *row)
+{
+	struct hypervisor *hv;
+
+	TAILQ_FOREACH(hv, &l->hypervisors, next) {
+		if (!hv->hello.connected)
+			row_list_str(row, "hypervisors", "%s: not connected%s%s", hv->name, hv->hello.text[0] ? ": " : "",
+				     hv->hello.text);
+		else
+			row_list_str(row, "hypervisors", "%s: connected, %s, %s", hv->name, hv->hello.version,
+				     hv->hello.kvm ? "KVM works" : "no KVM (software emulation)");
+	}
+}
+
+void describe_status(struct launcher *l, struct msg_ctl_row *row)
+{
+	struct budget b;
+	struct service *s;
+	uint64_t n = 0;
+
+	service_count(l, &b);
+	FOR_EACH_SERVICE(l, s)
+		n++;
+	row_str(row, "version", "%s", JITSU_VERSION);
+	row_num(row, "launcher_uptime_ms", ago(l->started_ms));
+	row_str(row, "configuration", "%s", l->args->conf_path);
+	row_num(row, "services", n);
+	row_num(row, "running", b.running);
+	row_num(row, "starting", b.starting);
+	row_num(row, "memory_bytes", b.memory);
+	row_num(row, "max_running", b.max_running);
+	row_num(row, "max_starting", b.max_starting);
+	row_num(row, "max_memory_bytes", b.max_memory);
+	row_str(row, "traffic_counter", "%s", port_monitor_way(l->monitor) == PORT_WAY_BPF ? "bpf" : "packet socket");
+	row_list_str(row, "processes", "launcher: serving");
+	row_list_str(row, "processes", "dns: %s", l->dns ? "connected" : "away");
+	row_list_str(row, "processes", "synproxy: %s", l->synproxy ? "connected" : "away");
+	row_list_str(row, "processes", "control: %s", l->control ? "connected" : "away");
+	add_hypervisors(l, row);
+}

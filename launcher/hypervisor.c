@@ -1,0 +1,505 @@
+/* Backends: requests under way, their results, and reconciling with what runs.
+ *
+ * Each hypervisor is a process of its own, known here by its channel.  When the channel or its
+ * connection is new, it is asked for every domain, and each service is told what was found of it:
+ * running and ours, running and somebody else's, paused, or not there.  Only then services of
+ * that hypervisor may be started.  Requests whose answer died with an old channel are settled by
+ * the same list.
+ *
+ * An event "stopped" may belong to a boot that is over already, so it is not believed where that
+ * matters: the backend is asked whether the domain truly is gone (REQUEST_VERIFY).
+ */
+#include <strings.h>
+
+#include "launcher/launcher.h"
+
+struct hypervisor *hypervisor_find(struct launcher *l, const char *name)
+{
+	struct hypervisor *hv;
+
+	TAILQ_FOREACH(hv, &l->hypervisors, next) {
+		if (strcmp(hv->name, name) == 0)
+			return hv;
+	}
+	return NULL;
+}
+
+bool hypervisor_ready(const struct hypervisor *hv)
+{
+	return hv && hv->channel && hv->hello.connected && hv->reconciled;
+}
+
+bool hypervisors_reconciled(const struct launcher *l)
+{
+	struct hypervisor *hv;
+
+	TAILQ_FOREACH(hv, &l->hypervisors, next) {
+		if (!hv->reconciled)
+			return false;
+	}
+	return true;
+}
+
+/* ---- requests ---- */
+
+static struct request *request_new(struct hypervisor *hv, enum request_kind kind, const struct service *s)
+{
+	struct request *r;
+
+	if (hv->n_requests == hv->room_requests) {
+		hv->room_requests = hv->room_requests ? hv->room_requests * 2 : 16;
+		hv->requests = realloc(hv->requests, hv->room_requests * sizeof(*r));
+		if (!hv->requests)
+			abort();
+	}
+	r = &hv->requests[hv->n_requests++];
+	*r = (struct request){ .kind = kind, .req = ++hv->l->last_req, .svc = s->index, .gen = s->gen };
+	return r;
+}
+
+static struct request *request_find(struct hypervisor *hv, uint32_t req)
+{
+	for (size_t i = 0; i < hv->n_requests; i++) {
+		if (hv->requests[i].req == req)
+			return &hv->requests[i];
+	}
+	return NULL;
+}
+
+static bool has_request(const struct hypervisor *hv, const struct service *s, enum request_kind kind)
+{
+	for (size_t i = 0; i < hv->n_requests; i++) {
+		const struct request *r = &hv->requests[i];
+
+		if (r->svc == s->index && r->gen == s->gen && r->kind == kind)
+			return true;
+	}
+	return false;
+}
+
+static int send_target(struct service *s, enum msg_type type, enum request_kind kind, uint8_t how)
+{
+	struct msg_be_target m = { .svc = s->index, .gen = s->gen, .how = how };
+
+	if (!hypervisor_ready(s->hv))
+		return -ENOTCONN;
+	str_copy(m.domain, s->target);
+	m.req = request_new(s->hv, kind, s)->req;
+	return ipc_send(s->hv->channel, type, &m);
+}
+
+int hypervisor_start(struct service *s, struct msg_be_start *m)
+{
+	if (!hypervisor_ready(s->hv))
+		return -ENOTCONN;
+	m->req = request_new(s->hv, REQUEST_START, s)->req;
+	return ipc_send(s->hv->channel, MSG_BE_START, m);
+}
+
+int hypervisor_resume(struct service *s) { return send_target(s, MSG_BE_RESUME, REQUEST_RESUME, 0); }
+
+int hypervisor_stop(struct service *s, enum stop_how how)
+{
+	int r = send_target(s, MSG_BE_STOP, REQUEST_STOP, (uint8_t)how);
+
+	if (r == 0)
+		s->stop_under_way = true;
+	return r;
+}
+
+void hypervisor_verify(struct service *s)
+{
+	if (s->hv && !has_request(s->hv, s, REQUEST_VERIFY))
+		send_target(s, MSG_BE_INSPECT, REQUEST_VERIFY, 0);
+}
+
+/* ---- what a domain is to us ---- */
+
+static void learn(struct service *s, const char *uuid, int32_t id, uint16_t n_nics, const struct msg_nic *nics)
+{
+	if (uuid[0])
+		str_copy(s->uuid, uuid);
+	s->domain_id = id;
+	if (n_nics > 0) {
+		s->n_nics = n_nics;
+		memcpy(s->nics, nics, sizeof(s->nics));
+	}
+}
+
+static bool is_of(const struct msg_be_domain *d, const struct service *s)
+{
+	return strcasecmp(d->uuid, s->target) == 0 || strcmp(d->name, s->target) == 0;
+}
+
+static bool started_by_us(const struct service *s, const struct msg_be_domain *d)
+{
+	if (!s->conf->machine.domain[0] || s->conf->manage == MANAGE_ALWAYS)
+		return true;
+	return strcasecmp(s->run.uuid, d->uuid) == 0 && s->run.domain_id == d->domain_id && d->domain_id >= 0;
+}
+
+static enum service_event found_event(const struct service *s, const struct msg_be_domain *d)
+{
+	if (!started_by_us(s, d))
+		return SVC_FOUND_FOREIGN;
+	if (d->state == DOMAIN_PAUSED)
+		return SVC_FOUND_PAUSED;
+	return s->run.up && s->run.domain_id == d->domain_id ? SVC_FOUND_UP : SVC_FOUND_BOOTING;
+}
+
+static void tell_found(struct service *s, const struct msg_be_domain *d)
+{
+	enum service_event event = found_event(s, d);
+
+	learn(s, d->uuid, d->domain_id, d->n_nics, d->nics);
+	s->memory_bytes = d->memory_bytes;
+	if (event != SVC_FOUND_FOREIGN)
+		s->by_us = true;
+	service_event(s, event);
+}
+
+/* Not running.  What that means depends on what we believed. */
+static void tell_absent(struct service *s)
+{
+	switch (s->state) {
+	case STATE_STARTING: service_event(s, SVC_START_LOST); break;
+	case STATE_OFF:
+	case STATE_FAILED:
+	case STATE_CONFLICT: service_gone(s); break;
+	default: service_event(s, SVC_STOPPED);
+	}
+}
+
+static void ask_console(struct hypervisor *hv, const struct service *s)
+{
+	struct msg_be_console m = { .svc = s->index, .gen = s->gen };
+
+	if (s->conf->machine.domain[0])
+		return;
+	snprintf(m.name, sizeof(m.name), "jitsu-%s", s->conf->name);
+	ipc_send(hv->channel, MSG_BE_CONSOLE, &m);
+}
+
+static void settle(struct hypervisor *hv, struct service *s)
+{
+	for (size_t i = 0; i < hv->n_found; i++) {
+		const struct msg_be_domain *d = &hv->found[i];
+
+		if (!is_of(d, s))
+			continue;
+		s->memory_bytes = d->memory_bytes;
+		if (d->state != DOMAIN_RUNNING && d->state != DOMAIN_PAUSED)
+			break;
+		ask_console(hv, s);
+		tell_found(s, d);
+		if (s->state == STATE_STOPPING)
+			service_event(s, SVC_STOP_LOST);
+		return;
+	}
+	tell_absent(s);
+}
+
+/* Domains with our prefix that belong to no service: named, and left to the operator. */
+static void name_strays(struct hypervisor *hv)
+{
+	struct service *s;
+
+	for (size_t i = 0; i < hv->n_found; i++) {
+		const struct msg_be_domain *d = &hv->found[i];
+		bool known = strncmp(d->name, "jitsu-", 6) != 0 || d->state == DOMAIN_OFF;
+
+		FOR_EACH_SERVICE(hv->l, s)
+			known = known || is_of(d, s);
+		if (!known)
+			log_warn("the VM %s runs on \"%s\" and belongs to no service: end it with virsh destroy, or "
+				 "configure its service again", d->name, hv->name);
+	}
+}
+
+static void reconcile(struct hypervisor *hv)
+{
+	struct launcher *l = hv->l;
+	struct service *s;
+
+	hv->list_req = 0;
+	hv->n_requests = 0; /* what was under way on an old channel is settled now */
+	hv->reconciled = true;
+	FOR_EACH_SERVICE(l, s) {
+		if (s->hv == hv) {
+			s->stop_under_way = false;
+			settle(hv, s);
+		}
+	}
+	name_strays(hv);
+	log_info("hypervisor \"%s\" is ready: %s, %s", hv->name, hv->hello.version,
+		 hv->hello.kvm ? "KVM works" : hv->hello.text);
+	if (!l->dns_told && hypervisors_reconciled(l))
+		dns_snapshot(l);
+	wake_pump(l);
+}
+
+static void ask_list(struct hypervisor *hv)
+{
+	struct msg_be_target m = { .req = ++hv->l->last_req };
+
+	hv->reconciled = false;
+	hv->n_found = 0;
+	hv->list_req = m.req;
+	ipc_send(hv->channel, MSG_BE_LIST, &m);
+}
+
+/* ---- results ---- */
+
+static void start_done(struct service *s, const struct msg_be_result *m)
+{
+	struct msg_be_domain d = { .domain_id = m->domain_id, .state = DOMAIN_RUNNING };
+
+	if (m->error == 0) {
+		learn(s, m->uuid, m->domain_id, m->n_nics, m->nics);
+		trace_mark(s->l->trace, s->wake, MARK_RUNNING, m->t_done_ns);
+		service_event(s, SVC_STARTED);
+	} else if (m->error == -EEXIST) {
+		str_copy(d.uuid, m->uuid);
+		d.memory_bytes = s->memory_bytes;
+		d.n_nics = m->n_nics;
+		memcpy(d.nics, m->nics, sizeof(d.nics));
+		tell_found(s, &d);
+	} else if (m->error == -EBUSY) {
+		service_event(s, SVC_FOUND_PAUSED);
+	} else {
+		service_set_error(s, "%s", m->text);
+		service_event(s, SVC_START_FAILED);
+	}
+}
+
+static void resume_done(struct service *s, const struct msg_be_result *m)
+{
+	if (m->error == 0) {
+		learn(s, m->uuid, m->domain_id, m->n_nics, m->nics);
+		trace_mark(s->l->trace, s->wake, MARK_RUNNING, m->t_done_ns);
+		service_event(s, SVC_STARTED);
+		return;
+	}
+	service_set_error(s, "%s", m->text);
+	service_event(s, SVC_START_FAILED);
+	hypervisor_verify(s);
+}
+
+/* A shutdown that was asked for ends with an event; the others end here.  A suspended domain that
+ * is stopped by the operator is destroyed by the backend as the request says. */
+static void stop_done(struct service *s, const struct msg_be_result *m)
+{
+	bool asked_only = s->conf->stop == STOP_SHUTDOWN && s->state == STATE_STOPPING;
+
+	if (m->error == 0 && asked_only)
+		return;
+	s->stop_under_way = false;
+	if (m->error < 0) {
+		service_set_error(s, "it could not be stopped: %s", m->text);
+		if (s->state == STATE_STOPPING)
+			service_event(s, SVC_STOP_FAILED);
+		return;
+	}
+	if (s->conf->stop == STOP_SUSPEND && s->state == STATE_STOPPING)
+		service_event(s, SVC_SUSPENDED);
+	else if (s->state == STATE_OFF || s->state == STATE_FAILED)
+		service_gone(s);
+	else
+		service_event(s, SVC_STOPPED);
+	wake_pump(s->l);
+}
+
+static void verified(struct service *s, const struct request *r, const struct msg_be_result *m)
+{
+	bool runs = m->error == 0 && r->found &&
+		    (r->domain.state == DOMAIN_RUNNING || r->domain.state == DOMAIN_PAUSED) &&
+		    r->domain.domain_id == s->domain_id;
+
+	if (runs || (m->error < 0 && m->error != -ENOENT))
+		return;
+	if (s->state == STATE_OFF || s->state == STATE_FAILED)
+		service_gone(s);
+	else
+		service_event(s, SVC_STOPPED);
+}
+
+/* A domain that we did not start began to run. */
+static void discovered(struct service *s, const struct request *r)
+{
+	if (r->found && r->domain.state == DOMAIN_RUNNING && !state_counts(s->state))
+		tell_found(s, &r->domain);
+}
+
+static void on_result(struct hypervisor *hv, const struct msg_be_result *m)
+{
+	struct request *found = request_find(hv, m->req), r;
+	struct service *s;
+
+	if (m->req == hv->list_req && m->req != 0) {
+		log_warn("hypervisor \"%s\" cannot say what runs: %s", hv->name, m->text);
+		hv->list_req = 0; /* its next MSG_BE_HELLO begins again */
+		return;
+	}
+	if (!found)
+		return;
+	r = *found;
+	*found = hv->requests[--hv->n_requests];
+	s = service_find(hv->l, r.svc, r.gen);
+	if (!s)
+		return;
+	switch (r.kind) {
+	case REQUEST_START: start_done(s, m); break;
+	case REQUEST_RESUME: resume_done(s, m); break;
+	case REQUEST_STOP: stop_done(s, m); break;
+	case REQUEST_VERIFY: verified(s, &r, m); break;
+	case REQUEST_DISCOVER: discovered(s, &r); break;
+	case REQUEST_NONE: break;
+	}
+}
+
+static void on_domain(struct hypervisor *hv, const struct msg_be_domain *m)
+{
+	struct request *r = request_find(hv, m->req);
+
+	if (r) {
+		r->found = true;
+		r->domain = *m;
+		return;
+	}
+	if (m->req != hv->list_req)
+		return;
+	if (hv->n_found == hv->room_found) {
+		hv->room_found = hv->room_found ? hv->room_found * 2 : 64;
+		hv->found = realloc(hv->found, hv->room_found * sizeof(*m));
+		if (!hv->found)
+			abort();
+	}
+	hv->found[hv->n_found++] = *m;
+}
+
+/* ---- events ---- */
+
+static struct service *service_of(struct hypervisor *hv, const struct msg_be_event *m)
+{
+	struct service *s;
+
+	FOR_EACH_SERVICE(hv->l, s) {
+		if (s->hv == hv && (strcasecmp(m->uuid, s->target) == 0 || strcmp(m->name, s->target) == 0))
+			return s;
+	}
+	return NULL;
+}
+
+static void domain_stopped(struct service *s, const struct msg_be_event *m)
+{
+	if (m->what == EVENT_CRASHED || (m->text[0] && s->state != STATE_STOPPING && s->state != STATE_OFF))
+		service_set_error(s, "the VM stopped by itself: %s", m->text);
+	if (s->state == STATE_STOPPING && !has_request(s->hv, s, REQUEST_START))
+		service_event(s, SVC_STOPPED);
+	else if (state_counts(s->state) || s->stop_under_way)
+		hypervisor_verify(s);
+}
+
+static void on_event(struct hypervisor *hv, const struct msg_be_event *m)
+{
+	struct service *s = hv->reconciled ? service_of(hv, m) : NULL;
+
+	if (!s)
+		return;
+	switch (m->what) {
+	case EVENT_STOPPED:
+	case EVENT_CRASHED: domain_stopped(s, m); break;
+	case EVENT_SUSPENDED:
+		if (state_serves(s->state) && s->domain_id == m->domain_id)
+			service_event(s, SVC_SUSPENDED);
+		break;
+	case EVENT_STARTED:
+	case EVENT_RESUMED:
+		if (!has_request(hv, s, REQUEST_START) && !has_request(hv, s, REQUEST_RESUME) && !state_counts(s->state))
+			send_target(s, MSG_BE_INSPECT, REQUEST_DISCOVER, 0);
+		break;
+	default: break;
+	}
+}
+
+/* ---- the channel ---- */
+
+static void on_hello(struct hypervisor *hv, const struct msg_be_hello *m)
+{
+	bool was = hv->hello.connected;
+
+	hv->hello = *m;
+	if (!m->connected) {
+		hv->reconciled = false;
+		log_limited(LOG_WARN, "hypervisor \"%s\" is not connected: %s", hv->name, m->text);
+		return;
+	}
+	if (!was || !hv->reconciled)
+		ask_list(hv);
+}
+
+static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
+{
+	struct hypervisor *hv = arg;
+	const struct msg_be_target *end = body;
+
+	(void)ch;
+	(void)fd;
+	switch (type) {
+	case MSG_BE_HELLO: on_hello(hv, body); break;
+	case MSG_BE_RESULT: on_result(hv, body); break;
+	case MSG_BE_DOMAIN: on_domain(hv, body); break;
+	case MSG_BE_LIST_END:
+		if (end->req == hv->list_req)
+			reconcile(hv);
+		break;
+	case MSG_BE_EVENT: on_event(hv, body); break;
+	case MSG_LOG: launcher_hear_log(hv->l, hv->name, body); break;
+	default: log_limited(LOG_WARN, "backend \"%s\" said %s, which it may not", hv->name, msg_name(type));
+	}
+}
+
+static void on_end(void *arg, struct ipc *ch, int error)
+{
+	struct hypervisor *hv = arg;
+
+	ipc_free(ch);
+	if (hv->channel != ch)
+		return;
+	hv->channel = NULL;
+	hv->reconciled = false;
+	memset(&hv->hello, 0, sizeof(hv->hello));
+	if (error < 0)
+		launcher_stuck(hv->l, ROLE_BACKEND, hv->name);
+}
+
+void hypervisor_channel(struct hypervisor *hv, int fd)
+{
+	ipc_free(hv->channel);
+	hv->reconciled = false;
+	memset(&hv->hello, 0, sizeof(hv->hello));
+	hv->channel = ipc_new(hv->l->base, fd, on_msg, on_end, hv);
+	if (!hv->channel)
+		abort();
+}
+
+struct hypervisor *hypervisor_new(struct launcher *l, const char *name)
+{
+	struct hypervisor *hv = calloc(1, sizeof(*hv));
+
+	if (!hv)
+		abort();
+	hv->l = l;
+	str_copy(hv->name, name);
+	TAILQ_INSERT_TAIL(&l->hypervisors, hv, next);
+	return hv;
+}
+
+void hypervisor_free(struct hypervisor *hv)
+{
+	TAILQ_REMOVE(&hv->l->hypervisors, hv, next);
+	ipc_free(hv->channel);
+	free(hv->found);
+	free(hv->requests);
+	free(hv);
+}

@@ -1,0 +1,38 @@
+#include "launcher/idle.h"
+
+#include "config/service.h"
+
+enum { DNS_HORIZON_MIN_MS = 300000, NEVER_LOOK_MS = 3600000 };
+
+/* What is left of `span` since the latest of the times; 0 when it is over. */
+static uint64_t left(uint64_t now, uint64_t since, uint64_t span)
+{
+	uint64_t gone = now > since ? now - since : 0;
+
+	return gone >= span ? 0 : span - gone;
+}
+
+static uint64_t horizon(const struct idle_input *in)
+{
+	return in->dns_horizon_ms == DURATION_AUTO ? MAX(2 * in->ttl_ms, (uint64_t)DNS_HORIZON_MIN_MS)
+						   : in->dns_horizon_ms;
+}
+
+struct idle_verdict idle_check(const struct idle_input *in)
+{
+	struct idle_verdict v = { .look_again_ms = NEVER_LOOK_MS };
+	uint64_t used = MAX(MAX(in->up_ms, in->traffic_ms), in->stop_failed_ms);
+
+	if (in->asked_ms)
+		v.dns_left_ms = left(in->now_ms, in->asked_ms, horizon(in));
+	v.by_dns = v.dns_left_ms > 0;
+	if (in->idle_timeout_ms == DURATION_NEVER) {
+		v.traffic_left_ms = DURATION_NEVER;
+		return v;
+	}
+	v.traffic_left_ms = left(in->now_ms, used, in->idle_timeout_ms);
+	v.by_traffic = v.traffic_left_ms > 0;
+	v.idle = !v.by_traffic && !v.by_dns;
+	v.look_again_ms = MAX(MAX(v.traffic_left_ms, v.dns_left_ms), 1);
+	return v;
+}

@@ -1,0 +1,34 @@
+/* When nobody uses a VM any more.  Pure.
+ *
+ * With `hold: off` clients find the VM by DNS alone, so an answer that may still be in a cache is
+ * a promise that it is there.  The VM is idle when both are over:
+ *   - no IP traffic from or to it for idle_timeout (ARP, ND, multicast do not count);
+ *   - the DNS horizon: nobody was given its address for max(2 x TTL, 300 s), or `dns_horizon`.
+ * A stop that failed is not tried again before another idle_timeout.
+ */
+#ifndef LAUNCHER_IDLE_H
+#define LAUNCHER_IDLE_H
+
+#include "base/util.h"
+
+struct idle_input {
+	uint64_t now_ms;
+	uint64_t up_ms; /* since when it is up */
+	uint64_t traffic_ms; /* last packet that counts; 0: none yet */
+	uint64_t asked_ms; /* last answer with its address; 0: none yet */
+	uint64_t stop_failed_ms; /* 0: never */
+	uint64_t idle_timeout_ms; /* or DURATION_NEVER */
+	uint64_t dns_horizon_ms; /* or DURATION_AUTO */
+	uint64_t ttl_ms;
+};
+
+struct idle_verdict {
+	bool idle;
+	uint64_t look_again_ms; /* not before this could it be idle; from now, at least 1 */
+	bool by_traffic, by_dns; /* what keeps it up */
+	uint64_t traffic_left_ms, dns_left_ms; /* for how long still, if nothing more comes */
+};
+
+struct idle_verdict idle_check(const struct idle_input *in);
+
+#endif

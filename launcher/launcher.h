@@ -1,0 +1,251 @@
+/* What the launcher's files share: the one launcher, its hypervisors and its services.
+ *
+ * Nothing here is for other folders.  Everything runs on one event loop; a pointer to a service
+ * or hypervisor is good until return to it, and what must last longer (requests under way,
+ * messages) carries index and gen.
+ *
+ *     main.c        wiring: channels, signals, the first configuration
+ *     reload.c      a new configuration: what is new, changed, gone
+ *     service.c     a service's life: the actions of service_fsm's table
+ *     wake.c        wakes: limits, the queue of those that must wait
+ *     start.c       from a service's record to a start request: images, taps, command line
+ *     ready.c       when is it ready: probes and delays
+ *     hypervisor.c  requests to backends and their results; reconciling with what runs
+ *     dns_side.c    what dns is told
+ *     operators.c   what operators ask through control
+ *     journal.c     the last log lines of all processes
+ */
+#ifndef LAUNCHER_LAUNCHER_H
+#define LAUNCHER_LAUNCHER_H
+
+#include <event2/event.h>
+#include <sys/queue.h>
+
+#include "base/child.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/slots.h"
+#include "config/load.h"
+#include "launcher/budget.h"
+#include "launcher/identity.h"
+#include "launcher/image.h"
+#include "launcher/journal.h"
+#include "launcher/netlink.h"
+#include "launcher/port.h"
+#include "launcher/run_state.h"
+#include "launcher/service_fsm.h"
+#include "launcher/trace.h"
+
+struct launcher;
+struct service;
+
+/* A configuration, as long as anything still points into it. */
+struct conf_ref {
+	struct conf *conf;
+	unsigned refs;
+};
+
+enum request_kind { REQUEST_NONE, REQUEST_START, REQUEST_RESUME, REQUEST_STOP, REQUEST_VERIFY, REQUEST_DISCOVER };
+
+struct request {
+	enum request_kind kind;
+	uint32_t req, svc, gen;
+	bool found; /* MSG_BE_DOMAIN came */
+	struct msg_be_domain domain;
+};
+
+struct hypervisor {
+	TAILQ_ENTRY(hypervisor) next;
+	struct launcher *l;
+	char name[MSG_NAME_MAX];
+	struct ipc *channel;
+	struct msg_be_hello hello;
+	bool reconciled; /* we know what runs there: services may be started */
+	uint32_t list_req; /* of the MSG_BE_LIST under way, 0 for none */
+	size_t n_found, room_found;
+	struct msg_be_domain *found;
+	size_t n_requests, room_requests;
+	struct request *requests; /* under way, in no order */
+	bool wanted; /* mark and sweep of a reload */
+};
+
+enum timer_for { TIMER_NONE, TIMER_START, TIMER_IDLE, TIMER_DRAIN, TIMER_STOP };
+
+struct service {
+	struct launcher *l;
+	struct conf_ref *ref; /* where conf lives */
+	const struct service_conf *conf;
+	uint32_t index, gen;
+	bool removed; /* no longer configured; forgotten once it is off */
+
+	enum service_state state;
+	uint64_t since_ms; /* in this state */
+
+	/* the VM */
+	struct hypervisor *hv;
+	char target[MSG_NAME_MAX * 2]; /* how the backend is told which domain */
+	char uuid[MSG_UUID_MAX];
+	int32_t domain_id; /* -1: not running */
+	uint64_t memory_bytes;
+	bool by_us; /* we started what runs */
+	uint16_t n_nics;
+	struct msg_nic nics[MSG_NICS_MAX];
+	struct port *ports[MSG_NICS_MAX];
+	struct run_state run;
+	bool stop_under_way; /* a stop was asked of the backend and has not ended: no start before */
+
+	/* the wake under way, or the last one */
+	uint64_t wake; /* its number in the trace */
+	uint64_t wake_ns; /* when it was asked for */
+	enum wake_cause cause;
+	struct ip_addr client;
+	uint64_t woken_ms;
+	uint64_t last_wake_ms; /* how long the last one that came up took */
+	uint64_t wakes, starts_failed;
+	bool wake_again; /* woken while stopping */
+
+	/* ready */
+	bool links_known; /* probing is under way */
+	bool probes_done, delay_done, running;
+
+	/* waiting to start */
+	TAILQ_ENTRY(service) queue;
+	bool queued;
+	uint64_t queued_until_ms;
+
+	/* failures */
+	uint32_t failures; /* in a row */
+	uint64_t retry_ms; /* no start before */
+	char last_error[MSG_TEXT_MAX];
+
+	/* stopping */
+	uint32_t drain_seq;
+	uint64_t drain_ns;
+	uint64_t stop_failed_ms;
+	uint64_t answered_ms; /* last waiting query answered with its address */
+	char stop_reason[MSG_TEXT_MAX];
+	uint64_t last_stop_ms;
+
+	struct event *timer, *delay;
+	enum timer_for timer_for;
+};
+
+TAILQ_HEAD(service_queue, service);
+
+struct launcher {
+	struct child *child;
+	struct event_base *base;
+	const struct child_args *args;
+	struct conf_ref *ref;
+	const struct conf *conf;
+	uint64_t started_ms;
+	uint32_t serial; /* of the zones: seconds since the epoch at the last change */
+
+	struct ipc *dns, *synproxy, *control;
+	bool dns_told; /* it has had its first snapshot from us */
+	struct event *dns_late; /* tell it even though not everything is reconciled */
+	struct slots *slots;
+
+	struct identity identity;
+	struct image_reader qemu;
+	struct netlink *netlink;
+	struct port_monitor *monitor;
+
+	TAILQ_HEAD(, hypervisor) hypervisors;
+	struct service *services[SLOTS_MAX];
+	size_t n_services; /* indices in use are below this */
+	uint32_t last_gen, last_req, last_seq;
+
+	struct sources *sources;
+	struct service_queue waiting;
+	struct event *queue_timer;
+
+	struct trace *trace;
+	struct journal *journal;
+	struct operators *operators;
+};
+
+#define FOR_EACH_SERVICE(l, s)                                                                     \
+	for (size_t index_##s = 0; index_##s < (l)->n_services; index_##s++)                       \
+		if (((s) = (l)->services[index_##s]))
+
+/* ---- service.c ---- */
+struct service *service_new(struct launcher *l, struct conf_ref *ref, const struct service_conf *conf);
+void service_free(struct service *s);
+/* Points it to another record; `changed`: it says something else. */
+void service_set_conf(struct service *s, struct conf_ref *ref, const struct service_conf *conf, bool changed);
+void service_event(struct service *s, enum service_event event);
+/* The current one of that index and gen, or NULL. */
+struct service *service_find(struct launcher *l, uint32_t index, uint32_t gen);
+struct service *service_by_name(struct launcher *l, const char *name);
+void service_set_error(struct service *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void service_drained(struct service *s, uint32_t seq);
+struct idle_verdict service_idle(struct service *s);
+/* The VM is known to be gone: whatever state it is in, clean up behind it. */
+void service_gone(struct service *s);
+void service_count(const struct launcher *l, struct budget *b);
+uint64_t service_memory(const struct service *s);
+void service_arm(struct service *s, enum timer_for what, uint64_t ms);
+
+/* ---- wake.c ---- */
+void wake_heard(struct launcher *l, const struct msg_wake *m);
+/* An operator's; the sentence in *e when it is refused. */
+int wake_by_hand(struct service *s, struct err *e);
+/* Starts what waits and may now. */
+void wake_pump(struct launcher *l);
+int wake_init(struct launcher *l);
+/* What it waits for, as a sentence; "" when it does not wait. */
+void wake_explain(const struct service *s, char *out, size_t size);
+
+/* ---- start.c ---- */
+int start_send(struct service *s, struct err *e);
+void start_clean_up(struct service *s); /* taps and ports of a VM that is gone */
+void start_open_ports(struct service *s);
+void start_close_ports(struct service *s);
+
+/* ---- ready.c ---- */
+void ready_begin(struct service *s); /* a start or resume was asked for */
+void ready_running(struct service *s); /* the hypervisor says it runs */
+void ready_stop(struct service *s);
+void ready_event(struct launcher *l, const struct msg_probe_event *m);
+void ready_synproxy_new(struct launcher *l); /* it was restarted: tell it again */
+
+/* ---- hypervisor.c ---- */
+struct hypervisor *hypervisor_find(struct launcher *l, const char *name);
+struct hypervisor *hypervisor_new(struct launcher *l, const char *name);
+void hypervisor_free(struct hypervisor *hv);
+void hypervisor_channel(struct hypervisor *hv, int fd);
+bool hypervisor_ready(const struct hypervisor *hv);
+/* The request's number, or -ENOTCONN. */
+int hypervisor_start(struct service *s, struct msg_be_start *m);
+int hypervisor_resume(struct service *s);
+int hypervisor_stop(struct service *s, enum stop_how how);
+void hypervisor_verify(struct service *s); /* is it truly gone? */
+bool hypervisors_reconciled(const struct launcher *l);
+
+/* ---- dns_side.c ---- */
+void dns_channel(struct launcher *l, int fd);
+void dns_snapshot(struct launcher *l);
+uint32_t dns_tell_state(struct service *s); /* the message's seq; 0 when dns is away */
+void dns_refuse(struct service *s, uint32_t token, const char *why);
+
+/* ---- operators.c---- */
+struct operators *operators_new(struct launcher *l);
+void operators_channel(struct launcher *l, int fd);
+void operators_state_changed(struct service *s); /* somebody may wait for it */
+void operators_line(struct launcher *l, const struct journal_line *line);
+
+/* ---- reload.c ---- */
+/* At start.  A file that has become bad since is not used: the last good one is, from RUN_DIR. */
+int reload_first(struct launcher *l);
+/* 0, or -EINVAL with every mistake in `mistakes`; then nothing has changed. */
+int reload(struct launcher *l, struct buf *mistakes);
+void conf_unref(struct conf_ref *ref);
+struct conf_ref *conf_hold(struct conf_ref *ref);
+
+/* ---- main.c ---- */
+/* This peer is broken: the supervisor shall restart it. */
+void launcher_stuck(struct launcher *l, enum role role, const char *name);
+void launcher_hear_log(struct launcher *l, const char *process, const struct msg_log *m);
+
+#endif

@@ -1,0 +1,605 @@
+/* Theory of operation
+ *
+ * One blocking rtnetlink socket per struct netlink, one request at a time.  The launcher is
+ * single-threaded and each answer takes the kernel tens of microseconds, so a queue of requests
+ * would buy nothing and make every caller a state machine.  What could block longer is the
+ * kernel's network lock; the socket's timeout bounds that.  An answer that comes after its
+ * timeout is told from the next one by its sequence number and dropped.
+ */
+#include "launcher/netlink.h"
+
+#include <event2/event.h>
+#include <libmnl/libmnl.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+
+#include "base/clock.h"
+#include "launcher/netlink_internal.h"
+
+enum {
+	ANSWER_MAX = 32 * 1024, /* the most that the kernel puts into one packet of a dump */
+	MONITOR_BUFFER_BYTES = 1024 * 1024,
+	READS_PER_WAKEUP = 64,
+	USER_HZ = 100, /* the unit of the bridge's delays */
+};
+
+struct netlink {
+	struct mnl_socket *sock;
+	unsigned portid;
+	uint32_t seq;
+	bool has_ipv6;
+	char answer[ANSWER_MAX];
+};
+
+/* ---- one request ---- */
+
+struct nlmsghdr *request_begin(struct request *r, uint16_t type, uint16_t flags)
+{
+	r->h = mnl_nlmsg_put_header(r->room);
+	r->h->nlmsg_type = type;
+	r->h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+	return r->h;
+}
+
+struct ifinfomsg *request_link(struct request *r, uint16_t type, uint16_t flags, int ifindex)
+{
+	struct ifinfomsg *ifi;
+
+	request_begin(r, type, flags);
+	ifi = mnl_nlmsg_put_extra_header(r->h, sizeof(*ifi));
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = ifindex;
+	return ifi;
+}
+
+/* The answer's packets, until it is complete.  0 or -errno. */
+static int hear_answer(struct netlink *nl, uint32_t seq, mnl_cb_t each, void *arg)
+{
+	for (;;) {
+		ssize_t n = mnl_socket_recvfrom(nl->sock, nl->answer, sizeof(nl->answer));
+		const struct nlmsghdr *h = (const void *)nl->answer;
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		if (!mnl_nlmsg_ok(h, (int)n) || h->nlmsg_seq != seq)
+			continue; /* of a request that was given up */
+		r = mnl_cb_run(nl->answer, (size_t)n, seq, nl->portid, each, arg);
+		if (r < 0)
+			return -errno;
+		if (r == MNL_CB_STOP)
+			return 0;
+	}
+}
+
+/* `each` sees the messages of the answer.  -EINTR: a dump was interrupted by a change. */
+int netlink_talk(struct netlink *nl, struct request *r, mnl_cb_t each, void *arg)
+{
+	if ((r->h->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP) /* two bits, which others share */
+		r->h->nlmsg_flags |= NLM_F_ACK;
+	r->h->nlmsg_seq = ++nl->seq;
+	if (mnl_socket_sendto(nl->sock, r->h, r->h->nlmsg_len) < 0)
+		return -errno;
+	return hear_answer(nl, nl->seq, each, arg);
+}
+
+struct netlink *netlink_new(struct err *e)
+{
+	struct timeval timeout = clock_timeval_ms(NETLINK_TIMEOUT_MS);
+	struct netlink *nl = calloc(1, sizeof(*nl));
+
+	if (!nl) {
+		err_set(e, -ENOMEM, "no memory for a netlink socket");
+		return NULL;
+	}
+	nl->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!nl->sock || mnl_socket_bind(nl->sock, 0, MNL_SOCKET_AUTOPID) < 0) {
+		err_set_errno(e, -errno, "cannot open a netlink socket");
+		netlink_free(nl);
+		return NULL;
+	}
+	setsockopt(mnl_socket_get_fd(nl->sock), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	nl->portid = mnl_socket_get_portid(nl->sock);
+	nl->has_ipv6 = access("/proc/net/if_inet6", F_OK) == 0;
+	return nl;
+}
+
+bool netlink_has_ipv6(const struct netlink *nl) { return nl->has_ipv6; }
+
+void netlink_free(struct netlink *nl)
+{
+	if (!nl)
+		return;
+	if (nl->sock)
+		mnl_socket_close(nl->sock);
+	free(nl);
+}
+
+/* ---- links ---- */
+
+static int parse_bridge_attr(const struct nlattr *a, void *arg)
+{
+	struct link_detail *d = arg;
+
+	switch (mnl_attr_get_type(a)) {
+	case IFLA_BR_STP_STATE:
+		if (mnl_attr_validate(a, MNL_TYPE_U32) == 0)
+			d->stp = mnl_attr_get_u32(a);
+		break;
+	case IFLA_BR_FORWARD_DELAY:
+		if (mnl_attr_validate(a, MNL_TYPE_U32) == 0)
+			d->forward_delay = mnl_attr_get_u32(a);
+		break;
+	case IFLA_BR_VLAN_FILTERING:
+		if (mnl_attr_validate(a, MNL_TYPE_U8) == 0)
+			d->vlan_filtering = mnl_attr_get_u8(a);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+/* IFLA_INFO_KIND comes before IFLA_INFO_DATA. */
+static int parse_linkinfo_attr(const struct nlattr *a, void *arg)
+{
+	struct link_detail *d = arg;
+
+	switch (mnl_attr_get_type(a)) {
+	case IFLA_INFO_KIND:
+		if (mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0)
+			str_copy(d->link.kind, mnl_attr_get_str(a));
+		break;
+	case IFLA_INFO_DATA:
+		if (strcmp(d->link.kind, "bridge") == 0)
+			mnl_attr_parse_nested(a, parse_bridge_attr, d);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+static int parse_link_attr(const struct nlattr *a, void *arg)
+{
+	struct link_detail *d = arg;
+	struct link_info *l = &d->link;
+
+	switch (mnl_attr_get_type(a)) {
+	case IFLA_IFNAME:
+		if (mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0)
+			str_copy(l->name, mnl_attr_get_str(a));
+		break;
+	case IFLA_IFALIAS:
+		if (mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0)
+			str_copy(l->alias, mnl_attr_get_str(a));
+		break;
+	case IFLA_ADDRESS:
+		if (mnl_attr_get_payload_len(a) == sizeof(l->mac))
+			memcpy(&l->mac, mnl_attr_get_payload(a), sizeof(l->mac));
+		break;
+	case IFLA_MASTER:
+		if (mnl_attr_validate(a, MNL_TYPE_U32) == 0)
+			l->master = (int)mnl_attr_get_u32(a);
+		break;
+	case IFLA_MTU:
+		if (mnl_attr_validate(a, MNL_TYPE_U32) == 0)
+			l->mtu = mnl_attr_get_u32(a);
+		break;
+	case IFLA_LINKINFO:
+		mnl_attr_parse_nested(a, parse_linkinfo_attr, d);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+/* False when the message is no news of a link itself. */
+bool netlink_parse_link(const struct nlmsghdr *h, struct link_detail *out)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
+
+	if (h->nlmsg_type != RTM_NEWLINK && h->nlmsg_type != RTM_DELLINK)
+		return false;
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*ifi) || ifi->ifi_family != AF_UNSPEC)
+		return false; /* AF_BRIDGE tells of a port's being one: a port that leaves looks deleted */
+	memset(out, 0, sizeof(*out));
+	out->link.ifindex = ifi->ifi_index;
+	out->link.up = ifi->ifi_flags & IFF_UP;
+	out->link.carrier = ifi->ifi_flags & IFF_LOWER_UP;
+	mnl_attr_parse(h, sizeof(*ifi), parse_link_attr, out);
+	return true;
+}
+
+static int on_link_answer(const struct nlmsghdr *h, void *arg)
+{
+	netlink_parse_link(h, arg);
+	return MNL_CB_OK;
+}
+
+int netlink_find_link(struct netlink *nl, const char *ifname, int ifindex, struct link_detail *out)
+{
+	struct request r;
+
+	request_link(&r, RTM_GETLINK, 0, ifindex);
+	if (ifname)
+		mnl_attr_put_strz(r.h, IFLA_IFNAME, ifname);
+	mnl_attr_put_u32(r.h, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	return netlink_talk(nl, &r, on_link_answer, out);
+}
+
+/* A longer name cannot be an interface's, and the kernel would not say so but -ERANGE. */
+bool netlink_is_ifname(const char *ifname) { return *ifname && strlen(ifname) < IFNAMSIZ; }
+
+int netlink_link(struct netlink *nl, const char *ifname, struct link_info *out, struct err *e)
+{
+	struct link_detail d;
+	int r = netlink_is_ifname(ifname) ? netlink_find_link(nl, ifname, 0, &d) : -ENODEV;
+
+	if (r == -ENODEV)
+		return err_set(e, r, "there is no interface %s", ifname);
+	if (r < 0)
+		return err_set_errno(e, r, "cannot look at interface %s", ifname);
+	*out = d.link;
+	return 0;
+}
+
+int netlink_link_by_index(struct netlink *nl, int ifindex, struct link_info *out, struct err *e)
+{
+	struct link_detail d;
+	int r = ifindex > 0 ? netlink_find_link(nl, NULL, ifindex, &d) : -ENODEV;
+
+	if (r < 0)
+		return err_set_errno(e, r, "cannot look at interface number %d", ifindex);
+	*out = d.link;
+	return 0;
+}
+
+/* ---- bridges ---- */
+
+static bool is_unique_or_global(const uint8_t *a) { return (a[0] & 0xe0) == 0x20 || (a[0] & 0xfe) == 0xfc; }
+
+static void take_address(struct bridge_info *b, const struct ifaddrmsg *ifa, const uint8_t *bytes)
+{
+	static const struct ip_prefix none;
+
+	if (ifa->ifa_family == AF_INET) {
+		if (memcmp(&b->ip4, &none, sizeof(none)) != 0)
+			return;
+		memset(b->ip4.addr.b + 10, 0xff, 2);
+		memcpy(b->ip4.addr.b + 12, bytes, 4);
+		b->ip4.len = (uint8_t)(96 + ifa->ifa_prefixlen);
+	} else if (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80) {
+		memcpy(b->ip6_link_local.b, bytes, 16);
+	} else if (is_unique_or_global(bytes) && memcmp(&b->ip6, &none, sizeof(none)) == 0) {
+		memcpy(b->ip6.addr.b, bytes, 16);
+		b->ip6.len = ifa->ifa_prefixlen;
+	}
+}
+
+static int on_address(const struct nlmsghdr *h, void *arg)
+{
+	struct bridge_info *b = arg;
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a, *address = NULL;
+	size_t size;
+
+	if (h->nlmsg_type != RTM_NEWADDR || mnl_nlmsg_get_payload_len(h) < sizeof(*ifa))
+		return MNL_CB_OK;
+	if ((int)ifa->ifa_index != b->ifindex || (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6))
+		return MNL_CB_OK;
+	size = ifa->ifa_family == AF_INET ? 4 : 16;
+	mnl_attr_for_each(a, h, sizeof(*ifa))
+	{
+		/* IFA_LOCAL is ours where the link is point-to-point; else both are the same */
+		if (mnl_attr_get_type(a) == IFA_LOCAL || (mnl_attr_get_type(a) == IFA_ADDRESS && !address))
+			address = a;
+	}
+	if (address && mnl_attr_get_payload_len(address) == size)
+		take_address(b, ifa, mnl_attr_get_payload(address));
+	return MNL_CB_OK;
+}
+
+static int read_addresses(struct netlink *nl, struct bridge_info *b)
+{
+	static const struct ip_prefix none;
+	int result = -EINTR;
+
+	for (int i = 0; i < DUMP_TRIES && result == -EINTR; i++) {
+		struct request r;
+		struct ifaddrmsg *ifa;
+
+		request_begin(&r, RTM_GETADDR, NLM_F_DUMP);
+		ifa = mnl_nlmsg_put_extra_header(r.h, sizeof(*ifa));
+		ifa->ifa_family = AF_UNSPEC;
+		b->ip4 = b->ip6 = none;
+		memset(&b->ip6_link_local, 0, sizeof(b->ip6_link_local));
+		result = netlink_talk(nl, &r, on_address, b);
+	}
+	return result;
+}
+
+static int refuse_kind(const struct link_info *l, struct err *e)
+{
+	if (strcmp(l->kind, "openvswitch") == 0)
+		return err_set(e, -EOPNOTSUPP,
+			       "%s is an Open vSwitch bridge: jitsu makes its VMs' ports on Linux bridges only; give "
+			       "a Linux bridge (ip link add NAME type bridge)",
+			       l->name);
+	return err_set(e, -EOPNOTSUPP, "%s is no bridge%s%s; make one with: ip link add NAME type bridge", l->name,
+		       *l->kind ? " but of kind " : "", l->kind);
+}
+
+int netlink_bridge(struct netlink *nl, const char *name, struct bridge_info *out, struct err *e)
+{
+	struct link_detail d;
+	struct bridge_info b = { 0 };
+	int r = netlink_is_ifname(name) ? netlink_find_link(nl, name, 0, &d) : -ENODEV;
+
+	if (r == -ENODEV)
+		return err_set(e, r, "there is no bridge %s; make it with: ip link add %s type bridge", name, name);
+	if (r < 0)
+		return err_set_errno(e, r, "cannot look at bridge %s", name);
+	if (strcmp(d.link.kind, "bridge") != 0)
+		return refuse_kind(&d.link, e);
+	b.ifindex = d.link.ifindex;
+	str_copy(b.name, d.link.name);
+	b.mac = d.link.mac;
+	b.mtu = d.link.mtu;
+	b.up = d.link.up;
+	b.stp = d.stp != 0;
+	b.forward_delay_ms = d.forward_delay * (MS_PER_S / USER_HZ);
+	b.vlan_filtering = d.vlan_filtering != 0;
+	r = read_addresses(nl, &b);
+	if (r < 0)
+		return err_set_errno(e, r, "cannot read the addresses of bridge %s", name);
+	*out = b;
+	return 0;
+}
+
+static bool sysctl_is_on(const char *path)
+{
+	cleanup_fclose FILE *f = fopen(path, "re");
+	int v = 0;
+
+	return f && fscanf(f, "%d", &v) == 1 && v != 0;
+}
+
+static void warn(netlink_warn_fn *fn, void *arg, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static void warn(netlink_warn_fn *fn, void *arg, const char *fmt, ...)
+{
+	char text[MSG_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fn(arg, text);
+}
+
+void netlink_bridge_warnings(const struct bridge_info *b, netlink_warn_fn *fn, void *arg)
+{
+	if (!b->up)
+		warn(fn, arg, "bridge %s is down: nothing reaches its VMs; set it up with: ip link set %s up", b->name,
+		     b->name);
+	if (b->stp && b->forward_delay_ms > 0)
+		warn(fn, arg,
+		     "bridge %s runs the spanning tree protocol: a new VM's port carries nothing for %u s; unless the "
+		     "bridge is part of a loop, turn it off with: ip link set %s type bridge stp_state 0",
+		     b->name, 2 * b->forward_delay_ms / MS_PER_S, b->name);
+	if (b->vlan_filtering)
+		warn(fn, arg,
+		     "bridge %s filters VLANs: a new VM's port is in the bridge's default VLAN only; add others with: "
+		     "bridge vlan add",
+		     b->name);
+	if (sysctl_is_on("/proc/sys/net/bridge/bridge-nf-call-iptables"))
+		warn(fn, arg,
+		     "br_netfilter sends what bridge %s forwards through iptables: where the policy of FORWARD is DROP "
+		     "(Docker sets that) clients do not reach VMs; allow it with: iptables -I FORWARD -i %s -o %s -j "
+		     "ACCEPT, or set net.bridge.bridge-nf-call-iptables=0",
+		     b->name, b->name, b->name);
+}
+
+/* ---- forwarding database ---- */
+
+struct fdb_search {
+	struct mac_addr mac;
+	struct fdb_entry entry;
+	bool found;
+};
+
+static int on_fdb_answer(const struct nlmsghdr *h, void *arg)
+{
+	struct fdb_search *s = arg;
+	const struct ndmsg *nd = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a;
+
+	if (h->nlmsg_type != RTM_NEWNEIGH || mnl_nlmsg_get_payload_len(h) < sizeof(*nd) || s->found)
+		return MNL_CB_OK;
+	mnl_attr_for_each(a, h, sizeof(*nd))
+	{
+		if (mnl_attr_get_type(a) == NDA_LLADDR && mnl_attr_get_payload_len(a) == sizeof(s->mac) &&
+		    memcmp(mnl_attr_get_payload(a), &s->mac, sizeof(s->mac)) == 0)
+			s->found = true;
+	}
+	if (s->found) {
+		s->entry.port = nd->ndm_ifindex;
+		s->entry.local = nd->ndm_state & NUD_PERMANENT;
+		s->entry.is_static = nd->ndm_state & (NUD_PERMANENT | NUD_NOARP);
+	}
+	return MNL_CB_OK;
+}
+
+int netlink_fdb_find(struct netlink *nl, int bridge, const struct mac_addr *mac, struct fdb_entry *out, struct err *e)
+{
+	struct fdb_search s = { .mac = *mac };
+	char text[MAC_TEXT_MAX];
+	int result = -EINTR;
+
+	for (int i = 0; i < DUMP_TRIES && result == -EINTR; i++) {
+		struct request r;
+
+		/* the form that takes IFLA_MASTER as a filter */
+		request_link(&r, RTM_GETNEIGH, NLM_F_DUMP, 0)->ifi_family = PF_BRIDGE;
+		mnl_attr_put_u32(r.h, IFLA_MASTER, (uint32_t)bridge);
+		result = netlink_talk(nl, &r, on_fdb_answer, &s);
+	}
+	if (result < 0)
+		return err_set_errno(e, result, "cannot read the forwarding table of bridge number %d", bridge);
+	if (!s.found)
+		return err_set(e, -ENOENT, "the bridge does not know %s", mac_format(mac, text));
+	*out = s.entry;
+	return 0;
+}
+
+int netlink_fdb_delete(struct netlink *nl, int port, const struct mac_addr *mac, struct err *e)
+{
+	struct request r;
+	struct ndmsg *nd;
+	char text[MAC_TEXT_MAX];
+	int result;
+
+	request_begin(&r, RTM_DELNEIGH, 0);
+	nd = mnl_nlmsg_put_extra_header(r.h, sizeof(*nd));
+	nd->ndm_family = PF_BRIDGE;
+	nd->ndm_ifindex = port;
+	nd->ndm_flags = NTF_MASTER;
+	mnl_attr_put(r.h, NDA_LLADDR, sizeof(*mac), mac);
+	result = netlink_talk(nl, &r, NULL, NULL);
+	if (result < 0 && result != -ENOENT)
+		return err_set_errno(e, result, "cannot make the bridge forget %s", mac_format(mac, text));
+	return 0;
+}
+
+/* ---- queueing disciplines ---- */
+
+static int on_qdisc_answer(const struct nlmsghdr *h, void *arg)
+{
+	char *kind = arg;
+	const struct nlattr *a;
+
+	if (h->nlmsg_type != RTM_NEWQDISC || mnl_nlmsg_get_payload_len(h) < sizeof(struct tcmsg))
+		return MNL_CB_OK;
+	mnl_attr_for_each(a, h, sizeof(struct tcmsg))
+	{
+		if (mnl_attr_get_type(a) == TCA_KIND && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0)
+			str_copy_n(kind, NETLINK_KIND_MAX, mnl_attr_get_str(a));
+	}
+	return MNL_CB_OK;
+}
+
+int netlink_ingress_kind(struct netlink *nl, int ifindex, char kind[NETLINK_KIND_MAX], struct err *e)
+{
+	char found[NETLINK_KIND_MAX] = "";
+	struct request r;
+	struct tcmsg *tc;
+	int result;
+
+	request_begin(&r, RTM_GETQDISC, 0);
+	tc = mnl_nlmsg_put_extra_header(r.h, sizeof(*tc));
+	tc->tcm_family = AF_UNSPEC;
+	tc->tcm_ifindex = ifindex;
+	tc->tcm_parent = TC_H_INGRESS;
+	result = netlink_talk(nl, &r, on_qdisc_answer, found);
+	/* -ENOENT: there never was one; -EINVAL: there was, and the kernel has put a dummy there */
+	if (result < 0 && result != -ENOENT && result != -EINVAL)
+		return err_set_errno(e, result, "cannot look at what is attached to interface number %d", ifindex);
+	memcpy(kind, found, sizeof(found));
+	return 0;
+}
+
+/* ---- news ---- */
+
+struct netlink_monitor {
+	struct mnl_socket *sock;
+	struct event *readable;
+	netlink_link_fn *on_link;
+	void *arg;
+	bool in_callback; /* netlink_monitor_free() inside one only marks it */
+	bool freed;
+	char news[ANSWER_MAX];
+};
+
+static int on_news(const struct nlmsghdr *h, void *arg)
+{
+	struct netlink_monitor *m = arg;
+	struct link_detail d;
+	enum link_event what;
+
+	if (!netlink_parse_link(h, &d))
+		return MNL_CB_OK;
+	if (h->nlmsg_type == RTM_DELLINK)
+		what = LINK_GONE;
+	else
+		what = d.link.up && d.link.carrier ? LINK_UP : LINK_DOWN;
+	m->on_link(m->arg, what, &d.link);
+	return m->freed ? MNL_CB_STOP : MNL_CB_OK;
+}
+
+static void on_monitor(evutil_socket_t fd, short events, void *arg)
+{
+	struct netlink_monitor *m = arg;
+
+	(void)fd;
+	(void)events;
+	m->in_callback = true;
+	for (int i = 0; i < READS_PER_WAKEUP && !m->freed; i++) {
+		ssize_t n = mnl_socket_recvfrom(m->sock, m->news, sizeof(m->news));
+
+		if (n < 0 && errno == ENOBUFS)
+			m->on_link(m->arg, LINK_LOST_TRACK, NULL);
+		else if (n < 0)
+			break;
+		else
+			mnl_cb_run(m->news, (size_t)n, 0, 0, on_news, m);
+	}
+	m->in_callback = false;
+	if (m->freed)
+		netlink_monitor_free(m);
+}
+
+struct netlink_monitor *netlink_monitor_new(struct event_base *base, netlink_link_fn *on_link, void *arg,
+					    struct err *e)
+{
+	struct netlink_monitor *m = calloc(1, sizeof(*m));
+	int size = MONITOR_BUFFER_BYTES, fd;
+
+	if (!m) {
+		err_set(e, -ENOMEM, "no memory to watch links");
+		return NULL;
+	}
+	m->on_link = on_link;
+	m->arg = arg;
+	m->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (!m->sock || mnl_socket_bind(m->sock, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0) {
+		err_set_errno(e, -errno, "cannot watch links");
+		netlink_monitor_free(m);
+		return NULL;
+	}
+	fd = mnl_socket_get_fd(m->sock);
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	m->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_monitor, m);
+	if (!m->readable || event_add(m->readable, NULL) < 0) {
+		err_set(e, -ENOMEM, "no memory to watch links");
+		netlink_monitor_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+void netlink_monitor_free(struct netlink_monitor *m)
+{
+	if (!m)
+		return;
+	m->freed = true;
+	if (m->in_callback)
+		return;
+	if (m->readable)
+		event_free(m->readable);
+	if (m->sock)
+		mnl_socket_close(m->sock);
+	free(m);
+}

@@ -1,0 +1,139 @@
+/* The kernel's links, bridges and forwarding tables, through one rtnetlink socket.
+ *
+ * Every call blocks until the kernel has answered: tens of microseconds, as long as nobody else
+ * sits on the kernel's network lock.  A socket that gets no answer for NETLINK_TIMEOUT_MS gives
+ * -ETIMEDOUT.  All of it works in the network namespace in which netlink_new() was called.
+ *
+ * Outputs are untouched on failure; *e then has a sentence.
+ */
+#ifndef LAUNCHER_NETLINK_H
+#define LAUNCHER_NETLINK_H
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/msg.h"
+#include "base/util.h"
+
+struct event_base;
+struct netlink;
+
+enum { NETLINK_TIMEOUT_MS = 2000, NETLINK_ALIAS_MAX = 256, NETLINK_KIND_MAX = 16 };
+
+struct netlink *netlink_new(struct err *e); /* NULL with *e */
+void netlink_free(struct netlink *nl); /* NULL is fine */
+
+/* ---- links ---- */
+
+struct link_info {
+	int ifindex;
+	int master; /* the ifindex of the bridge it is a port of; 0: none */
+	char name[MSG_IFNAME_MAX];
+	char kind[NETLINK_KIND_MAX]; /* "tun", "bridge", "openvswitch", "veth" ...; "" for hardware */
+	char alias[NETLINK_ALIAS_MAX]; /* "" for none */
+	struct mac_addr mac;
+	uint32_t mtu;
+	bool up; /* someone set it up */
+	bool carrier; /* the other end is there; of a tap: a process has it open */
+};
+
+/* 0, -ENODEV when there is none, or -errno. */
+int netlink_link(struct netlink *nl, const char *ifname, struct link_info *out, struct err *e);
+int netlink_link_by_index(struct netlink *nl, int ifindex, struct link_info *out, struct err *e);
+
+/* ---- bridges ---- */
+
+struct bridge_info {
+	int ifindex;
+	char name[MSG_IFNAME_MAX];
+	struct mac_addr mac;
+	uint32_t mtu;
+	bool up;
+	bool stp; /* the spanning tree protocol is on, or a daemon runs it */
+	uint32_t forward_delay_ms; /* how long a new port waits, twice, before it forwards, under STP */
+	bool vlan_filtering;
+	struct ip_prefix ip4; /* its own first IPv4 address; all zero when it has none */
+	struct ip_prefix ip6; /* its own first global or unique-local IPv6 address, or zero */
+	struct ip_addr ip6_link_local; /* or zero */
+};
+
+/* What is known of a Linux bridge.  -ENODEV when there is no such interface, -EOPNOTSUPP when it
+ * is no Linux bridge (Open vSwitch is named as such in the sentence). */
+int netlink_bridge(struct netlink *nl, const char *name, struct bridge_info *out, struct err *e);
+
+/* What about this bridge makes VMs slow or unreachable, one sentence each with what to do: STP
+ * with its forward delay, VLAN filtering, a bridge that is down, br_netfilter with iptables in
+ * the way.  For the log, at start.  The bridge must have been asked for with netlink_bridge(). */
+typedef void netlink_warn_fn(void *arg, const char *sentence);
+void netlink_bridge_warnings(const struct bridge_info *b, netlink_warn_fn *warn, void *arg);
+
+/* ---- taps of ours ---- */
+
+/* A tap is ours when its name begins with TAP_PREFIX and its alias is "jitsu:SERVICE:NIC".  Both
+ * are set before it can carry anything. */
+#define TAP_PREFIX "jt"
+
+struct tap_conf {
+	const char *ifname; /* identity_tap_name() */
+	const char *service;
+	unsigned nic;
+	struct mac_addr mac; /* of our side, identity_tap_mac(): begins with fe: */
+	int bridge; /* ifindex; 0: on none */
+	uint32_t mtu; /* 0: the kernel's default */
+};
+
+struct tap_info {
+	struct link_info link;
+	char service[MSG_NAME_MAX];
+	unsigned nic;
+};
+
+/* Makes a persistent tap (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, one queue), a port of the bridge
+ * and up, with no IPv6 address of its own and no queueing discipline; nothing holds it open
+ * afterwards.  One of ours that was left over is taken and set right again; -EBUSY when a process
+ * still holds that one (the sentence names it), -EEXIST when the name is another's. */
+int netlink_tap_create(struct netlink *nl, const struct tap_conf *c, int *ifindex, struct err *e);
+
+/* Deletes a tap of ours; what is no tap of ours is left alone (-EPERM).  0 too when it is gone. */
+int netlink_tap_delete(struct netlink *nl, const char *ifname, struct err *e);
+
+/* Calls `each` for every tap of ours. */
+typedef void netlink_tap_fn(void *arg, const struct tap_info *tap);
+int netlink_taps(struct netlink *nl, netlink_tap_fn *each, void *arg, struct err *e);
+
+/* ---- forwarding database ---- */
+
+struct fdb_entry {
+	int port; /* ifindex behind which the MAC is */
+	bool local; /* it is the port's (or the bridge's) own */
+	bool is_static; /* does not age */
+};
+
+/* Where the bridge believes this MAC to be (any VLAN; the first one found).  -ENOENT: nowhere. */
+int netlink_fdb_find(struct netlink *nl, int bridge, const struct mac_addr *mac, struct fdb_entry *out, struct err *e);
+/* Makes the bridge forget that the MAC is behind `port`.  0 too when it did not know it. */
+int netlink_fdb_delete(struct netlink *nl, int port, const struct mac_addr *mac, struct err *e);
+
+/* ---- queueing disciplines ---- */
+
+/* What sits at the ingress hook of the interface: "clsact", "ingress" or "" for nothing. */
+int netlink_ingress_kind(struct netlink *nl, int ifindex, char kind[NETLINK_KIND_MAX], struct err *e);
+
+/* ---- news ---- */
+
+enum link_event {
+	LINK_UP, /* up and with carrier: for a tap, a process opened it */
+	LINK_DOWN, /* set down, or the carrier went */
+	LINK_GONE, /* deleted; link->ifindex and name are those it had */
+	LINK_LOST_TRACK, /* events were lost: look at everything again; link is NULL */
+};
+
+struct netlink_monitor;
+
+/* Called from the loop on every change of a link (and for LINK_UP and LINK_DOWN also when
+ * nothing of interest changed).  `link` dies on return. */
+typedef void netlink_link_fn(void *arg, enum link_event what, const struct link_info *link);
+struct netlink_monitor *netlink_monitor_new(struct event_base *base, netlink_link_fn *on_link, void *arg,
+					    struct err *e);
+void netlink_monitor_free(struct netlink_monitor *m); /* NULL is fine */
+
+#endif

@@ -1,0 +1,453 @@
+/* What operators ask, through control: one answer per request, as rows and one end.
+ *
+ * control has made a typed request of the text and says who asks; what may only an administrator
+ * is checked here again.  Two kinds of request stay: `start` and `stop` until the service has got
+ * there, and whatever follows (log, console) until it is cancelled.  They are bounded: beyond
+ * WAITING_MAX a new one is refused.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+
+#include "base/ring_file.h"
+#include "launcher/describe.h"
+#include "launcher/launcher.h"
+
+enum { WAITING_MAX = 256, CONSOLE_POLL_MS = 200, LOG_DEFAULT = 50, TRACE_DEFAULT = 10 };
+
+struct waiting {
+	TAILQ_ENTRY(waiting) next;
+	struct operators *r;
+	struct msg_ctl_request ask;
+	/* start, stop */
+	uint32_t svc, gen;
+	bool moved; /* the service has left the state it was in */
+	/* console */
+	struct event *poll;
+	uint64_t offset;
+};
+
+struct operators {
+	struct launcher *l;
+	TAILQ_HEAD(, waiting) waiting;
+	unsigned n_waiting;
+};
+
+/* ---- answers ---- */
+
+static void end(struct operators *r, uint32_t id, int error, const char *text)
+{
+	struct msg_ctl_end m = { .id = id, .error = error };
+
+	str_copy(m.text, text);
+	if (r->l->control)
+		ipc_send(r->l->control, MSG_CTL_END, &m);
+}
+
+static void send_row(struct operators *r, struct msg_ctl_row *row)
+{
+	if (r->l->control)
+		ipc_send(r->l->control, MSG_CTL_ROW, row);
+}
+
+static struct waiting *wait_new(struct operators *r, const struct msg_ctl_request *ask)
+{
+	struct waiting *w;
+
+	if (r->n_waiting >= WAITING_MAX) {
+		end(r, ask->id, -EBUSY, "too many requests are under way: try again later");
+		return NULL;
+	}
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		abort();
+	w->r = r;
+	w->ask = *ask;
+	r->n_waiting++;
+	TAILQ_INSERT_TAIL(&r->waiting, w, next);
+	return w;
+}
+
+static void wait_free(struct waiting *w)
+{
+	TAILQ_REMOVE(&w->r->waiting, w, next);
+	w->r->n_waiting--;
+	if (w->poll)
+		event_free(w->poll);
+	free(w);
+}
+
+static struct service *find_service(struct operators *r, const struct msg_ctl_request *ask)
+{
+	struct service *s = service_by_name(r->l, ask->service);
+	char text[MSG_TEXT_MAX];
+
+	if (!s) {
+		snprintf(text, sizeof(text), "there is no service \"%s\"; \"jitsuctl list\" shows them", ask->service);
+		end(r, ask->id, -ENOENT, text);
+	}
+	return s;
+}
+
+/* ---- rows ---- */
+
+static void do_list(struct operators *r, const struct msg_ctl_request *ask)
+{
+	struct service *s;
+
+	FOR_EACH_SERVICE(r->l, s) {
+		struct msg_ctl_row row = { .id = ask->id };
+
+		describe_list(s, &row);
+		send_row(r, &row);
+	}
+	end(r, ask->id, 0, "");
+}
+
+static void do_one(struct operators *r, const struct msg_ctl_request *ask,
+		   void (*describe)(struct service *, struct msg_ctl_row *))
+{
+	struct service *s = find_service(r, ask);
+	struct msg_ctl_row row = { .id = ask->id };
+
+	if (!s)
+		return;
+	describe(s, &row);
+	send_row(r, &row);
+	end(r, ask->id, 0, "");
+}
+
+static void do_show(struct operators *r, const struct msg_ctl_request *ask) { do_one(r, ask, describe_show); }
+
+static void do_why(struct operators *r, const struct msg_ctl_request *ask) { do_one(r, ask, describe_why); }
+
+static void do_status(struct operators *r, const struct msg_ctl_request *ask)
+{
+	struct msg_ctl_row row = { .id = ask->id };
+
+	describe_status(r->l, &row);
+	send_row(r, &row);
+	end(r, ask->id, 0, "");
+}
+
+static bool wake_matches(const struct wake_trace *w, const struct msg_ctl_request *ask)
+{
+	return w && (!ask->service[0] || strcmp(w->service, ask->service) == 0);
+}
+
+static void do_trace(struct operators *r, const struct msg_ctl_request *ask)
+{
+	uint64_t newest = trace_newest(r->l->trace), first = newest, wanted = ask->n ? ask->n : TRACE_DEFAULT, n = 0;
+
+	if (ask->service[0] && !find_service(r, ask))
+		return;
+	for (; first > 0 && newest - first < TRACE_MAX && n < wanted; first--)
+		n += wake_matches(trace_get(r->l->trace, first), ask);
+	for (uint64_t i = first + 1; i <= newest; i++) {
+		const struct wake_trace *w = trace_get(r->l->trace, i);
+		struct msg_ctl_row row = { .id = ask->id };
+
+		if (!wake_matches(w, ask))
+			continue;
+		describe_wake(w, &row);
+		send_row(r, &row);
+	}
+	end(r, ask->id, 0, "");
+}
+
+/* ---- log ---- */
+
+static void send_line(struct operators *r, uint32_t id, const struct journal_line *line)
+{
+	struct msg_ctl_row row = { .id = id };
+
+	describe_line(line, &row);
+	send_row(r, &row);
+}
+
+static void do_log(struct operators *r, const struct msg_ctl_request *ask)
+{
+	uint64_t newest = journal_newest(r->l->journal), n = ask->n ? ask->n : LOG_DEFAULT;
+
+	for (uint64_t i = newest > n ? newest - n + 1 : 1; i <= newest; i++) {
+		const struct journal_line *line = journal_get(r->l->journal, i);
+
+		if (line)
+			send_line(r, ask->id, line);
+	}
+	if (!ask->follow)
+		end(r, ask->id, 0, "");
+	else
+		wait_new(r, ask);
+}
+
+void operators_line(struct launcher *l, const struct journal_line *line)
+{
+	struct waiting *w;
+
+	if (!l->operators || !l->control)
+		return;
+	TAILQ_FOREACH(w, &l->operators->waiting, next) {
+		if (w->ask.verb == CTL_LOG)
+			send_line(l->operators, w->ask.id, line);
+	}
+}
+
+/* ---- start and stop ---- */
+
+/* True when there is nothing more to wait for; then the end has been sent. */
+static bool start_is_over(struct waiting *w, const struct service *s)
+{
+	if (state_serves(s->state)) {
+		end(w->r, w->ask.id, 0, "");
+		return true;
+	}
+	if (s->queued || state_is_starting(s->state) || s->state == STATE_STOPPING || s->state == STATE_DRAINING)
+		return false;
+	end(w->r, w->ask.id, -EIO, s->last_error[0] ? s->last_error : "it was stopped before it was up");
+	return true;
+}
+
+static bool stop_is_over(struct waiting *w, const struct service *s)
+{
+	if (s->state == STATE_STOPPING)
+		return false;
+	if (state_counts(s->state) && s->state != STATE_SUSPENDED)
+		end(w->r, w->ask.id, -EIO, s->last_error[0] ? s->last_error : "it was wanted again");
+	else
+		end(w->r, w->ask.id, 0, "");
+	return true;
+}
+
+static bool is_over(struct waiting *w, const struct service *s)
+{
+	return w->ask.verb == CTL_START ? start_is_over(w, s) : stop_is_over(w, s);
+}
+
+static void wait_for(struct operators *r, const struct msg_ctl_request *ask, const struct service *s)
+{
+	struct waiting *w = wait_new(r, ask);
+
+	if (!w)
+		return;
+	w->svc = s->index;
+	w->gen = s->gen;
+	if (is_over(w, s))
+		wait_free(w);
+}
+
+static void do_start(struct operators *r, const struct msg_ctl_request *ask)
+{
+	struct service *s = find_service(r, ask);
+	struct err e;
+	int error;
+
+	if (!s)
+		return;
+	error = wake_by_hand(s, &e);
+	if (error < 0)
+		end(r, ask->id, error, e.text);
+	else
+		wait_for(r, ask, s);
+}
+
+static void do_stop(struct operators *r, const struct msg_ctl_request *ask)
+{
+	struct service *s = find_service(r, ask);
+
+	if (!s)
+		return;
+	if (s->state == STATE_ADOPTED) {
+		end(r, ask->id, -EPERM, "someone else started this VM, and jitsu does not stop what it did not start: use "
+					"virsh, or set \"manage\": \"always\"");
+		return;
+	}
+	snprintf(s->stop_reason, sizeof(s->stop_reason), "stopped by the operator (uid %u)", ask->uid);
+	s->wake_again = false;
+	service_event(s, SVC_OPERATOR_STOP);
+	wait_for(r, ask, s);
+}
+
+void operators_state_changed(struct service *s)
+{
+	struct operators *r = s->l->operators;
+	struct waiting *w, *w_next;
+
+	if (!r)
+		return;
+	for (w = TAILQ_FIRST(&r->waiting); w; w = w_next) {
+		w_next = TAILQ_NEXT(w, next);
+		if ((w->ask.verb == CTL_START || w->ask.verb == CTL_STOP) && w->svc == s->index && w->gen == s->gen &&
+		    is_over(w, s))
+			wait_free(w);
+	}
+}
+
+/* ---- console ---- */
+
+static void console_path(const struct operators *r, const char *service, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s/console/jitsu-%s.log", r->l->conf->run_dir, service);
+}
+
+/* Sends what is new.  -errno when there is no console. */
+static int send_console(struct waiting *w)
+{
+	struct msg_ctl_data m = { .id = w->ask.id };
+	uint8_t chunk[MSG_DATA_MAX];
+	char path[PATH_MAX];
+	cleanup_close int fd = -1;
+	ssize_t n;
+
+	console_path(w->r, w->ask.service, path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	while ((n = ring_file_read(fd, &w->offset, chunk, sizeof(chunk))) > 0) {
+		m.n = (uint16_t)n;
+		for (ssize_t i = 0; i < n; i++)
+			m.data[i].b = chunk[i];
+		if (w->r->l->control)
+			ipc_send(w->r->l->control, MSG_CTL_DATA, &m);
+	}
+	return (int)n;
+}
+
+static void on_console_poll(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	send_console(arg);
+}
+
+static void do_console(struct operators *r, const struct msg_ctl_request *ask)
+{
+	struct timeval tv = clock_timeval_ms(CONSOLE_POLL_MS);
+	struct service *s = find_service(r, ask);
+	struct waiting *w;
+	int n;
+
+	if (!s)
+		return;
+	if (s->conf->machine.domain[0]) {
+		end(r, ask->id, -EOPNOTSUPP, "its domain was not made by jitsu, and nor was its console: use virsh console");
+		return;
+	}
+	w = wait_new(r, ask);
+	if (!w)
+		return;
+	n = send_console(w);
+	if (n < 0 && !(n == -ENOENT && ask->follow)) {
+		end(r, ask->id, n, n == -ENOENT ? "it has not been started yet, so its console is empty" : strerror(-n));
+		wait_free(w);
+		return;
+	}
+	if (!ask->follow) {
+		end(r, ask->id, 0, "");
+		wait_free(w);
+		return;
+	}
+	w->poll = event_new(r->l->base, -1, EV_PERSIST, on_console_poll, w);
+	if (!w->poll)
+		abort();
+	event_add(w->poll, &tv);
+}
+
+/* ---- dispatch ---- */
+
+static void do_reload(struct operators *r, const struct msg_ctl_request *ask)
+{
+	cleanup_buf struct buf mistakes = { 0 };
+	char text[MSG_TEXT_MAX];
+
+	if (reload(r->l, &mistakes) == 0) {
+		end(r, ask->id, 0, "");
+		return;
+	}
+	text[0] = '\0';
+	if (mistakes.text)
+		str_copy(text, mistakes.text);
+	end(r, ask->id, -EINVAL, text);
+}
+
+static const struct {
+	void (*run)(struct operators *r, const struct msg_ctl_request *ask);
+	bool admin;
+} verbs[CTL_VERB_N] = {
+	[CTL_LIST] = { do_list, false },       [CTL_SHOW] = { do_show, false },
+	[CTL_START] = { do_start, true },      [CTL_STOP] = { do_stop, true },
+	[CTL_WHY] = { do_why, false },	       [CTL_TRACE] = { do_trace, false },
+	[CTL_CONSOLE] = { do_console, false }, [CTL_LOG] = { do_log, false },
+	[CTL_STATUS] = { do_status, false },   [CTL_RELOAD] = { do_reload, true },
+};
+
+static void cancel(struct operators *r, uint32_t id)
+{
+	struct waiting *w, *w_next;
+
+	for (w = TAILQ_FIRST(&r->waiting); w; w = w_next) {
+		w_next = TAILQ_NEXT(w, next);
+		if (w->ask.id == id)
+			wait_free(w);
+	}
+}
+
+static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
+{
+	struct operators *r = arg;
+	const struct msg_ctl_request *ask = body;
+
+	(void)ch;
+	(void)fd;
+	if (type == MSG_LOG) {
+		launcher_hear_log(r->l, "control", body);
+	} else if (type == MSG_CTL_CANCEL) {
+		cancel(r, ((const struct msg_ctl_cancel *)body)->id);
+	} else if (type != MSG_CTL_REQUEST || ask->verb >= CTL_VERB_N) {
+		log_limited(LOG_WARN, "control said %s, which it may not", msg_name(type));
+	} else if (verbs[ask->verb].admin && !ask->admin) {
+		end(r, ask->id, -EPERM, "only root and the administrators' group may do this");
+	} else {
+		verbs[ask->verb].run(r, ask);
+	}
+}
+
+static void on_end(void *arg, struct ipc *ch, int error)
+{
+	struct operators *r = arg;
+
+	ipc_free(ch);
+	if (r->l->control != ch)
+		return;
+	r->l->control = NULL;
+	while (!TAILQ_EMPTY(&r->waiting))
+		wait_free(TAILQ_FIRST(&r->waiting));
+	if (error < 0)
+		launcher_stuck(r->l, ROLE_CONTROL, "control");
+}
+
+void operators_channel(struct launcher *l, int fd)
+{
+	struct operators *r = l->operators;
+
+	while (!TAILQ_EMPTY(&r->waiting))
+		wait_free(TAILQ_FIRST(&r->waiting));
+	ipc_free(l->control);
+	l->control = ipc_new(l->base, fd, on_msg, on_end, r);
+	if (!l->control)
+		abort();
+	ipc_send(l->control, MSG_BEGIN, NULL);
+	ipc_send(l->control, MSG_END, NULL);
+}
+
+struct operators *operators_new(struct launcher *l)
+{
+	struct operators *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		abort();
+	r->l = l;
+	TAILQ_INIT(&r->waiting);
+	return r;
+}

@@ -1,0 +1,217 @@
+/* When is a service ready: every one of its `ready` rules must hold.
+ *
+ * arp and tcp are asked of the VM by synproxy, through the VM's own port, beginning when the start
+ * is asked for: a small guest answers before the hypervisor's call returns, and then it is ready
+ * at once.  A domain of somebody else's making has its port only once it runs, so probing begins
+ * there when the result tells which.  delay:MS counts from when the VM runs.
+ *
+ * Probes go through the first NIC, to all of the service's addresses.
+ */
+#include <inttypes.h>
+
+#include "launcher/launcher.h"
+
+enum { PROBE_INTERVAL_MS = 2 };
+
+static bool wants_probes(const struct service *s)
+{
+	for (size_t i = 0; i < s->conf->ready.n; i++) {
+		if (s->conf->ready.v[i].kind != READY_DELAY)
+			return true;
+	}
+	return false;
+}
+
+static uint64_t delay_wanted(const struct service *s)
+{
+	uint64_t ms = 0;
+
+	for (size_t i = 0; i < s->conf->ready.n; i++) {
+		if (s->conf->ready.v[i].kind == READY_DELAY)
+			ms = MAX(ms, s->conf->ready.v[i].delay_ms);
+	}
+	return ms;
+}
+
+static void check(struct service *s)
+{
+	/* without a probe there is nobody but the hypervisor to say that it is there at all */
+	bool seen = s->running || wants_probes(s);
+
+	if (state_is_starting(s->state) && s->probes_done && s->delay_done && seen)
+		service_event(s, SVC_READY);
+}
+
+/* ---- probes ---- */
+
+static void add_port(struct msg_probe_start *m, uint16_t port)
+{
+	for (uint16_t i = 0; i < m->n_tcp; i++) {
+		if (m->tcp[i].port == port)
+			return;
+	}
+	if (m->n_tcp < ARRAY_SIZE(m->tcp))
+		m->tcp[m->n_tcp++].port = port;
+}
+
+static void add_rules(const struct service_conf *c, struct msg_probe_start *m)
+{
+	for (size_t i = 0; i < c->ip.n && i < ARRAY_SIZE(m->addrs); i++)
+		m->addrs[m->n_addrs++] = c->ip.v[i].addr;
+	for (size_t i = 0; i < c->ready.n; i++) {
+		if (c->ready.v[i].kind == READY_TCP_PORT)
+			add_port(m, c->ready.v[i].port);
+		for (size_t p = 0; c->ready.v[i].kind == READY_TCP && p < c->ports.n; p++)
+			add_port(m, c->ports.v[p]);
+	}
+}
+
+static int find_prober(const struct service *s, struct prober *out, struct err *e)
+{
+	static const struct ip_addr none;
+	const struct ip_addr *ip4 = &none, *ip6 = &none;
+	const struct conf *conf = s->l->conf;
+	struct bridge_info info;
+	int r = netlink_bridge(s->l->netlink, s->nics[0].bridge, &info, e);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < conf->bridges.n; i++) {
+		if (strcmp(conf->bridges.v[i].name, s->nics[0].bridge) == 0) {
+			ip4 = &conf->bridges.v[i].probe_ip;
+			ip6 = &conf->bridges.v[i].probe_ip6;
+		}
+	}
+	prober_choose(&s->l->identity, &info, ip4, ip6, out);
+	return 0;
+}
+
+static int send_probe(struct service *s, struct err *e)
+{
+	struct msg_probe_start m = { .svc = s->index, .gen = s->gen, .interval_ms = PROBE_INTERVAL_MS };
+	cleanup_close int fd = -1;
+	struct prober prober;
+	int r;
+
+	if (s->n_nics == 0 || !s->nics[0].ifname[0] || !s->nics[0].bridge[0])
+		return err_set(e, -EOPNOTSUPP, "its first NIC is not on a Linux bridge, so that nobody can ask whether it is "
+					       "there: use \"ready\": [\"delay:MS\"]");
+	r = find_prober(s, &prober, e);
+	if (r < 0)
+		return r;
+	m.vm_mac = s->nics[0].mac;
+	m.probe_mac = prober.mac;
+	m.probe_ip4 = prober.ip4;
+	m.probe_ip6 = prober.ip6;
+	add_rules(s->conf, &m);
+	if (m.n_tcp > 0 && ip_is_zero(&m.probe_ip4) && ip_is_zero(&m.probe_ip6))
+		return err_set(e, -EADDRNOTAVAIL, "bridge %s has no address to ask from: give it one, or set its \"probe_ip\"",
+			       s->nics[0].bridge);
+	fd = port_probe_socket(s->nics[0].ifname, &m.vm_mac, &m.probe_mac, e);
+	if (fd < 0)
+		return fd;
+	if (s->l->synproxy)
+		ipc_send_fd(s->l->synproxy, MSG_PROBE_START, &m, fd);
+	return 0;
+}
+
+/* A service that cannot be probed is taken for ready as soon as it runs; the log says why. */
+static void begin_probes(struct service *s)
+{
+	struct err e;
+
+	s->links_known = true;
+	if (send_probe(s, &e) == 0)
+		return;
+	log_warn("service=%s cannot be probed: %s", s->conf->name, e.text);
+	s->links_known = false;
+	s->probes_done = true;
+}
+
+/* ---- delays ---- */
+
+static void on_delay(evutil_socket_t fd, short what, void *arg)
+{
+	struct service *s = arg;
+
+	(void)fd;
+	(void)what;
+	s->delay_done = true;
+	check(s);
+}
+
+static void begin_delay(struct service *s)
+{
+	struct timeval tv = clock_timeval_ms(delay_wanted(s));
+
+	if (!s->delay)
+		s->delay = evtimer_new(s->l->base, on_delay, s);
+	if (!s->delay)
+		abort();
+	event_add(s->delay, &tv);
+}
+
+/* ---- events ---- */
+
+void ready_begin(struct service *s)
+{
+	s->probes_done = !wants_probes(s);
+	s->delay_done = delay_wanted(s) == 0;
+	s->links_known = false;
+	if (!s->probes_done && s->n_nics > 0 && s->nics[0].ifname[0])
+		begin_probes(s);
+}
+
+void ready_running(struct service *s)
+{
+	s->running = true;
+	if (!s->links_known && !wants_probes(s))
+		s->probes_done = true;
+	if (!s->links_known && !s->probes_done)
+		begin_probes(s);
+	if (delay_wanted(s) > 0)
+		begin_delay(s);
+	else
+		s->delay_done = true;
+	check(s);
+}
+
+void ready_stop(struct service *s)
+{
+	struct msg_probe_stop m = { s->index, s->gen };
+
+	if (s->delay)
+		event_del(s->delay);
+	if (s->links_known && s->l->synproxy)
+		ipc_send(s->l->synproxy, MSG_PROBE_STOP, &m);
+	s->links_known = false;
+}
+
+void ready_event(struct launcher *l, const struct msg_probe_event *m)
+{
+	struct service *s = service_find(l, m->svc, m->gen);
+	uint64_t now = clock_now_ns(), at = MIN(m->t_ns, now);
+
+	if (!s || !s->links_known)
+		return;
+	switch (m->what) {
+	case PROBE_LINK: trace_mark(l->trace, s->wake, MARK_LINK, at); break;
+	case PROBE_PORT: trace_mark(l->trace, s->wake, MARK_PORT, at); break;
+	case PROBE_DONE:
+		s->probes_done = true;
+		s->links_known = false; /* it has stopped by itself */
+		check(s);
+		break;
+	default: break;
+	}
+}
+
+void ready_synproxy_new(struct launcher *l)
+{
+	struct service *s;
+
+	FOR_EACH_SERVICE(l, s) {
+		if (s->links_known && state_is_starting(s->state))
+			begin_probes(s);
+	}
+}

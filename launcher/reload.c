@@ -1,0 +1,296 @@
+/* A new configuration: what is new, what changed, what is gone.
+ *
+ * Services are matched by name.  One that says the same as before is only pointed to its new
+ * record; a changed one goes on as it is and follows its new record from now on, its machine at
+ * the next start; one that is gone is taken out of DNS at once and forgotten when its VM is off:
+ * the idle rule stops it, so that whoever uses it still is not cut off.
+ *
+ * The text last used is kept in RUN_DIR: when the launcher is restarted while the file has
+ * mistakes in it, it goes on with what it had.
+ */
+#include <limits.h>
+#include <sys/stat.h>
+
+#include "launcher/launcher.h"
+
+struct conf_ref *conf_hold(struct conf_ref *ref)
+{
+	ref->refs++;
+	return ref;
+}
+
+void conf_unref(struct conf_ref *ref)
+{
+	if (!ref || --ref->refs > 0)
+		return;
+	conf_free(ref->conf);
+	free(ref);
+}
+
+/* ---- the last good text ---- */
+
+static void last_good_path(const struct launcher *l, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s/last-good.json", l->args->run_dir);
+}
+
+static void keep_good(const struct launcher *l)
+{
+	cleanup_buf struct buf text = { 0 };
+	char path[PATH_MAX], fresh[PATH_MAX + 8];
+	mode_t mask = umask(077);
+	FILE *f;
+
+	last_good_path(l, path);
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	conf_print(l->conf, &text);
+	f = fopen(fresh, "we");
+	umask(mask);
+	if (!f) {
+		log_warn("cannot write %s: %s", fresh, strerror(errno));
+		return;
+	}
+	fputs(text.text, f);
+	if (fclose(f) != 0 || rename(fresh, path) < 0)
+		log_warn("cannot write %s: %s", path, strerror(errno));
+}
+
+static void log_mistakes(const struct buf *mistakes)
+{
+	const char *line = mistakes->text ? mistakes->text : "";
+
+	while (*line) {
+		int n = (int)strcspn(line, "\n");
+
+		log_error("%.*s", n, line);
+		line += n + (line[n] == '\n');
+	}
+}
+
+/* ---- what the supervisor shall hold ---- */
+
+static void want_sockets(struct launcher *l, struct ipc *supervisor)
+{
+	for (size_t i = 0; i < l->conf->listen.n; i++) {
+		const struct endpoint *e = &l->conf->listen.v[i];
+		struct msg_listen m = { .addr = e->addr, .port = e->port };
+
+		m.proto = LISTEN_UDP;
+		ipc_send(supervisor, MSG_WANT_LISTEN, &m);
+		m.proto = LISTEN_TCP;
+		ipc_send(supervisor, MSG_WANT_LISTEN, &m);
+	}
+}
+
+static void tell_wants(struct launcher *l)
+{
+	struct ipc *supervisor = child_supervisor(l->child);
+
+	if (!supervisor)
+		return;
+	want_sockets(l, supervisor);
+	for (size_t i = 0; i < l->conf->hypervisors.n; i++) {
+		const struct hypervisor_conf *hv = &l->conf->hypervisors.v[i];
+		struct msg_want_backend m = { .isolation = (uint8_t)hv->isolation };
+
+		str_copy(m.name, hv->name);
+		str_copy(m.uri, hv->uri);
+		ipc_send(supervisor, MSG_WANT_BACKEND, &m);
+	}
+	ipc_send(supervisor, MSG_WANT_END, NULL);
+}
+
+/* ---- applying ---- */
+
+static bool is_used(const struct launcher *l, const struct hypervisor *hv)
+{
+	struct service *s;
+
+	FOR_EACH_SERVICE(l, s) {
+		if (s->hv == hv)
+			return true;
+	}
+	return false;
+}
+
+static void apply_hypervisors(struct launcher *l)
+{
+	struct hypervisor *hv;
+
+	TAILQ_FOREACH(hv, &l->hypervisors, next)
+		hv->wanted = false;
+	for (size_t i = 0; i < l->conf->hypervisors.n; i++) {
+		const char *name = l->conf->hypervisors.v[i].name;
+
+		hv = hypervisor_find(l, name);
+		if (!hv)
+			hv = hypervisor_new(l, name);
+		hv->wanted = true;
+	}
+}
+
+static void drop_hypervisors(struct launcher *l)
+{
+	struct hypervisor *hv, *hv_next;
+
+	for (hv = TAILQ_FIRST(&l->hypervisors); hv; hv = hv_next) {
+		hv_next = TAILQ_NEXT(hv, next);
+		if (!hv->wanted && !is_used(l, hv))
+			hypervisor_free(hv);
+	}
+}
+
+static bool says_the_same(const struct service_conf *a, const struct service_conf *b)
+{
+	cleanup_buf struct buf text_a = { 0 }, text_b = { 0 };
+
+	conf_print_service(a, &text_a);
+	conf_print_service(b, &text_b);
+	return text_a.n == text_b.n && memcmp(text_a.text, text_b.text, text_a.n) == 0;
+}
+
+static struct service *find_any(struct launcher *l, const char *name)
+{
+	struct service *s;
+
+	FOR_EACH_SERVICE(l, s) {
+		if (strcmp(s->conf->name, name) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+static void apply_service(struct launcher *l, const struct service_conf *c)
+{
+	struct service *s = find_any(l, c->name);
+
+	if (!s) {
+		log_debug("service=%s is new", c->name);
+		service_new(l, l->ref, c);
+		return;
+	}
+	if (s->removed || !says_the_same(s->conf, c)) {
+		log_info("service=%s changed", c->name);
+		service_set_conf(s, l->ref, c, true);
+	} else {
+		service_set_conf(s, l->ref, c, false);
+	}
+}
+
+static void remove_service(struct service *s)
+{
+	s->removed = true;
+	if (state_counts(s->state) || s->stop_under_way) {
+		log_info("service=%s is no longer configured; its VM is stopped once nobody uses it", s->conf->name);
+		if (s->state == STATE_UP)
+			service_arm(s, TIMER_IDLE, 1);
+		return;
+	}
+	log_info("service=%s is no longer configured", s->conf->name);
+	service_free(s);
+}
+
+/* Those still pointing to another configuration than the current one were not in it. */
+static void apply_removals(struct launcher *l)
+{
+	struct service *s;
+
+	FOR_EACH_SERVICE(l, s) {
+		if (s->ref != l->ref && !s->removed)
+			remove_service(s);
+	}
+}
+
+static void warn_about_bridge(void *arg, const char *sentence)
+{
+	(void)arg;
+	log_warn("%s", sentence);
+}
+
+static void look_at_bridges(struct launcher *l)
+{
+	struct bridge_info info;
+	struct err e;
+
+	for (size_t i = 0; i < l->conf->bridges.n; i++) {
+		if (netlink_bridge(l->netlink, l->conf->bridges.v[i].name, &info, &e) < 0)
+			log_warn("%s", e.text);
+		else
+			netlink_bridge_warnings(&info, warn_about_bridge, NULL);
+	}
+}
+
+static void apply(struct launcher *l, struct conf *conf)
+{
+	struct conf_ref *old = l->ref;
+	struct err e;
+
+	l->ref = calloc(1, sizeof(*l->ref));
+	if (!l->ref)
+		abort();
+	*l->ref = (struct conf_ref){ .conf = conf, .refs = 1 };
+	l->conf = conf;
+	l->serial = (uint32_t)MAX(l->serial + 1ull, clock_wall_ms() / 1000);
+	if (l->sources)
+		sources_set(l->sources, conf->limits.wakes_per_source, conf->limits.wakes_period_ms);
+	if (image_reader_find(conf->users.qemu, &l->qemu, &e) < 0)
+		log_warn("%s", e.text);
+	apply_hypervisors(l);
+	for (size_t i = 0; i < conf->services.n; i++)
+		apply_service(l, &conf->services.v[i]);
+	apply_removals(l);
+	drop_hypervisors(l);
+	look_at_bridges(l);
+	conf_unref(old);
+	keep_good(l);
+	tell_wants(l);
+	if (l->dns_told)
+		dns_snapshot(l);
+	if (l->operators)
+		wake_pump(l);
+}
+
+int reload_first(struct launcher *l)
+{
+	cleanup_buf struct buf mistakes = { 0 };
+	struct conf *conf = conf_load(l->args->conf_path, &mistakes);
+	char path[PATH_MAX];
+	struct err e;
+
+	if (!conf) {
+		log_mistakes(&mistakes);
+		buf_clear(&mistakes);
+		last_good_path(l, path);
+		conf = conf_load(path, &mistakes);
+		if (!conf)
+			return -EINVAL;
+		log_error("%s cannot be used: going on with what was in force (%s)", l->args->conf_path, path);
+	}
+	if (identity_load(conf->state_dir, &l->identity, &e) < 0) {
+		log_error("%s", e.text);
+		conf_free(conf);
+		return e.code;
+	}
+	apply(l, conf);
+	return 0;
+}
+
+int reload(struct launcher *l, struct buf *mistakes)
+{
+	struct conf *conf = conf_load(l->args->conf_path, mistakes);
+
+	if (!conf) {
+		log_mistakes(mistakes);
+		log_error("%s is not used: nothing has changed", l->args->conf_path);
+		return -EINVAL;
+	}
+	if (strcmp(conf->run_dir, l->conf->run_dir) != 0) {
+		buf_addf(mistakes, "%s: run_dir cannot change while jitsud runs: restart it\n", l->args->conf_path);
+		log_mistakes(mistakes);
+		conf_free(conf);
+		return -EINVAL;
+	}
+	apply(l, conf);
+	log_info("configuration read again: %zu services", conf->services.n);
+	return 0;
+}

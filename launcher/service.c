@@ -1,0 +1,538 @@
+/* A service's life: what is done at each move of service_fsm.h's table.
+ *
+ * service_event() alone changes a state: it looks the move up, sets the state, logs the change,
+ * does the action, and tells dns and whoever waits.  An action may itself bring the next event (a
+ * start that fails at once): it then finds the state already moved.
+ *
+ * A service has one timer, whose meaning follows from the state:
+ *   STARTING, BOOTING   start_timeout, counted from the start
+ *   UP                  when it could be idle at the earliest
+ *   DRAINING            dns has not acknowledged in time: it is away or hangs, and whoever restarts
+ *                       it gets a snapshot without this service's address
+ *   STOPPING            stop_timeout
+ *
+ * Stopping without anybody noticing: from UP the service first goes to DRAINING, which dns
+ * acknowledges once it sends nobody to the VM any more.  Then one last look: was its address given
+ * away, or did a packet come, since we began to drain?  Only if not, it stops.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <sys/random.h>
+
+#include "launcher/idle.h"
+#include "launcher/launcher.h"
+
+enum { DRAIN_MS = 1000, DRAIN_SETTLE_MS = 20 };
+
+/* ---- facts ---- */
+
+struct service *service_find(struct launcher *l, uint32_t index, uint32_t gen)
+{
+	struct service *s = index < l->n_services ? l->services[index] : NULL;
+
+	return s && s->gen == gen ? s : NULL;
+}
+
+struct service *service_by_name(struct launcher *l, const char *name)
+{
+	struct service *s;
+
+	FOR_EACH_SERVICE(l, s) {
+		if (!s->removed && strcmp(s->conf->name, name) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+uint64_t service_memory(const struct service *s)
+{
+	return s->conf->machine.domain[0] ? s->memory_bytes : s->conf->machine.memory_bytes;
+}
+
+void service_count(const struct launcher *l, struct budget *b)
+{
+	const struct limits_conf *limits = &l->conf->limits;
+	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	struct service *s;
+
+	*b = (struct budget){ .max_running = limits->max_running, .max_starting = limits->max_starting };
+	b->max_memory = limits->memory_bytes ? limits->memory_bytes : host / 100 * limits->memory_percent;
+	FOR_EACH_SERVICE(l, s) {
+		b->starting += state_is_starting(s->state);
+		if (!state_counts(s->state) && !s->stop_under_way)
+			continue;
+		b->running++;
+		b->memory += service_memory(s);
+	}
+}
+
+void service_set_error(struct service *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(s->last_error, sizeof(s->last_error), fmt, ap);
+	va_end(ap);
+}
+
+static uint64_t last_traffic_ms(struct service *s)
+{
+	uint64_t now = clock_now_ns(), last = 0;
+	struct port_activity a;
+
+	for (uint16_t i = 0; i < s->n_nics; i++) {
+		if (s->ports[i] && port_activity(s->ports[i], now, &a) == 0)
+			last = MAX(last, a.last_ns);
+	}
+	return last / NS_PER_MS;
+}
+
+static uint64_t last_asked_ms(const struct service *s)
+{
+	uint64_t asked = 0;
+
+	if (s->l->slots)
+		asked = slots_asked_ns(s->l->slots, s->index, s->gen, clock_now_ns()) / NS_PER_MS;
+	return MAX(asked, s->answered_ms);
+}
+
+struct idle_verdict service_idle(struct service *s)
+{
+	struct idle_input in = {
+		.now_ms = clock_now_ms(),
+		.up_ms = s->since_ms,
+		.traffic_ms = last_traffic_ms(s),
+		.asked_ms = last_asked_ms(s),
+		.stop_failed_ms = s->stop_failed_ms,
+		.idle_timeout_ms = s->conf->idle_timeout_ms,
+		.dns_horizon_ms = s->conf->dns_horizon_ms,
+		.ttl_ms = s->conf->ttl_ms,
+	};
+
+	if (s->removed) { /* nobody is sent to it any more */
+		in.dns_horizon_ms = MIN(in.dns_horizon_ms, in.ttl_ms);
+		in.idle_timeout_ms = MIN(in.idle_timeout_ms, (uint64_t)120000);
+	}
+	return idle_check(&in);
+}
+
+void service_arm(struct service *s, enum timer_for what, uint64_t ms)
+{
+	struct timeval tv = clock_timeval_ms(ms);
+
+	s->timer_for = what;
+	if (what == TIMER_NONE)
+		event_del(s->timer);
+	else
+		event_add(s->timer, &tv);
+}
+
+static void save_run_state(struct service *s, bool up)
+{
+	str_copy(s->run.uuid, s->uuid);
+	s->run.domain_id = s->by_us ? s->domain_id : -1;
+	s->run.up = up && s->by_us;
+	run_state_save(s->l->conf->run_dir, s->conf->name, &s->run);
+}
+
+/* ---- starting ---- */
+
+static void begin_start(struct service *s)
+{
+	struct err e = { 0 };
+
+	s->by_us = true;
+	s->running = false;
+	s->last_error[0] = '\0';
+	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
+	service_arm(s, TIMER_START, s->conf->start_timeout_ms);
+	if (start_send(s, &e) < 0) {
+		service_set_error(s, "%s", e.text);
+		service_event(s, SVC_START_FAILED);
+		return;
+	}
+	ready_begin(s);
+}
+
+static void begin_resume(struct service *s)
+{
+	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
+	s->running = false;
+	s->last_error[0] = '\0';
+	service_arm(s, TIMER_START, s->conf->start_timeout_ms);
+	if (hypervisor_resume(s) < 0) {
+		service_set_error(s, "the hypervisor is not connected");
+		service_event(s, SVC_START_FAILED);
+		return;
+	}
+	ready_begin(s);
+}
+
+static void begin_probe(struct service *s)
+{
+	if (s->timer_for != TIMER_START)
+		service_arm(s, TIMER_START, s->conf->start_timeout_ms);
+	save_run_state(s, false);
+	ready_running(s);
+}
+
+static void look_for_idle(struct service *s)
+{
+	struct idle_verdict v = service_idle(s);
+
+	if (v.idle)
+		service_event(s, SVC_IDLE);
+	else
+		service_arm(s, TIMER_IDLE, v.look_again_ms);
+}
+
+static void is_up(struct service *s)
+{
+	uint64_t now = clock_now_ns();
+
+	ready_stop(s);
+	s->failures = 0;
+	s->stop_failed_ms = 0;
+	trace_mark(s->l->trace, s->wake, MARK_UP, now);
+	trace_end(s->l->trace, s->wake, TRACE_UP, "");
+	if (s->wake_ns) {
+		s->last_wake_ms = (now - s->wake_ns) / NS_PER_MS;
+		log_info("service=%s is up, %" PRIu64 " ms after it was asked for", s->conf->name, s->last_wake_ms);
+		s->wake_ns = 0;
+	} else {
+		log_info("service=%s is up", s->conf->name);
+		s->answered_ms = clock_now_ms(); /* found up: somebody may hold its address */
+	}
+	service_arm(s, TIMER_IDLE, MIN(s->conf->idle_timeout_ms, (uint64_t)60000));
+	if (s->domain_id >= 0)
+		save_run_state(s, true);
+	start_open_ports(s);
+}
+
+static void note_started(struct service *s) { save_run_state(s, s->state == STATE_UP); }
+
+static void adopt(struct service *s)
+{
+	ready_stop(s);
+	s->by_us = false;
+	service_arm(s, TIMER_NONE, 0);
+	trace_end(s->l->trace, s->wake, TRACE_UP, "it was started by someone else");
+	log_info("service=%s runs, started by someone else: it is served and never stopped", s->conf->name);
+	save_run_state(s, true);
+	start_open_ports(s);
+}
+
+/* ---- failing ---- */
+
+static void back_off(struct service *s)
+{
+	uint32_t random = 0;
+	uint64_t wait;
+
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		random = (uint32_t)clock_now_ns();
+	s->failures++;
+	s->starts_failed++;
+	wait = back_off_ms(s->failures, random);
+	s->retry_ms = clock_now_ms() + wait;
+	if (!s->last_error[0])
+		service_set_error(s, "the VM stopped before it was ready");
+	log_warn("service=%s failed to start: %s; no new try for %" PRIu64 " ms", s->conf->name, s->last_error, wait);
+	trace_end(s->l->trace, s->wake, TRACE_FAILED, s->last_error);
+	s->wake_ns = 0;
+}
+
+static void fail(struct service *s)
+{
+	ready_stop(s);
+	service_arm(s, TIMER_NONE, 0);
+	back_off(s);
+	if (!s->stop_under_way)
+		service_gone(s);
+}
+
+/* It runs but did not become ready.  What may be destroyed is; a VM that must be shut down with
+ * care is asked to, and if it does not go, is left for the operator to look at. */
+static void give_up(struct service *s)
+{
+	char why[MSG_TEXT_MAX];
+
+	snprintf(why, sizeof(why), "not ready %" PRIu64 " s after the start (start_timeout): %s",
+		 s->conf->start_timeout_ms / 1000,
+		 !s->running	    ? "the hypervisor has not started it yet"
+		 : !s->probes_done  ? "its address or port did not answer; \"jitsuctl console\" shows what it says"
+				    : "its delay is not over");
+	service_set_error(s, "%s", why);
+	ready_stop(s);
+	service_arm(s, TIMER_NONE, 0);
+	back_off(s);
+	hypervisor_stop(s, s->conf->stop == STOP_SUSPEND ? STOP_DESTROY : s->conf->stop);
+}
+
+/* ---- stopping ---- */
+
+static void drain(struct service *s)
+{
+	s->drain_ns = clock_now_ns();
+	service_arm(s, TIMER_DRAIN, DRAIN_MS);
+	/* service_event() has told dns, whose acknowledgement comes to service_drained() */
+}
+
+void service_drained(struct service *s, uint32_t seq)
+{
+	if (s->state != STATE_DRAINING || seq != s->drain_seq)
+		return;
+	/* packets of a client that was given the address just before may still be on their way */
+	service_arm(s, TIMER_DRAIN, DRAIN_SETTLE_MS);
+	s->drain_seq = 0;
+}
+
+static void last_look(struct service *s)
+{
+	uint64_t began_ms = s->drain_ns / NS_PER_MS;
+	bool wanted = last_asked_ms(s) >= began_ms || last_traffic_ms(s) >= began_ms;
+
+	if (!wanted)
+		snprintf(s->stop_reason, sizeof(s->stop_reason), "idle: no traffic for %" PRIu64 " s and nobody holds its address",
+			 s->conf->idle_timeout_ms / 1000);
+	service_event(s, wanted ? SVC_WANTED : SVC_DRAINED);
+}
+
+static void stop(struct service *s)
+{
+	ready_stop(s);
+	service_arm(s, TIMER_STOP, s->conf->stop_timeout_ms);
+	if (hypervisor_stop(s, s->conf->stop) < 0)
+		log_warn("service=%s cannot be stopped now: its hypervisor is not connected", s->conf->name);
+}
+
+static void stop_is_late(struct service *s)
+{
+	if (s->conf->stop_force && s->conf->stop == STOP_SHUTDOWN && s->domain_id >= 0) {
+		log_warn("service=%s did not shut down in time: destroying it (stop_force)", s->conf->name);
+		hypervisor_stop(s, STOP_DESTROY);
+		return;
+	}
+	service_set_error(s, "it did not stop within %" PRIu64 " s (stop_timeout); it is left running, and asked again later",
+			  s->conf->stop_timeout_ms / 1000);
+	service_event(s, SVC_STOP_FAILED);
+}
+
+static void stay(struct service *s, enum service_state before)
+{
+	if (before == STATE_STOPPING) {
+		s->stop_failed_ms = clock_now_ms();
+		s->stop_under_way = false;
+		log_warn("service=%s %s", s->conf->name, s->last_error);
+	}
+	s->wake_again = false;
+	service_arm(s, TIMER_IDLE, 1000);
+}
+
+void service_gone(struct service *s)
+{
+	s->stop_under_way = false;
+	s->domain_id = -1;
+	s->running = false;
+	start_clean_up(s);
+	save_run_state(s, false);
+}
+
+static void down(struct service *s, enum service_state before)
+{
+	ready_stop(s);
+	service_arm(s, TIMER_NONE, 0);
+	if (before != STATE_STOPPING)
+		snprintf(s->stop_reason, sizeof(s->stop_reason), "the VM stopped by itself, or was stopped from outside");
+	s->last_stop_ms = clock_now_ms();
+	log_info("service=%s is off: %s", s->conf->name, s->stop_reason);
+	service_gone(s);
+}
+
+static void paused(struct service *s, enum service_state before)
+{
+	ready_stop(s);
+	service_arm(s, TIMER_NONE, 0);
+	s->stop_under_way = false;
+	if (before != STATE_STOPPING)
+		snprintf(s->stop_reason, sizeof(s->stop_reason), "it was paused from outside");
+	s->last_stop_ms = clock_now_ms();
+	log_info("service=%s is suspended: %s", s->conf->name, s->stop_reason);
+	start_close_ports(s);
+	save_run_state(s, true);
+}
+
+/* ---- events ---- */
+
+static void act(struct service *s, enum service_action action, enum service_state before)
+{
+	switch (action) {
+	case DO_START: begin_start(s); break;
+	case DO_RESUME: begin_resume(s); break;
+	case DO_PROBE: begin_probe(s); break;
+	case DO_UP: is_up(s); break;
+	case DO_NOTE_STARTED: note_started(s); break;
+	case DO_FAIL: fail(s); break;
+	case DO_GIVE_UP: give_up(s); break;
+	case DO_DRAIN: drain(s); break;
+	case DO_STAY: stay(s, before); break;
+	case DO_STOP: stop(s); break;
+	case DO_REMEMBER: s->wake_again = true; break;
+	case DO_DOWN: down(s, before); break;
+	case DO_PAUSED: paused(s, before); break;
+	case DO_ADOPT: adopt(s); break;
+	case DO_CONFLICT: log_warn("service=%s its address is in use elsewhere", s->conf->name); break;
+	case DO_NOTHING:
+	case DO_IMPOSSIBLE:
+	case SERVICE_ACTION_N: break;
+	}
+}
+
+/* After a move: those who wait elsewhere hear of it, and what waited for room gets it. */
+static void moved(struct service *s, enum service_state before)
+{
+	struct launcher *l = s->l;
+
+	if (s->wake_again && (s->state == STATE_OFF || s->state == STATE_SUSPENDED)) {
+		s->wake_again = false;
+		s->queued_until_ms = clock_now_ms() + s->conf->max_hold_ms;
+		if (!s->queued)
+			TAILQ_INSERT_TAIL(&l->waiting, s, queue);
+		s->queued = true;
+	}
+	operators_state_changed(s);
+	if (state_is_starting(before) || state_counts(before) != state_counts(s->state) || s->queued)
+		wake_pump(l);
+}
+
+void service_event(struct service *s, enum service_event event)
+{
+	struct service_move move = service_fsm(s->state, event);
+	enum service_state before = s->state;
+	uint32_t seq;
+
+	if (move.action == DO_IMPOSSIBLE) {
+		log_limited(LOG_WARN, "service=%s \"%s\" cannot happen while it is %s: ignored", s->conf->name,
+			    service_event_name(event), state_name(s->state));
+		return;
+	}
+	if (move.next != before) {
+		s->state = move.next;
+		/* a drain that ends in staying up does not make it young again */
+		if (!(before == STATE_DRAINING && s->state == STATE_UP) && s->state != STATE_DRAINING)
+			s->since_ms = clock_now_ms();
+		log_debug("service=%s %s -> %s (%s)", s->conf->name, state_name(before), state_name(s->state),
+			  service_event_name(event));
+		seq = dns_tell_state(s);
+		if (s->state == STATE_DRAINING)
+			s->drain_seq = seq;
+	}
+	act(s, move.action, before);
+	if (s->state == move.next && move.next != before)
+		moved(s, before);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct service *s = arg;
+	enum timer_for due = s->timer_for;
+
+	(void)fd;
+	(void)what;
+	s->timer_for = TIMER_NONE;
+	switch (due) {
+	case TIMER_START: service_event(s, SVC_START_TIMEOUT); break;
+	case TIMER_IDLE:
+		if (s->state == STATE_UP)
+			look_for_idle(s);
+		break;
+	case TIMER_DRAIN: last_look(s); break;
+	case TIMER_STOP: stop_is_late(s); break;
+	case TIMER_NONE: break;
+	}
+}
+
+/* ---- life ---- */
+
+static uint32_t free_index(struct launcher *l)
+{
+	uint32_t i = 0;
+
+	while (i < l->n_services && l->services[i])
+		i++;
+	assert(i < SLOTS_MAX); /* config/load.c allows no more; removed ones are counted there too */
+	if (i == l->n_services)
+		l->n_services++;
+	return i;
+}
+
+static void describe_target(struct service *s)
+{
+	const struct machine_conf *m = &s->conf->machine;
+
+	if (m->domain[0]) {
+		str_copy(s->target, m->domain);
+		return;
+	}
+	identity_uuid(&s->l->identity, s->conf->name, s->uuid);
+	str_copy(s->target, s->uuid);
+}
+
+struct service *service_new(struct launcher *l, struct conf_ref *ref, const struct service_conf *conf)
+{
+	struct service *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		abort();
+	s->l = l;
+	s->ref = conf_hold(ref);
+	s->conf = conf;
+	s->index = free_index(l);
+	s->gen = ++l->last_gen;
+	s->domain_id = -1;
+	s->since_ms = clock_now_ms();
+	s->timer = evtimer_new(l->base, on_timer, s);
+	if (!s->timer)
+		abort();
+	l->services[s->index] = s;
+	s->hv = hypervisor_find(l, conf->machine.hypervisor);
+	describe_target(s);
+	run_state_load(l->conf->run_dir, conf->name, &s->run);
+	return s;
+}
+
+void service_set_conf(struct service *s, struct conf_ref *ref, const struct service_conf *conf, bool changed)
+{
+	struct conf_ref *old = s->ref;
+
+	s->ref = conf_hold(ref);
+	s->conf = conf;
+	s->removed = false;
+	conf_unref(old);
+	if (!changed)
+		return;
+	if (!state_counts(s->state)) {
+		s->hv = hypervisor_find(s->l, conf->machine.hypervisor);
+		describe_target(s);
+	}
+	s->failures = 0;
+	s->retry_ms = 0;
+	if (s->state == STATE_UP)
+		service_arm(s, TIMER_IDLE, 1);
+}
+
+void service_free(struct service *s)
+{
+	struct launcher *l = s->l;
+
+	if (s->queued)
+		TAILQ_REMOVE(&l->waiting, s, queue);
+	start_close_ports(s);
+	event_free(s->timer);
+	if (s->delay)
+		event_free(s->delay);
+	l->services[s->index] = NULL;
+	conf_unref(s->ref);
+	free(s);
+}

@@ -1,0 +1,260 @@
+#include "launcher/service_fsm.h"
+
+#include <assert.h>
+
+struct row {
+	enum service_event event;
+	struct service_move move;
+};
+
+#define ROW(event, action, next) { event, { action, next } }
+
+/* Events without a row in a state are DO_IMPOSSIBLE there; what may come and needs nothing is
+ * said so with DO_NOTHING. */
+
+static const struct row off_rows[] = {
+	ROW(SVC_WAKE, DO_START, STATE_STARTING),
+	ROW(SVC_STARTED, DO_PROBE, STATE_BOOTING), /* a start we had given up on */
+	ROW(SVC_START_FAILED, DO_NOTHING, STATE_OFF),
+	ROW(SVC_STOPPED, DO_NOTHING, STATE_OFF),
+	ROW(SVC_STOP_FAILED, DO_NOTHING, STATE_OFF),
+	ROW(SVC_SUSPENDED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_OPERATOR_STOP, DO_NOTHING, STATE_OFF),
+	ROW(SVC_FOUND_BOOTING, DO_PROBE, STATE_BOOTING),
+	ROW(SVC_FOUND_UP, DO_UP, STATE_UP),
+	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED),
+	ROW(SVC_FOUND_PAUSED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_CONFLICT, DO_CONFLICT, STATE_CONFLICT),
+	ROW(SVC_CONFLICT_OVER, DO_NOTHING, STATE_OFF),
+};
+
+static const struct row starting_rows[] = {
+	ROW(SVC_WAKE, DO_NOTHING, STATE_STARTING),
+	ROW(SVC_STARTED, DO_PROBE, STATE_BOOTING),
+	ROW(SVC_READY, DO_UP, STATE_UP),
+	ROW(SVC_START_FAILED, DO_FAIL, STATE_FAILED),
+	ROW(SVC_START_LOST, DO_START, STATE_STARTING),
+	ROW(SVC_START_TIMEOUT, DO_GIVE_UP, STATE_FAILED),
+	ROW(SVC_STOPPED, DO_NOTHING, STATE_STARTING), /* the start's own result tells */
+	ROW(SVC_OPERATOR_STOP, DO_STOP, STATE_STOPPING),
+	ROW(SVC_SUSPENDED, DO_NOTHING, STATE_STARTING),
+	ROW(SVC_FOUND_BOOTING, DO_PROBE, STATE_BOOTING),
+	ROW(SVC_FOUND_UP, DO_PROBE, STATE_BOOTING),
+	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED),
+	ROW(SVC_FOUND_PAUSED, DO_RESUME, STATE_STARTING),
+	ROW(SVC_CONFLICT, DO_NOTHING, STATE_STARTING),
+};
+
+static const struct row booting_rows[] = {
+	ROW(SVC_WAKE, DO_NOTHING, STATE_BOOTING),
+	ROW(SVC_STARTED, DO_NOTHING, STATE_BOOTING),
+	ROW(SVC_READY, DO_UP, STATE_UP),
+	ROW(SVC_START_FAILED, DO_FAIL, STATE_FAILED),
+	ROW(SVC_START_TIMEOUT, DO_GIVE_UP, STATE_FAILED),
+	ROW(SVC_STOPPED, DO_FAIL, STATE_FAILED),
+	ROW(SVC_SUSPENDED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_OPERATOR_STOP, DO_STOP, STATE_STOPPING),
+	ROW(SVC_FOUND_BOOTING, DO_NOTHING, STATE_BOOTING),
+	ROW(SVC_FOUND_UP, DO_NOTHING, STATE_BOOTING),
+	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED),
+	ROW(SVC_FOUND_PAUSED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_CONFLICT, DO_NOTHING, STATE_BOOTING),
+};
+
+static const struct row up_rows[] = {
+	ROW(SVC_WAKE, DO_NOTHING, STATE_UP),
+	ROW(SVC_STARTED, DO_NOTE_STARTED, STATE_UP),
+	ROW(SVC_START_FAILED, DO_FAIL, STATE_FAILED), /* it answered, and yet the hypervisor says no */
+	ROW(SVC_READY, DO_NOTHING, STATE_UP),
+	ROW(SVC_IDLE, DO_DRAIN, STATE_DRAINING),
+	ROW(SVC_STOPPED, DO_DOWN, STATE_OFF),
+	ROW(SVC_SUSPENDED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_OPERATOR_STOP, DO_STOP, STATE_STOPPING),
+	ROW(SVC_FOUND_BOOTING, DO_NOTHING, STATE_UP),
+	ROW(SVC_FOUND_UP, DO_NOTHING, STATE_UP),
+	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED), /* stopped and started by hand behind our back */
+	ROW(SVC_FOUND_PAUSED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_CONFLICT, DO_NOTHING, STATE_UP),
+};
+
+static const struct row adopted_rows[] = {
+	ROW(SVC_WAKE, DO_NOTHING, STATE_ADOPTED),
+	ROW(SVC_STARTED, DO_NOTHING, STATE_ADOPTED),
+	ROW(SVC_START_FAILED, DO_NOTHING, STATE_ADOPTED),
+	ROW(SVC_READY, DO_NOTHING, STATE_ADOPTED),
+	ROW(SVC_STOPPED, DO_DOWN, STATE_OFF),
+	ROW(SVC_SUSPENDED, DO_NOTHING, STATE_ADOPTED), /* by the hand that started it */
+	ROW(SVC_FOUND_BOOTING, DO_NOTHING, STATE_ADOPTED),
+	ROW(SVC_FOUND_UP, DO_NOTHING, STATE_ADOPTED),
+	ROW(SVC_FOUND_FOREIGN, DO_NOTHING, STATE_ADOPTED),
+	ROW(SVC_FOUND_PAUSED, DO_NOTHING, STATE_ADOPTED),
+	ROW(SVC_CONFLICT, DO_NOTHING, STATE_ADOPTED),
+};
+
+static const struct row draining_rows[] = {
+	ROW(SVC_WAKE, DO_STAY, STATE_UP),
+	ROW(SVC_WANTED, DO_STAY, STATE_UP),
+	ROW(SVC_DRAINED, DO_STOP, STATE_STOPPING),
+	ROW(SVC_STARTED, DO_NOTE_STARTED, STATE_DRAINING),
+	ROW(SVC_START_FAILED, DO_FAIL, STATE_FAILED),
+	ROW(SVC_STOPPED, DO_DOWN, STATE_OFF),
+	ROW(SVC_SUSPENDED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_OPERATOR_STOP, DO_STOP, STATE_STOPPING),
+	ROW(SVC_FOUND_BOOTING, DO_NOTHING, STATE_DRAINING),
+	ROW(SVC_FOUND_UP, DO_NOTHING, STATE_DRAINING),
+	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED),
+	ROW(SVC_FOUND_PAUSED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_CONFLICT, DO_NOTHING, STATE_DRAINING),
+};
+
+static const struct row stopping_rows[] = {
+	ROW(SVC_WAKE, DO_REMEMBER, STATE_STOPPING),
+	ROW(SVC_STARTED, DO_STOP, STATE_STOPPING), /* stopped by the operator before it ran */
+	ROW(SVC_START_FAILED, DO_DOWN, STATE_OFF),
+	ROW(SVC_START_LOST, DO_DOWN, STATE_OFF),
+	ROW(SVC_READY, DO_NOTHING, STATE_STOPPING),
+	ROW(SVC_WANTED, DO_NOTHING, STATE_STOPPING),
+	ROW(SVC_DRAINED, DO_NOTHING, STATE_STOPPING),
+	ROW(SVC_STOPPED, DO_DOWN, STATE_OFF),
+	ROW(SVC_STOP_FAILED, DO_STAY, STATE_UP),
+	ROW(SVC_STOP_LOST, DO_STOP, STATE_STOPPING),
+	ROW(SVC_SUSPENDED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_OPERATOR_STOP, DO_NOTHING, STATE_STOPPING),
+	ROW(SVC_FOUND_BOOTING, DO_NOTHING, STATE_STOPPING),
+	ROW(SVC_FOUND_UP, DO_NOTHING, STATE_STOPPING),
+	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED),
+	ROW(SVC_FOUND_PAUSED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_CONFLICT, DO_NOTHING, STATE_STOPPING),
+};
+
+static const struct row failed_rows[] = {
+	ROW(SVC_WAKE, DO_START, STATE_STARTING), /* the launcher asks only when the back-off is over */
+	ROW(SVC_STARTED, DO_PROBE, STATE_BOOTING),
+	ROW(SVC_START_FAILED, DO_NOTHING, STATE_FAILED),
+	ROW(SVC_READY, DO_NOTHING, STATE_FAILED),
+	ROW(SVC_STOPPED, DO_NOTHING, STATE_FAILED),
+	ROW(SVC_STOP_FAILED, DO_NOTHING, STATE_FAILED),
+	ROW(SVC_SUSPENDED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_OPERATOR_STOP, DO_STOP, STATE_STOPPING), /* whatever is left of it; forgets the failure */
+	ROW(SVC_FOUND_BOOTING, DO_PROBE, STATE_BOOTING),
+	ROW(SVC_FOUND_UP, DO_UP, STATE_UP),
+	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED),
+	ROW(SVC_FOUND_PAUSED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_CONFLICT, DO_CONFLICT, STATE_CONFLICT),
+};
+
+/* SUSPENDED, SAVED and WARM differ in what a wake costs, not in how they move. */
+static const struct row suspended_rows[] = {
+	ROW(SVC_WAKE, DO_RESUME, STATE_STARTING),
+	ROW(SVC_STARTED, DO_NOTHING, STATE_SUSPENDED),
+	ROW(SVC_START_FAILED, DO_NOTHING, STATE_SUSPENDED),
+	ROW(SVC_READY, DO_NOTHING, STATE_SUSPENDED),
+	ROW(SVC_STOPPED, DO_DOWN, STATE_OFF),
+	ROW(SVC_STOP_FAILED, DO_NOTHING, STATE_SUSPENDED),
+	ROW(SVC_SUSPENDED, DO_NOTHING, STATE_SUSPENDED),
+	ROW(SVC_OPERATOR_STOP, DO_STOP, STATE_STOPPING),
+	ROW(SVC_FOUND_BOOTING, DO_PROBE, STATE_BOOTING), /* resumed by hand */
+	ROW(SVC_FOUND_UP, DO_UP, STATE_UP),
+	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED),
+	ROW(SVC_FOUND_PAUSED, DO_NOTHING, STATE_SUSPENDED),
+	ROW(SVC_CONFLICT, DO_CONFLICT, STATE_CONFLICT),
+};
+
+static const struct row conflict_rows[] = {
+	ROW(SVC_WAKE, DO_NOTHING, STATE_CONFLICT),
+	ROW(SVC_STARTED, DO_NOTHING, STATE_CONFLICT),
+	ROW(SVC_START_FAILED, DO_NOTHING, STATE_CONFLICT),
+	ROW(SVC_STOPPED, DO_NOTHING, STATE_CONFLICT),
+	ROW(SVC_STOP_FAILED, DO_NOTHING, STATE_CONFLICT),
+	ROW(SVC_OPERATOR_STOP, DO_NOTHING, STATE_CONFLICT),
+	ROW(SVC_FOUND_BOOTING, DO_PROBE, STATE_BOOTING),
+	ROW(SVC_FOUND_UP, DO_UP, STATE_UP),
+	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED),
+	ROW(SVC_FOUND_PAUSED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_CONFLICT, DO_NOTHING, STATE_CONFLICT),
+	ROW(SVC_CONFLICT_OVER, DO_NOTHING, STATE_OFF),
+};
+
+#define ROWS(rows) { rows, ARRAY_SIZE(rows) }
+static const struct {
+	const struct row *rows;
+	size_t n;
+} table[] = {
+	[STATE_OFF] = ROWS(off_rows),		  [STATE_STARTING] = ROWS(starting_rows),
+	[STATE_BOOTING] = ROWS(booting_rows),	  [STATE_UP] = ROWS(up_rows),
+	[STATE_ADOPTED] = ROWS(adopted_rows),	  [STATE_DRAINING] = ROWS(draining_rows),
+	[STATE_STOPPING] = ROWS(stopping_rows),	  [STATE_FAILED] = ROWS(failed_rows),
+	[STATE_SUSPENDED] = ROWS(suspended_rows), [STATE_SAVED] = ROWS(suspended_rows),
+	[STATE_WARM] = ROWS(suspended_rows),	  [STATE_CONFLICT] = ROWS(conflict_rows),
+};
+static_assert(ARRAY_SIZE(table) == STATE_N, "a state has no rows");
+
+struct service_move service_fsm(enum service_state state, enum service_event event)
+{
+	struct service_move none = { DO_IMPOSSIBLE, state };
+
+	for (size_t i = 0; i < table[state].n; i++) {
+		struct service_move move = table[state].rows[i].move;
+
+		if (table[state].rows[i].event != event)
+			continue;
+		/* the shared rows name SUSPENDED for "stays as it is" */
+		if (move.action == DO_NOTHING && table[state].rows == suspended_rows)
+			move.next = state;
+		return move;
+	}
+	return none;
+}
+
+static const char *const event_names[] = {
+	[SVC_WAKE] = "wake",
+	[SVC_STARTED] = "started",
+	[SVC_START_FAILED] = "start failed",
+	[SVC_START_LOST] = "start lost",
+	[SVC_START_TIMEOUT] = "start timed out",
+	[SVC_READY] = "ready",
+	[SVC_IDLE] = "idle",
+	[SVC_WANTED] = "wanted",
+	[SVC_DRAINED] = "drained",
+	[SVC_STOPPED] = "stopped",
+	[SVC_STOP_FAILED] = "stop failed",
+	[SVC_STOP_LOST] = "stop lost",
+	[SVC_SUSPENDED] = "suspended",
+	[SVC_OPERATOR_STOP] = "operator's stop",
+	[SVC_FOUND_BOOTING] = "found booting",
+	[SVC_FOUND_UP] = "found up",
+	[SVC_FOUND_FOREIGN] = "found running, started by someone else",
+	[SVC_FOUND_PAUSED] = "found paused",
+	[SVC_CONFLICT] = "address conflict",
+	[SVC_CONFLICT_OVER] = "address conflict over",
+};
+static_assert(ARRAY_SIZE(event_names) == SVC_EVENT_N, "an event has no name");
+
+static const char *const action_names[] = {
+	[DO_NOTHING] = "nothing", [DO_START] = "start",	      [DO_RESUME] = "resume",
+	[DO_PROBE] = "probe",	  [DO_UP] = "up",	      [DO_NOTE_STARTED] = "note started",
+	[DO_FAIL] = "fail",	  [DO_GIVE_UP] = "give up",   [DO_DRAIN] = "drain",
+	[DO_STAY] = "stay",	  [DO_STOP] = "stop",	      [DO_REMEMBER] = "remember",
+	[DO_DOWN] = "down",	  [DO_PAUSED] = "paused",     [DO_ADOPT] = "adopt",
+	[DO_CONFLICT] = "conflict", [DO_IMPOSSIBLE] = "impossible",
+};
+static_assert(ARRAY_SIZE(action_names) == SERVICE_ACTION_N, "an action has no name");
+
+const char *service_event_name(unsigned event) { return event < SVC_EVENT_N ? event_names[event] : "?"; }
+
+const char *service_action_name(unsigned action) { return action < SERVICE_ACTION_N ? action_names[action] : "?"; }
+
+bool state_counts(enum service_state state)
+{
+	switch (state) {
+	case STATE_OFF:
+	case STATE_FAILED:
+	case STATE_SAVED:
+	case STATE_CONFLICT: return false;
+	default: return true;
+	}
+}
+
+bool state_is_starting(enum service_state state) { return state == STATE_STARTING || state == STATE_BOOTING; }
+
+bool state_serves(enum service_state state) { return state == STATE_UP || state == STATE_ADOPTED; }

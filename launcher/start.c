@@ -1,0 +1,254 @@
+/* From a service's record to a start request: files looked at, taps made, command line filled in. */
+#include <inttypes.h>
+
+#include "base/buf.h"
+#include "launcher/launcher.h"
+
+/* ---- the command line ---- */
+
+struct words {
+	char ip[ADDR_TEXT_MAX], ip6[ADDR_TEXT_MAX], prefix[8], gw[ADDR_TEXT_MAX], mac[MAC_TEXT_MAX], boot[24];
+	const char *name;
+};
+
+/* The first address of the network: where home routers are. */
+static void first_of_network(const struct ip_prefix *p, struct ip_addr *out)
+{
+	*out = p->addr;
+	for (unsigned bit = p->len; bit < 128; bit++)
+		out->b[bit / 8] &= (uint8_t)~(0x80 >> bit % 8);
+	out->b[15] |= 1;
+}
+
+static void find_words(const struct service *s, struct words *w)
+{
+	const struct service_conf *c = s->conf;
+	struct ip_addr gw;
+
+	*w = (struct words){ .name = c->name };
+	for (size_t i = c->ip.n; i-- > 0;) {
+		const struct ip_prefix *p = &c->ip.v[i];
+
+		if (!ip_is_v4(&p->addr)) {
+			ip_format(&p->addr, w->ip6);
+			continue;
+		}
+		ip_format(&p->addr, w->ip);
+		snprintf(w->prefix, sizeof(w->prefix), "%u", prefix_bits(p));
+		first_of_network(p, &gw);
+		ip_format(&gw, w->gw);
+	}
+	if (c->gateway[0])
+		str_copy(w->gw, c->gateway);
+	if (s->n_nics > 0)
+		mac_format(&s->nics[0].mac, w->mac);
+	snprintf(w->boot, sizeof(w->boot), "%" PRIu64, s->run.boots);
+}
+
+static const char *word_value(const struct words *w, const char *name, size_t n)
+{
+	const struct {
+		const char *name, *value;
+	} words[] = {
+		{ "ip", w->ip },   { "ip6", w->ip6 },	{ "prefix", w->prefix }, { "gw", w->gw },
+		{ "mac", w->mac }, { "name", w->name }, { "boot", w->boot },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strlen(words[i].name) == n && memcmp(words[i].name, name, n) == 0)
+			return words[i].value;
+	}
+	return "";
+}
+
+/* {name} becomes its value, {{ a brace; config/load.c has refused unknown ones. */
+static int fill_cmdline(const struct service *s, char *out, size_t size, struct err *e)
+{
+	cleanup_buf struct buf line = { 0 };
+	struct words w;
+
+	find_words(s, &w);
+	for (const char *p = s->conf->machine.cmdline; *p; p++) {
+		const char *end = *p == '{' && p[1] != '{' ? strchr(p, '}') : NULL;
+
+		if (end) {
+			buf_adds(&line, word_value(&w, p + 1, (size_t)(end - p - 1)));
+			p = end;
+			continue;
+		}
+		if (*p == '{' && p[1] == '{')
+			p++;
+		buf_add(&line, p, 1);
+	}
+	if (line.error || !str_copy_n(out, size, line.text ? line.text : ""))
+		return err_set(e, -EMSGSIZE, "the command line is longer than %zu bytes once filled in: shorten \"cmdline\"",
+			       size - 1);
+	return 0;
+}
+
+/* ---- files ---- */
+
+static int check_files(const struct service *s, struct err *e)
+{
+	const struct machine_conf *m = &s->conf->machine;
+	const struct launcher *l = s->l;
+	int r = image_check(&l->conf->image_dirs, m->kernel, IMAGE_KERNEL, &l->qemu, NULL, e);
+
+	if (r == 0 && m->initrd[0])
+		r = image_check(&l->conf->image_dirs, m->initrd, IMAGE_INITRD, &l->qemu, NULL, e);
+	for (size_t i = 0; r == 0 && i < m->disks.n; i++)
+		r = image_check(&l->conf->image_dirs, m->disks.v[i].path,
+				m->disks.v[i].read_only ? IMAGE_DISK_READ_ONLY : IMAGE_DISK, &l->qemu, NULL, e);
+	return r;
+}
+
+/* ---- taps ---- */
+
+static void choose_mac(const struct service *s, size_t nic, struct mac_addr *out)
+{
+	const struct nic_conf *c = &s->conf->machine.nics.v[nic];
+
+	if (mac_is_zero(&c->mac))
+		identity_mac(&s->l->identity, s->conf->name, (unsigned)nic, out);
+	else
+		*out = c->mac;
+}
+
+static int make_tap(struct service *s, size_t nic, struct err *e)
+{
+	struct msg_nic *n = &s->nics[nic];
+	struct bridge_info bridge;
+	struct tap_conf c = { .ifname = n->ifname, .service = s->conf->name, .nic = (unsigned)nic };
+	int ifindex, r;
+
+	choose_mac(s, nic, &n->mac);
+	str_copy(n->kind, "ethernet");
+	str_copy(n->bridge, s->conf->machine.nics.v[nic].bridge);
+	identity_tap_name(&s->l->identity, s->conf->name, (unsigned)nic, n->ifname);
+	identity_tap_mac(&s->l->identity, s->conf->name, (unsigned)nic, &c.mac);
+	r = netlink_bridge(s->l->netlink, n->bridge, &bridge, e);
+	if (r < 0)
+		return r;
+	c.bridge = bridge.ifindex;
+	c.mtu = bridge.mtu;
+	return netlink_tap_create(s->l->netlink, &c, &ifindex, e);
+}
+
+static int make_taps(struct service *s, struct err *e)
+{
+	size_t n = s->conf->machine.nics.n;
+	int r = 0;
+
+	s->n_nics = 0;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		memset(&s->nics[i], 0, sizeof(s->nics[i]));
+		r = make_tap(s, i, e);
+		if (r == 0)
+			s->n_nics++;
+	}
+	return r;
+}
+
+void start_close_ports(struct service *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(s->ports); i++) {
+		port_close(s->ports[i]);
+		s->ports[i] = NULL;
+	}
+}
+
+void start_open_ports(struct service *s)
+{
+	const struct bridge_conf *bridges = s->l->conf->bridges.v;
+
+	for (uint16_t i = 0; i < s->n_nics; i++) {
+		struct port_conf c = { .ifname = s->nics[i].ifname, .vm_mac = s->nics[i].mac };
+		struct bridge_info info;
+		struct prober prober;
+		struct err e;
+
+		if (s->ports[i] || !s->nics[i].ifname[0])
+			continue;
+		for (size_t b = 0; b < s->l->conf->bridges.n; b++) {
+			if (strcmp(bridges[b].name, s->nics[i].bridge) != 0 ||
+			    netlink_bridge(s->l->netlink, bridges[b].name, &info, &e) < 0)
+				continue;
+			prober_choose(&s->l->identity, &info, &bridges[b].probe_ip, &bridges[b].probe_ip6, &prober);
+			c.ignore_mac = prober.ignore_mac;
+		}
+		if (port_open(s->l->monitor, &c, &s->ports[i], &e) < 0)
+			log_warn("service=%s its traffic cannot be counted: %s", s->conf->name, e.text);
+	}
+}
+
+void start_clean_up(struct service *s)
+{
+	struct err e;
+
+	start_close_ports(s);
+	for (uint16_t i = 0; i < s->n_nics && !s->conf->machine.domain[0]; i++) {
+		if (netlink_tap_delete(s->l->netlink, s->nics[i].ifname, &e) < 0)
+			log_warn("service=%s %s", s->conf->name, e.text);
+	}
+	if (!s->conf->machine.domain[0])
+		s->n_nics = 0;
+	for (uint16_t i = 0; i < s->n_nics; i++)
+		s->nics[i].ifname[0] = '\0';
+}
+
+/* ---- the request ---- */
+
+static void add_disks(const struct service *s, struct msg_be_start *m)
+{
+	const struct disk_list *disks = &s->conf->machine.disks;
+
+	for (size_t i = 0; i < disks->n && i < ARRAY_SIZE(m->disks); i++) {
+		str_copy(m->disks[i].path, disks->v[i].path);
+		str_copy(m->disks[i].format, disks->v[i].format);
+		m->disks[i].read_only = disks->v[i].read_only;
+		m->n_disks++;
+	}
+}
+
+static int fill_machine(struct service *s, struct msg_be_start *m, struct err *e)
+{
+	const struct machine_conf *c = &s->conf->machine;
+	int r = check_files(s, e);
+
+	if (r == 0)
+		r = make_taps(s, e);
+	if (r == 0)
+		r = fill_cmdline(s, m->cmdline, sizeof(m->cmdline), e);
+	if (r < 0)
+		return r;
+	snprintf(m->name, sizeof(m->name), "jitsu-%s", s->conf->name);
+	str_copy(m->uuid, s->uuid);
+	str_copy(m->kernel, c->kernel);
+	str_copy(m->initrd, c->initrd);
+	str_copy(m->arch, c->arch);
+	str_copy(m->machine, c->machine);
+	m->vcpus = (uint16_t)c->vcpus;
+	m->memory_bytes = c->memory_bytes;
+	add_disks(s, m);
+	m->n_nics = s->n_nics;
+	memcpy(m->nics, s->nics, sizeof(m->nics));
+	return 0;
+}
+
+int start_send(struct service *s, struct err *e)
+{
+	struct msg_be_start m = { .svc = s->index, .gen = s->gen };
+	int r = 0;
+
+	s->run.boots++;
+	if (s->conf->machine.domain[0])
+		str_copy(m.domain, s->conf->machine.domain);
+	else
+		r = fill_machine(s, &m, e);
+	if (r < 0)
+		return r;
+	r = hypervisor_start(s, &m);
+	if (r < 0)
+		return err_set(e, r, "hypervisor \"%s\" is not connected", s->conf->machine.hypervisor);
+	return 0;
+}

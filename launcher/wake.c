@@ -1,0 +1,229 @@
+/* Wakes: who may start a VM, and what waits until there is room.
+ *
+ * However many wakes come for a service, it starts once: the first moves it to STARTING, and the
+ * others find it there.  A wake that would start something takes a token of its source's bucket;
+ * one that finds the limits of the host reached, or the hypervisor not connected yet, waits in a
+ * queue, first come first served, for as long as its answer may wait (max_hold).
+ */
+#include <inttypes.h>
+
+#include "launcher/launcher.h"
+
+enum { QUEUE_LOOK_MS = 250 };
+
+/* Would a wake have to start or resume something? */
+static bool is_asleep(const struct service *s)
+{
+	switch (s->state) {
+	case STATE_OFF:
+	case STATE_FAILED:
+	case STATE_SUSPENDED:
+	case STATE_SAVED:
+	case STATE_WARM: return true;
+	default: return false;
+	}
+}
+
+static enum budget_verdict admit(const struct service *s, struct budget *b)
+{
+	service_count(s->l, b);
+	if (s->state == STATE_SUSPENDED) { /* it has its place and memory already */
+		b->running--;
+		b->memory -= MIN(b->memory, service_memory(s));
+	}
+	return budget_admit(b, service_memory(s));
+}
+
+static bool may_start(const struct service *s)
+{
+	struct budget b;
+
+	return hypervisor_ready(s->hv) && !s->stop_under_way && admit(s, &b) == BUDGET_OK;
+}
+
+void wake_explain(const struct service *s, char *out, size_t size)
+{
+	enum budget_verdict verdict;
+	struct budget b;
+
+	out[0] = '\0';
+	if (!s->queued)
+		return;
+	if (!s->hv || !s->hv->channel)
+		snprintf(out, size, "the process of hypervisor \"%s\" is being started", s->conf->machine.hypervisor);
+	else if (!s->hv->hello.connected)
+		snprintf(out, size, "hypervisor \"%s\" is not connected: %.300s", s->hv->name, s->hv->hello.text);
+	else if (!s->hv->reconciled)
+		snprintf(out, size, "hypervisor \"%s\" is being asked what runs", s->hv->name);
+	else if (s->stop_under_way)
+		snprintf(out, size, "the last VM is still being stopped");
+	else if ((verdict = admit(s, &b)) != BUDGET_OK)
+		budget_explain(&b, verdict, service_memory(s), out, size);
+}
+
+static void remember_wake(struct service *s, enum wake_cause cause, const struct ip_addr *client, uint64_t query_ns)
+{
+	s->wake = trace_begin(s->l->trace, s->conf->name, cause, client, query_ns);
+	s->wake_ns = query_ns ? query_ns : clock_now_ns();
+	s->cause = cause;
+	s->client = *client;
+	s->woken_ms = clock_now_ms();
+	s->wakes++;
+}
+
+static void say_woken(const struct service *s)
+{
+	char client[ADDR_TEXT_MAX];
+
+	if (ip_is_zero(&s->client))
+		log_info("service=%s woken by %s", s->conf->name, cause_name(s->cause));
+	else
+		log_info("service=%s woken by %s from %s", s->conf->name, cause_name(s->cause),
+			 ip_format(&s->client, client));
+}
+
+static void enqueue(struct service *s)
+{
+	char why[MSG_TEXT_MAX];
+
+	s->queued_until_ms = clock_now_ms() + s->conf->max_hold_ms;
+	if (s->queued)
+		return;
+	s->queued = true;
+	TAILQ_INSERT_TAIL(&s->l->waiting, s, queue);
+	wake_explain(s, why, sizeof(why));
+	log_limited(LOG_INFO, "service=%s waits to be started: %s", s->conf->name, why);
+}
+
+static void start_or_wait(struct service *s)
+{
+	if (!s->queued && TAILQ_EMPTY(&s->l->waiting) && may_start(s))
+		service_event(s, SVC_WAKE);
+	else
+		enqueue(s);
+	wake_pump(s->l);
+}
+
+/* True when it may not be tried now, with the reason. */
+static bool is_backing_off(const struct service *s, struct err *e)
+{
+	uint64_t now = clock_now_ms();
+
+	if (s->state != STATE_FAILED || now >= s->retry_ms)
+		return false;
+	err_set(e, -EAGAIN, "the last start failed (%.300s); the next try is allowed in %" PRIu64 " s", s->last_error,
+		(s->retry_ms - now + 999) / 1000);
+	return true;
+}
+
+static void refuse(struct service *s, const struct msg_wake *m, const char *why)
+{
+	uint64_t number = trace_begin(s->l->trace, s->conf->name, (enum wake_cause)m->cause, &m->client, m->t_ns);
+
+	trace_end(s->l->trace, number, TRACE_REFUSED, why);
+	if (m->token)
+		dns_refuse(s, m->token, why);
+}
+
+void wake_heard(struct launcher *l, const struct msg_wake *m)
+{
+	struct service *s = service_find(l, m->svc, m->gen);
+	struct err e;
+
+	if (!s || s->removed || m->cause >= CAUSE_N)
+		return;
+	if (s->state == STATE_DRAINING || s->state == STATE_STOPPING) {
+		service_event(s, SVC_WAKE);
+		return;
+	}
+	if (!is_asleep(s) || s->queued)
+		return;
+	if (is_backing_off(s, &e)) {
+		refuse(s, m, e.text);
+	} else if (!sources_take(l->sources, &m->client, clock_now_ms())) {
+		log_limited(LOG_WARN, "service=%s wakes from one network are over limits.wakes_per_source", s->conf->name);
+		refuse(s, m, "its network has woken too many services lately (limits.wakes_per_source)");
+	} else {
+		remember_wake(s, (enum wake_cause)m->cause, &m->client, m->t_ns);
+		say_woken(s);
+		start_or_wait(s);
+	}
+}
+
+int wake_by_hand(struct service *s, struct err *e)
+{
+	static const struct ip_addr nobody;
+
+	if (s->state == STATE_CONFLICT)
+		return err_set(e, -EADDRINUSE, "its address is in use elsewhere");
+	if (s->state == STATE_DRAINING || s->state == STATE_STOPPING) {
+		service_event(s, SVC_WAKE);
+		return 0;
+	}
+	if (!is_asleep(s) || s->queued)
+		return 0;
+	s->retry_ms = 0; /* the operator knows what he does */
+	remember_wake(s, CAUSE_CLI, &nobody, 0);
+	say_woken(s);
+	start_or_wait(s);
+	return 0;
+}
+
+static void expire(struct service *s)
+{
+	char why[MSG_TEXT_MAX];
+
+	wake_explain(s, why, sizeof(why));
+	TAILQ_REMOVE(&s->l->waiting, s, queue);
+	s->queued = false;
+	s->wake_ns = 0;
+	service_set_error(s, "it waited %" PRIu64 " s to be started: %s", s->conf->max_hold_ms / 1000, why);
+	log_warn("service=%s %s", s->conf->name, s->last_error);
+	trace_end(s->l->trace, s->wake, TRACE_REFUSED, s->last_error);
+	operators_state_changed(s);
+}
+
+void wake_pump(struct launcher *l)
+{
+	static bool pumping; /* a start may fail at once and come here again */
+	uint64_t now = clock_now_ms();
+	struct service *s, *s_next;
+
+	if (pumping)
+		return;
+	pumping = true;
+	for (s = TAILQ_FIRST(&l->waiting); s; s = s_next) {
+		s_next = TAILQ_NEXT(s, queue);
+		if (!is_asleep(s)) {
+			TAILQ_REMOVE(&l->waiting, s, queue);
+			s->queued = false;
+		} else if (may_start(s)) {
+			TAILQ_REMOVE(&l->waiting, s, queue);
+			s->queued = false;
+			service_event(s, SVC_WAKE);
+		} else if (now >= s->queued_until_ms) {
+			expire(s);
+		}
+	}
+	pumping = false;
+	if (!TAILQ_EMPTY(&l->waiting)) {
+		struct timeval tv = clock_timeval_ms(QUEUE_LOOK_MS);
+
+		event_add(l->queue_timer, &tv);
+	}
+}
+
+static void on_queue_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	wake_pump(arg);
+}
+
+int wake_init(struct launcher *l)
+{
+	TAILQ_INIT(&l->waiting);
+	l->queue_timer = evtimer_new(l->base, on_queue_timer, l);
+	l->sources = sources_new(l->conf->limits.wakes_per_source, l->conf->limits.wakes_period_ms);
+	return l->queue_timer && l->sources ? 0 : -ENOMEM;
+}

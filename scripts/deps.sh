@@ -1,0 +1,78 @@
+#!/bin/sh
+# deps.sh [--missing]: installs the Debian packages that building, testing and running jitsu
+# needs, and makes its users and groups.  --missing: does it only if something is missing, and
+# says nothing if nothing is.
+set -eu
+
+# to build
+build='gcc make pkg-config libc6-dev linux-libc-dev libevent-dev libldns-dev libjsmn-dev libvirt-dev
+libseccomp-dev libcap-ng-dev libmnl-dev libbpf-dev libssl-dev zlib1g-dev clang'
+# to run: the embedded QEMU driver, no daemon, no systemd
+run='libvirt0 libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils iproute2'
+# to test and show
+test='libcmocka-dev libclang-rt-14-dev libvirt-clients curl bind9-dnsutils iputils-ping cpio xz-utils procps
+util-linux mandoc'
+# what some tests do without
+optional='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-tidy cppcheck'
+
+users='jitsu-dns jitsu-net jitsu-ctl libvirt-qemu'
+groups='jitsu jitsu-admin'
+
+installed() {
+    dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+}
+
+missing_of() {
+    for package in "$@"; do
+        installed "$package" || printf '%s ' "$package"
+    done
+}
+
+missing_accounts() {
+    for user in $users; do getent passwd "$user" >/dev/null || printf '%s ' "$user"; done
+    for group in $groups; do getent group "$group" >/dev/null || printf '%s ' "$group"; done
+}
+
+need_root() {
+    [ "$(id -u)" = 0 ] && return
+    echo "deps.sh: $*: run \"make deps\" as root" >&2
+    exit 1
+}
+
+install_packages() {
+    need_root "packages are missing ($*)"
+    echo "installing Debian packages: $*"
+    export DEBIAN_FRONTEND=noninteractive
+    [ -n "$(find /var/lib/apt/lists -name '*_Packages*' -mmin -1440 -print -quit 2>/dev/null)" ] || apt-get update -qq
+    # shellcheck disable=SC2086
+    apt-get install -y -qq --no-install-recommends "$@" >/dev/null || {
+        apt-get update -qq
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    }
+}
+
+make_accounts() {
+    need_root "users or groups are missing"
+    for group in $groups kvm; do
+        getent group "$group" >/dev/null || groupadd --system "$group"
+    done
+    for user in $users; do
+        getent passwd "$user" >/dev/null && continue
+        echo "making the user $user"
+        useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
+    done
+    usermod --append --groups kvm libvirt-qemu
+}
+
+# shellcheck disable=SC2086
+wanted=$(missing_of $build $run $test)
+# shellcheck disable=SC2086
+extra=$(missing_of $optional)
+accounts=$(missing_accounts)
+[ "${1:-}" = --missing ] && [ -z "$wanted$extra$accounts" ] && exit 0
+
+# shellcheck disable=SC2086
+[ -z "$wanted" ] || install_packages $wanted
+# shellcheck disable=SC2086
+[ -z "$extra" ] || install_packages $extra || echo "deps.sh: going on without: $extra" >&2
+[ -z "$accounts" ] || make_accounts

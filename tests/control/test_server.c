@@ -1,0 +1,562 @@
+/* The server with real sockets, in one loop with its clients; the test is the launcher. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+#include <grp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/protocol.h"
+#include "control/requests.h"
+#include "control/server.h"
+#include "control/session.h"
+
+enum { PATIENCE_MS = 4000, CLIENTS = 70 };
+
+static struct world {
+	struct event_base *base;
+	struct server *server;
+	struct sockaddr_un address;
+	socklen_t address_size;
+	struct msg_ctl_request asked[128];
+	size_t n_asked;
+	uint32_t cancelled[128];
+	size_t n_cancelled;
+	int tell_result;
+	int clients[CLIENTS];
+} w;
+
+/* ---- the launcher ---- */
+
+static int tell(void *arg, enum msg_type type, const void *body)
+{
+	(void)arg;
+	if (w.tell_result < 0)
+		return w.tell_result;
+	if (type == MSG_CTL_REQUEST) {
+		assert_true(w.n_asked < ARRAY_SIZE(w.asked));
+		w.asked[w.n_asked++] = *(const struct msg_ctl_request *)body;
+	} else {
+		assert_int_equal(type, MSG_CTL_CANCEL);
+		assert_true(w.n_cancelled < ARRAY_SIZE(w.cancelled));
+		w.cancelled[w.n_cancelled++] = ((const struct msg_ctl_cancel *)body)->id;
+	}
+	return 0;
+}
+
+static void answer_row(uint32_t id, const char *value)
+{
+	static struct msg_ctl_row row;
+
+	row = (struct msg_ctl_row){ .id = id, .n_fields = 1, .fields = { { "x", CTL_STR, "" } } };
+	str_copy(row.fields[0].value, value);
+	server_answer(w.server, MSG_CTL_ROW, &row);
+}
+
+static void answer_end(uint32_t id, int error, const char *text)
+{
+	struct msg_ctl_end end = { .id = id, .error = error };
+
+	str_copy(end.text, text);
+	server_answer(w.server, MSG_CTL_END, &end);
+}
+
+/* ---- clients ---- */
+
+static void turn(void)
+{
+	struct pollfd none = { .fd = -1 };
+
+	event_base_loop(w.base, EVLOOP_NONBLOCK);
+	poll(&none, 1, 1);
+}
+
+static int connect_client(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&w.address, w.address_size), 0);
+	for (size_t i = 0; i < CLIENTS; i++) {
+		if (w.clients[i] < 0) {
+			w.clients[i] = fd;
+			return fd;
+		}
+	}
+	fail();
+	return -1;
+}
+
+static void disconnect(int fd)
+{
+	for (size_t i = 0; i < CLIENTS; i++) {
+		if (w.clients[i] == fd)
+			fd_close(&w.clients[i]);
+	}
+}
+
+static void say(int fd, const char *text) { assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text)); }
+
+/* The next line, while the loop turns; "" at the end of the connection. */
+static const char *hear(int fd)
+{
+	static char line[PROTOCOL_LINE_MAX];
+	uint64_t t = 0;
+	size_t n = 0;
+
+	for (;;) {
+		ssize_t r = recv(fd, line + n, 1, MSG_DONTWAIT);
+
+		if (r == 0 || (r < 0 && errno == ECONNRESET))
+			return "";
+		if (r == 1 && line[n++] == '\n') {
+			line[n - 1] = '\0';
+			return line;
+		}
+		if (r == 1)
+			continue;
+		turn();
+		if (t++ > PATIENCE_MS)
+			fail_msg("nothing more was heard after \"%.*s\"", (int)n, line);
+	}
+}
+
+static void assert_hears(int fd, const char *what)
+{
+	const char *line = hear(fd);
+
+	if (!strstr(line, what) || (!*what && *line))
+		fail_msg("expected \"%s\", heard \"%s\"", what, line);
+}
+
+#define UNTIL(condition)                                                                           \
+	do {                                                                                       \
+		for (int turns = 0; !(condition); turns++) {                                       \
+			if (turns > PATIENCE_MS)                                                   \
+				fail_msg("never: %s", #condition);                                 \
+			turn();                                                                    \
+		}                                                                                  \
+	} while (0)
+
+/* ---- life ---- */
+
+static int setup(void **state)
+{
+	struct server_conf conf = { .readers = getgid(), .admins = getgid(), .tell = tell };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	log_set_level(LOG_ERROR);
+	memset(&w, 0, sizeof(w));
+	memset(w.clients, -1, sizeof(w.clients));
+	w.base = event_base_new();
+	w.server = server_new(w.base, &conf);
+	w.address.sun_family = AF_UNIX;
+	/* The kernel chooses an abstract name: nothing to clean up. */
+	assert_int_equal(bind(fd, (struct sockaddr *)&w.address, sizeof(sa_family_t)), 0);
+	assert_int_equal(listen(fd, CLIENTS), 0);
+	w.address_size = sizeof(w.address);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&w.address, &w.address_size), 0);
+	assert_int_equal(server_listen(w.server, fd), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	clock_fake_ns(0);
+	server_free(w.server);
+	for (size_t i = 0; i < CLIENTS; i++)
+		fd_close(&w.clients[i]);
+	event_base_free(w.base);
+	return 0;
+}
+
+#define REQUEST(id, rest) "{\"version\":1,\"id\":" id ",\"do\":" rest "}\n"
+#define LIST(id) REQUEST(id, "\"list\"")
+#define FOLLOW(id) REQUEST(id, "\"log\",\"follow\":true")
+
+/* ---- tests ---- */
+
+static void test_an_answer_streams_to_whom_it_belongs(void **state)
+{
+	int a, b;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = connect_client();
+	b = connect_client();
+	say(a, LIST("1"));
+	say(b, REQUEST("1", "\"show\",\"service\":\"www\""));
+	UNTIL(w.n_asked == 2);
+	assert_int_not_equal(w.asked[0].id, w.asked[1].id);
+	assert_true(w.asked[0].admin);
+	assert_int_equal(w.asked[0].uid, getuid());
+	for (size_t i = 0; i < 2; i++) {
+		bool list = w.asked[i].verb == CTL_LIST;
+
+		answer_row(w.asked[i].id, list ? "for a" : "for b");
+		answer_end(w.asked[i].id, list ? 0 : -ENOENT, "no such service");
+	}
+	assert_hears(a, "{\"id\":1,\"row\":{\"x\":\"for a\"}}");
+	assert_hears(a, "{\"id\":1,\"end\":true}");
+	assert_hears(b, "{\"id\":1,\"row\":{\"x\":\"for b\"}}");
+	assert_hears(b, "{\"id\":1,\"error\":{\"code\":\"ENOENT\",\"text\":\"no such service\"}}");
+}
+
+static void test_lines_may_come_in_pieces_and_many_at_once(void **state)
+{
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = connect_client();
+	say(a, "{\"version\":1,");
+	for (int i = 0; i < 20; i++)
+		turn();
+	assert_int_equal(w.n_asked, 0);
+	say(a, "\"id\":1,\"do\":\"list\"}\r\n\n" LIST("2") LIST("3"));
+	UNTIL(w.n_asked == 3);
+}
+
+static void test_nonsense_is_answered_and_the_next_line_counts(void **state)
+{
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = connect_client();
+	say(a, "nonsense\n" LIST("2"));
+	assert_hears(a, "{\"id\":null,\"error\":{\"code\":\"EINVAL\"");
+	UNTIL(w.n_asked == 1);
+}
+
+static void test_an_endless_line_ends_the_connection(void **state)
+{
+	static char blanks[PROTOCOL_LINE_MAX + 100];
+	int a;
+
+	(void)state;
+	a = connect_client();
+	memset(blanks, ' ', sizeof(blanks) - 1);
+	say(a, blanks);
+	assert_hears(a, "EMSGSIZE");
+	assert_hears(a, "");
+}
+
+static void test_a_client_that_goes_cancels(void **state)
+{
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = connect_client();
+	say(a, FOLLOW("1") LIST("2"));
+	UNTIL(w.n_asked == 2);
+	disconnect(a);
+	UNTIL(w.n_cancelled == 2);
+	answer_row(w.asked[0].id, "too late"); /* nobody there: nothing happens */
+	answer_end(w.asked[1].id, 0, "");
+}
+
+static void test_cancel_ends_one_request(void **state)
+{
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = connect_client();
+	say(a, FOLLOW("1"));
+	UNTIL(w.n_asked == 1);
+	say(a, REQUEST("2", "\"cancel\",\"of\":1"));
+	assert_hears(a, "{\"id\":1,\"error\":{\"code\":\"ECANCELED\"");
+	assert_hears(a, "{\"id\":2,\"end\":true}");
+	assert_int_equal(w.n_cancelled, 1);
+	assert_int_equal(w.cancelled[0], w.asked[0].id);
+	say(a, REQUEST("3", "\"cancel\",\"of\":1"));
+	assert_hears(a, "{\"id\":3,\"error\":{\"code\":\"ENOENT\"");
+}
+
+static void test_a_half_closed_client_gets_its_answers(void **state)
+{
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = connect_client();
+	say(a, "{\"version\":1,\"id\":1,\"do\":\"list\"}"); /* and no newline */
+	shutdown(a, SHUT_WR);
+	UNTIL(w.n_asked == 1);
+	for (int i = 0; i < 20; i++)
+		turn();
+	assert_int_equal(w.n_cancelled, 0);
+	answer_end(w.asked[0].id, 0, "");
+	assert_hears(a, "end");
+	assert_hears(a, "");
+}
+
+static void test_a_half_closed_client_that_then_goes_cancels(void **state)
+{
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = connect_client();
+	say(a, FOLLOW("1"));
+	shutdown(a, SHUT_WR);
+	UNTIL(w.n_asked == 1);
+	for (int i = 0; i < 20; i++)
+		turn();
+	disconnect(a);
+	UNTIL(w.n_cancelled == 1);
+}
+
+static void test_sixteen_requests_are_enough_for_one_client(void **state)
+{
+	char line[100];
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = connect_client();
+	for (int i = 0; i < REQUESTS_PER_CLIENT + 1; i++) {
+		snprintf(line, sizeof(line), "{\"version\":1,\"id\":%d,\"do\":\"list\"}\n", i);
+		say(a, line);
+	}
+	assert_hears(a, "{\"id\":16,\"error\":{\"code\":\"EBUSY\"");
+	assert_int_equal(w.n_asked, REQUESTS_PER_CLIENT);
+	answer_end(w.asked[3].id, 0, "");
+	assert_hears(a, "{\"id\":3,\"end\":true}");
+	say(a, LIST("17"));
+	UNTIL(w.n_asked == REQUESTS_PER_CLIENT + 1);
+}
+
+static void test_requests_wait_for_the_launcher(void **state)
+{
+	int a;
+
+	(void)state;
+	a = connect_client();
+	say(a, LIST("1"));
+	for (int i = 0; i < 20; i++)
+		turn();
+	assert_int_equal(w.n_asked, 0);
+	server_launcher_up(w.server);
+	assert_int_equal(w.n_asked, 1);
+	answer_end(w.asked[0].id, 0, "");
+	assert_hears(a, "{\"id\":1,\"end\":true}");
+}
+
+static void test_waiting_for_the_launcher_has_an_end(void **state)
+{
+	int a;
+
+	(void)state;
+	clock_fake_ns(10 * NS_PER_S);
+	a = connect_client();
+	say(a, LIST("1"));
+	for (int i = 0; i < 700; i++) /* longer than a tick */
+		turn();
+	clock_fake_ns(16 * NS_PER_S);
+	assert_hears(a, "{\"id\":1,\"error\":{\"code\":\"EAGAIN\",\"text\":\"the launcher is being restarted; try again\"}}");
+	server_launcher_up(w.server);
+	assert_int_equal(w.n_asked, 0);
+}
+
+static void test_what_a_dead_launcher_was_asked(void **state)
+{
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = connect_client();
+	say(a, LIST("1") LIST("2") REQUEST("3", "\"start\",\"service\":\"www\""));
+	UNTIL(w.n_asked == 3);
+	answer_row(w.asked[1].id, "half");
+	assert_hears(a, "half");
+	server_launcher_gone(w.server);
+	/* 1 can be asked again unnoticed; 2 was half told; 3 may have been done */
+	assert_hears(a, "{\"id\":2,\"error\":{\"code\":\"EAGAIN\",\"text\":\"the launcher was restarted in the middle");
+	assert_hears(a, "{\"id\":3,\"error\":{\"code\":\"EAGAIN\",\"text\":\"the launcher was restarted while");
+	server_launcher_up(w.server);
+	assert_int_equal(w.n_asked, 4);
+	assert_int_equal(w.asked[3].verb, CTL_LIST);
+	answer_end(w.asked[3].id, 0, "");
+	assert_hears(a, "{\"id\":1,\"end\":true}");
+}
+
+static void test_a_channel_that_breaks_while_asking(void **state)
+{
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	w.tell_result = -EPIPE;
+	a = connect_client();
+	say(a, LIST("1"));
+	for (int i = 0; i < 20; i++)
+		turn();
+	w.tell_result = 0;
+	server_launcher_gone(w.server);
+	server_launcher_up(w.server);
+	assert_int_equal(w.n_asked, 1);
+}
+
+static void test_a_client_that_does_not_read_is_dropped(void **state)
+{
+	static char value[MSG_VALUE_MAX];
+	int a, b;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = connect_client();
+	b = connect_client();
+	say(a, FOLLOW("1"));
+	UNTIL(w.n_asked == 1);
+	memset(value, 'x', sizeof(value) - 1);
+	for (size_t n = 0; n < 3 * SESSION_OUTPUT_MAX / sizeof(value) && w.n_cancelled == 0; n++) {
+		answer_row(w.asked[0].id, value);
+		if (n % 64 == 0)
+			event_base_loop(w.base, EVLOOP_NONBLOCK);
+	}
+	UNTIL(w.n_cancelled == 1);
+	say(b, LIST("1")); /* the others do not suffer */
+	UNTIL(w.n_asked == 2);
+}
+
+static void test_a_client_that_only_asks_is_not_read_for_ever(void **state)
+{
+	static const char bad[] = "{\"version\":1,\"id\":1,\"do\":\"abracadabra-and-more-of-it\"}\n";
+	size_t sent = 0, quiet = 0;
+	int a;
+
+	(void)state;
+	a = connect_client();
+	while (quiet < 50 && sent < 64 * 1024 * 1024) {
+		ssize_t n = send(a, bad, sizeof(bad) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		sent += n > 0 ? (size_t)n : 0;
+		quiet = n > 0 ? 0 : quiet + 1;
+		if (n <= 0)
+			turn();
+	}
+	/* Errors for all of it would be over SESSION_OUTPUT_MAX; the sender was stopped before. */
+	assert_true(sent < SESSION_OUTPUT_MAX);
+	assert_hears(a, "EINVAL"); /* and it is served on as soon as it reads */
+}
+
+static void test_each_user_has_a_share_of_the_places(void **state)
+{
+	unsigned most = getuid() == 0 ? REQUESTS_CLIENTS_MAX : SERVER_CLIENTS_PER_USER;
+	int a = -1, first = -1;
+
+	(void)state;
+	for (unsigned i = 0; i < most; i++) {
+		a = connect_client();
+		first = i == 0 ? a : first;
+	}
+	say(a, "x\n");
+	assert_hears(a, "EINVAL");
+	a = connect_client();
+	assert_hears(a, "{\"id\":null,\"error\":{\"code\":\"EBUSY\"");
+	assert_hears(a, "");
+	disconnect(first);
+	for (int i = 0; i < 20; i++)
+		turn();
+	a = connect_client();
+	say(a, "x\n");
+	assert_hears(a, "EINVAL");
+}
+
+static void test_an_idle_client_is_dropped_and_a_busy_one_is_not(void **state)
+{
+	int idle, busy;
+
+	(void)state;
+	clock_fake_ns(10 * NS_PER_S);
+	server_launcher_up(w.server);
+	idle = connect_client();
+	busy = connect_client();
+	say(busy, FOLLOW("1"));
+	UNTIL(w.n_asked == 1);
+	clock_fake_ns((10 + SERVER_IDLE_S) * NS_PER_S);
+	assert_hears(idle, "");
+	answer_row(w.asked[0].id, "still here");
+	assert_hears(busy, "still here");
+}
+
+/* The other end, as somebody else when we are root: 0 when it was told EACCES and nothing more. */
+static int be_a_stranger(void)
+{
+	char text[1000];
+	size_t n = 0;
+	ssize_t r;
+	int fd;
+
+	if (getuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(65533, 65533, 65533) < 0 || setresuid(65533, 65533, 65533) < 0))
+		return 1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(fd, (struct sockaddr *)&w.address, w.address_size) < 0)
+		return 2;
+	while ((r = recv(fd, text + n, sizeof(text) - 1 - n, 0)) > 0)
+		n += (size_t)r;
+	text[n] = '\0';
+	return strstr(text, "{\"id\":null,\"error\":{\"code\":\"EACCES\"") == text ? 0 : 3;
+}
+
+static void test_strangers_hear_why_they_are_refused(void **state)
+{
+	struct server_conf conf = { .readers = 0, .admins = 0, .tell = tell };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), status = -1;
+	pid_t pid;
+
+	(void)state;
+	server_free(w.server);
+	w.server = server_new(w.base, &conf);
+	w.address_size = sizeof(w.address);
+	assert_int_equal(bind(fd, (struct sockaddr *)&w.address, sizeof(sa_family_t)), 0);
+	assert_int_equal(listen(fd, CLIENTS), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&w.address, &w.address_size), 0);
+	assert_int_equal(server_listen(w.server, fd), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(be_a_stranger());
+	UNTIL(waitpid(pid, &status, WNOHANG) == pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(test_an_answer_streams_to_whom_it_belongs),
+		TEST(test_lines_may_come_in_pieces_and_many_at_once),
+		TEST(test_nonsense_is_answered_and_the_next_line_counts),
+		TEST(test_an_endless_line_ends_the_connection),
+		TEST(test_a_client_that_goes_cancels),
+		TEST(test_cancel_ends_one_request),
+		TEST(test_a_half_closed_client_gets_its_answers),
+		TEST(test_a_half_closed_client_that_then_goes_cancels),
+		TEST(test_sixteen_requests_are_enough_for_one_client),
+		TEST(test_requests_wait_for_the_launcher),
+		TEST(test_waiting_for_the_launcher_has_an_end),
+		TEST(test_what_a_dead_launcher_was_asked),
+		TEST(test_a_channel_that_breaks_while_asking),
+		TEST(test_a_client_that_does_not_read_is_dropped),
+		TEST(test_a_client_that_only_asks_is_not_read_for_ever),
+		TEST(test_each_user_has_a_share_of_the_places),
+		TEST(test_an_idle_client_is_dropped_and_a_busy_one_is_not),
+		TEST(test_strangers_hear_why_they_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

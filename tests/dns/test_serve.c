@@ -1,0 +1,661 @@
+#include "tests/dns/util.h"
+
+#include "dns/serve.h"
+
+/* ---- the world around serve.c, remembered ---- */
+
+enum { LOG_MAX = 256 };
+#define T0 (1000 * NS_PER_S)
+
+struct world {
+	struct serve *serve;
+	bool away; /* the launcher is */
+	unsigned n_replies, n_wakes, n_answered, n_acks, n_marks, n_tables, n_forwards;
+	struct {
+		struct client to;
+		size_t n;
+		uint8_t b[ANSWER_SIZE_MAX];
+	} replies[LOG_MAX];
+	struct msg_wake wakes[LOG_MAX];
+	struct msg_dns_answered answered[LOG_MAX];
+	struct msg_dns_state acks[LOG_MAX];
+	unsigned acks_after_replies; /* how many replies had gone when the last ack went */
+	int forward_result;
+};
+
+static void on_reply(void *arg, const struct client *to, const uint8_t *packet, size_t n)
+{
+	struct world *w = arg;
+
+	assert_true(w->n_replies < LOG_MAX);
+	w->replies[w->n_replies].to = *to;
+	w->replies[w->n_replies].n = n;
+	memcpy(w->replies[w->n_replies].b, packet, n);
+	w->n_replies++;
+}
+
+static int on_tell(void *arg, enum msg_type type, const void *body)
+{
+	struct world *w = arg;
+
+	if (w->away)
+		return -EPIPE;
+	switch (type) {
+	case MSG_WAKE:
+		assert_true(w->n_wakes < LOG_MAX);
+		w->wakes[w->n_wakes++] = *(const struct msg_wake *)body;
+		break;
+	case MSG_DNS_ANSWERED: w->answered[w->n_answered++] = *(const struct msg_dns_answered *)body; break;
+	case MSG_DNS_STATE_ACK:
+		w->acks[w->n_acks++] = *(const struct msg_dns_state *)body;
+		w->acks_after_replies = w->n_replies;
+		break;
+	default: fail_msg("told %s", msg_name(type));
+	}
+	return 0;
+}
+
+static void on_mark(void *arg, uint32_t svc, uint32_t gen, uint64_t now_ns)
+{
+	struct world *w = arg;
+
+	(void)svc;
+	(void)gen;
+	assert_int_not_equal(now_ns, 0);
+	w->n_marks++;
+}
+
+static int on_forward(void *arg, const struct client *from, const struct wire_query *q)
+{
+	struct world *w = arg;
+
+	(void)from;
+	(void)q;
+	w->n_forwards++;
+	return w->forward_result;
+}
+
+static void on_tables(void *arg, const struct tables *t)
+{
+	struct world *w = arg;
+
+	(void)t;
+	w->n_tables++;
+}
+
+static const struct serve_ops ops = { on_reply, on_tell, on_mark, on_forward, on_tables };
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	clock_fake_ns(T0);
+	w->serve = serve_new(&ops, w, 1);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	serve_free(w->serve);
+	free(w);
+	clock_fake_ns(0);
+	return 0;
+}
+
+/* ---- what the launcher says ---- */
+
+static void begin(struct world *w, uint32_t max_waiting)
+{
+	struct msg_dns_conf conf = { .max_waiting = max_waiting, .max_tcp = 10 };
+	struct msg_dns_zone z = zone_msg("jitsu.example");
+
+	serve_launcher_msg(w->serve, MSG_BEGIN, NULL);
+	serve_launcher_msg(w->serve, MSG_DNS_CONF, &conf);
+	serve_launcher_msg(w->serve, MSG_DNS_ZONE, &z);
+}
+
+static void add_service(struct world *w, uint32_t svc, uint32_t gen, const char *name, uint8_t state, uint8_t answer)
+{
+	char dns[100];
+	struct msg_dns_service m;
+
+	snprintf(dns, sizeof(dns), "%s.jitsu.example", name);
+	m = service_msg(svc, name, dns, "192.168.1.20", state, answer);
+	m.gen = gen;
+	serve_launcher_msg(w->serve, MSG_DNS_SERVICE, &m);
+}
+
+static void end(struct world *w) { serve_launcher_msg(w->serve, MSG_END, NULL); }
+
+/* One service, www. */
+static void snapshot(struct world *w, uint8_t state, uint8_t answer)
+{
+	begin(w, 100);
+	add_service(w, SVC_WWW, GEN, "www", state, answer);
+	end(w);
+}
+
+static void say_state(struct world *w, uint8_t state)
+{
+	struct msg_dns_state m = { .svc = SVC_WWW, .gen = GEN, .state = state, .seq = 77 };
+
+	serve_launcher_msg(w->serve, MSG_DNS_STATE, &m);
+}
+
+static void say_refused(struct world *w, uint32_t token)
+{
+	struct msg_dns_refused m = { .svc = SVC_WWW, .gen = GEN, .token = token };
+
+	serve_launcher_msg(w->serve, MSG_DNS_REFUSED, &m);
+}
+
+/* ---- clients ---- */
+
+struct asked {
+	size_t n; /* of the answer at once */
+	unsigned rcode;
+	bool waits;
+};
+
+static struct asked ask_for(struct world *w, const char *name, unsigned type, const char *addr, uint16_t port, uint64_t conn)
+{
+	struct client c = { .addr = ip(addr), .port = port, .conn = conn, .t_ns = clock_now_ns() };
+	uint8_t query[512], reply[ANSWER_SIZE_MAX];
+	struct asked r = { 0 };
+	size_t n = make_query(query, (struct ask){ .name = name, .type = type, .id = port, .flags = FLAG_RD });
+
+	r.n = serve_query(w->serve, &c, query, n, reply, &r.waits);
+	if (r.n)
+		r.rcode = reply[3] & 15;
+	return r;
+}
+
+static struct asked ask(struct world *w, uint16_t port)
+{
+	return ask_for(w, "www.jitsu.example", TYPE_A, "10.0.0.1", port, 0);
+}
+
+static unsigned rcode_of(const struct world *w, unsigned i) { return w->replies[i].b[3] & 15; }
+
+/* ---- tests ---- */
+
+static void test_nothing_before_the_first_end(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(ask(w, 1).n, 0);
+	begin(w, 10);
+	add_service(w, SVC_WWW, GEN, "www", STATE_UP, ANSWER_READY);
+	assert_int_equal(ask(w, 1).n, 0);
+	assert_int_equal(w->n_tables, 0);
+	end(w);
+	assert_int_equal(w->n_tables, 1);
+	assert_true(ask(w, 1).n > 0);
+	assert_int_equal(w->n_marks, 1);
+	assert_int_equal(w->n_wakes, 0);
+}
+
+static void test_wake_and_answer_when_up(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	assert_true(ask(w, 1000).waits);
+	assert_int_equal(w->n_wakes, 1);
+	assert_int_equal(w->wakes[0].svc, SVC_WWW);
+	assert_int_equal(w->wakes[0].gen, GEN);
+	assert_int_equal(w->wakes[0].cause, CAUSE_DNS);
+	assert_int_not_equal(w->wakes[0].token, 0);
+	assert_int_equal(w->wakes[0].client_port, 1000);
+	assert_int_equal(w->wakes[0].t_ns, T0);
+	say_state(w, STATE_STARTING);
+	say_state(w, STATE_BOOTING);
+	assert_int_equal(w->n_replies, 0);
+	clock_fake_ns(T0 + 40 * NS_PER_MS);
+	say_state(w, STATE_UP);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(w->replies[0].to.port, 1000);
+	assert_int_equal(rcode_of(w, 0), 0);
+	assert_int_equal(w->n_marks, 1);
+	assert_int_equal(w->n_answered, 1);
+	assert_int_equal(w->answered[0].token, w->wakes[0].token);
+	assert_int_equal(w->answered[0].t_query_ns, T0);
+	assert_int_equal(w->answered[0].t_answer_ns, T0 + 40 * NS_PER_MS);
+	assert_int_equal(serve_waiting(w->serve), 0);
+	assert_int_equal(w->n_acks, 3);
+	assert_int_equal(w->acks[2].seq, 77);
+	assert_int_equal(w->acks[2].state, STATE_UP);
+	assert_int_equal(w->acks_after_replies, 1); /* the ack comes when it has taken effect */
+}
+
+static void test_started_is_answered_when_booting(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_STARTED);
+	ask(w, 1);
+	say_state(w, STATE_STARTING);
+	assert_int_equal(w->n_replies, 0);
+	say_state(w, STATE_BOOTING);
+	assert_int_equal(w->n_replies, 1);
+}
+
+static void test_many_ask_while_it_starts(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	for (uint16_t i = 1; i <= 10; i++)
+		ask(w, i);
+	assert_int_equal(w->n_wakes, 10); /* each has its token */
+	say_state(w, STATE_STARTING);
+	for (uint16_t i = 11; i <= 20; i++)
+		assert_true(ask(w, i).waits);
+	assert_int_equal(w->n_wakes, 10); /* it is starting: no more are needed */
+	say_state(w, STATE_UP);
+	assert_int_equal(w->n_replies, 20);
+	assert_int_equal(w->n_answered, 20);
+}
+
+static void test_retry_is_answered_once(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	assert_true(ask(w, 1).waits);
+	assert_false(ask(w, 1).waits);
+	assert_false(ask(w, 1).waits);
+	assert_int_equal(w->n_wakes, 1);
+	say_state(w, STATE_UP);
+	assert_int_equal(w->n_replies, 1);
+}
+
+static void test_max_hold(void **state)
+{
+	struct world *w = *state;
+	uint64_t deadline = T0 + 60 * NS_PER_S;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	assert_int_equal(serve_deadline_ns(w->serve), UINT64_MAX);
+	ask(w, 1);
+	assert_int_equal(serve_deadline_ns(w->serve), deadline);
+	serve_expire(w->serve, deadline - 1);
+	assert_int_equal(w->n_replies, 0);
+	serve_expire(w->serve, deadline);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(rcode_of(w, 0), RCODE_SERVFAIL);
+	assert_int_equal(w->answered[0].rcode, RCODE_SERVFAIL);
+	assert_int_equal(serve_deadline_ns(w->serve), UINT64_MAX);
+}
+
+static void test_refused_ends_that_wait_alone(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	ask(w, 1);
+	ask(w, 2);
+	say_refused(w, 0);
+	say_refused(w, w->wakes[0].token + 1000);
+	assert_int_equal(w->n_replies, 0);
+	say_refused(w, w->wakes[0].token);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(rcode_of(w, 0), RCODE_SERVFAIL);
+	assert_int_equal(w->replies[0].to.port, 1);
+	say_refused(w, w->wakes[0].token);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(serve_waiting(w->serve), 1);
+}
+
+static void test_failed_ends_waits_but_a_new_query_waits(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	ask(w, 1);
+	say_state(w, STATE_STARTING);
+	ask(w, 2);
+	say_state(w, STATE_FAILED);
+	assert_int_equal(w->n_replies, 2);
+	assert_int_equal(rcode_of(w, 0), RCODE_SERVFAIL);
+	assert_int_equal(rcode_of(w, 1), RCODE_SERVFAIL);
+	assert_true(ask(w, 3).waits); /* FAILED stands: the launcher decides */
+	assert_int_equal(w->n_wakes, 2);
+	say_state(w, STATE_STARTING);
+	say_state(w, STATE_UP);
+	assert_int_equal(w->n_replies, 3);
+	assert_int_equal(rcode_of(w, 2), 0);
+}
+
+static void test_conflict(void **state)
+{
+	struct world *w = *state;
+	struct asked a;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	ask(w, 1);
+	say_state(w, STATE_CONFLICT);
+	assert_int_equal(rcode_of(w, 0), RCODE_SERVFAIL);
+	a = ask(w, 2);
+	assert_false(a.waits);
+	assert_int_equal(a.rcode, RCODE_SERVFAIL);
+}
+
+static void test_stopping_then_off_keeps_waiting(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_UP, ANSWER_READY);
+	say_state(w, STATE_DRAINING);
+	assert_true(ask(w, 1).waits); /* nothing from the table any more */
+	assert_int_equal(w->n_marks, 0);
+	assert_int_equal(w->n_wakes, 1);
+	say_state(w, STATE_STOPPING);
+	say_state(w, STATE_OFF);
+	assert_int_equal(w->n_replies, 0);
+	assert_int_equal(w->n_wakes, 1); /* the launcher knows */
+	say_state(w, STATE_STARTING);
+	say_state(w, STATE_UP);
+	assert_int_equal(w->n_replies, 1);
+}
+
+/* It started for those who wait, and went down again: their wish stands. */
+static void test_asleep_again_wakes_again(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	ask(w, 1);
+	say_state(w, STATE_STARTING);
+	ask(w, 2); /* sent no wake */
+	say_state(w, STATE_OFF);
+	assert_int_equal(w->n_wakes, 3);
+	assert_int_equal(w->wakes[1].token, w->wakes[0].token);
+	assert_int_not_equal(w->wakes[2].token, w->wakes[0].token);
+	say_state(w, STATE_OFF);
+	assert_int_equal(w->n_wakes, 3);
+}
+
+static void test_at_once_wakes_are_paced(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_AT_ONCE);
+	for (uint16_t i = 1; i <= 20; i++)
+		assert_true(ask(w, i).n > 0);
+	assert_int_equal(w->n_marks, 20);
+	assert_int_equal(w->n_wakes, 1);
+	assert_int_equal(w->wakes[0].token, 0);
+	clock_fake_ns(T0 + 49 * NS_PER_MS);
+	ask(w, 30);
+	assert_int_equal(w->n_wakes, 1);
+	clock_fake_ns(T0 + 50 * NS_PER_MS);
+	ask(w, 31);
+	assert_int_equal(w->n_wakes, 2);
+	say_state(w, STATE_STARTING);
+	ask(w, 32);
+	assert_int_equal(w->n_wakes, 2);
+	say_state(w, STATE_DRAINING); /* a new state: never silent in it */
+	ask(w, 33);
+	assert_int_equal(w->n_wakes, 3);
+}
+
+static void test_other_family_wakes_without_waiting(void **state)
+{
+	struct world *w = *state;
+	struct asked a;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	a = ask_for(w, "www.jitsu.example", TYPE_AAAA, "10.0.0.1", 1, 0);
+	assert_true(a.n > 0 && a.rcode == 0 && !a.waits);
+	assert_int_equal(w->n_wakes, 1);
+	assert_int_equal(w->wakes[0].token, 0);
+}
+
+static void test_no_place_is_servfail_and_still_wakes(void **state)
+{
+	struct world *w = *state;
+	struct asked a;
+
+	begin(w, 4);
+	add_service(w, SVC_WWW, GEN, "www", STATE_OFF, ANSWER_READY);
+	end(w);
+	assert_true(ask(w, 1).waits);
+	a = ask(w, 2); /* its network's share is 1 of 4 */
+	assert_int_equal(a.rcode, RCODE_SERVFAIL);
+	assert_int_equal(w->n_wakes, 2);
+	assert_int_equal(w->wakes[1].token, 0);
+	ask(w, 3);
+	assert_int_equal(w->n_wakes, 2); /* paced */
+	assert_true(ask_for(w, "www.jitsu.example", TYPE_A, "10.9.0.1", 1, 0).waits);
+	say_state(w, STATE_UP);
+	assert_int_equal(w->n_replies, 2);
+}
+
+static void test_tcp_client_goes(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	ask_for(w, "www.jitsu.example", TYPE_A, "10.0.0.1", 1, 5);
+	ask_for(w, "www.jitsu.example", TYPE_A, "10.0.0.1", 2, 5);
+	ask_for(w, "www.jitsu.example", TYPE_A, "10.0.0.1", 3, 6);
+	serve_forget(w->serve, 5);
+	assert_int_equal(w->n_replies, 0);
+	assert_int_equal(w->n_answered, 2);
+	say_state(w, STATE_UP);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(w->replies[0].to.conn, 6);
+}
+
+/* ---- the launcher goes and comes ---- */
+
+static void test_launcher_away(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	ask(w, 1);
+	w->away = true;
+	assert_true(ask(w, 2).waits);
+	assert_int_equal(w->n_wakes, 1);
+	w->away = false;
+	serve_launcher_changed(w->serve);
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	assert_int_equal(w->n_wakes, 3); /* both: it is a new launcher */
+	assert_int_equal(w->wakes[1].token, w->wakes[0].token);
+	serve_launcher_changed(w->serve);
+	snapshot(w, STATE_UP, ANSWER_READY);
+	assert_int_equal(w->n_replies, 2);
+	assert_int_equal(w->n_wakes, 3);
+}
+
+static void test_tables_serve_while_the_launcher_is_away(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_UP, ANSWER_READY);
+	w->away = true;
+	serve_launcher_changed(w->serve);
+	assert_true(ask(w, 1).n > 0);
+	begin(w, 10); /* a snapshot that breaks off changes nothing */
+	serve_launcher_changed(w->serve);
+	end(w);
+	assert_int_equal(w->n_tables, 1);
+	assert_true(ask(w, 2).n > 0);
+}
+
+static void test_unheld_wake_is_kept_for_the_launcher(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_AT_ONCE);
+	w->away = true;
+	assert_true(ask(w, 1).n > 0);
+	assert_int_equal(w->n_wakes, 0);
+	w->away = false;
+	begin(w, 100); /* the new launcher counts services anew */
+	add_service(w, 9, GEN + 5, "www", STATE_OFF, ANSWER_AT_ONCE);
+	end(w);
+	assert_int_equal(w->n_wakes, 1);
+	assert_int_equal(w->wakes[0].svc, 9);
+	assert_int_equal(w->wakes[0].gen, GEN + 5);
+	assert_int_equal(w->wakes[0].client_port, 1);
+	snapshot(w, STATE_OFF, ANSWER_AT_ONCE);
+	assert_int_equal(w->n_wakes, 1);
+}
+
+static void test_waiter_follows_its_name(void **state)
+{
+	struct world *w = *state;
+	struct msg_dns_state m = { .svc = 9, .gen = GEN + 5, .state = STATE_UP, .seq = 1 };
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	ask(w, 1);
+	begin(w, 100);
+	add_service(w, 9, GEN + 5, "www", STATE_OFF, ANSWER_READY);
+	end(w);
+	assert_int_equal(w->n_wakes, 2);
+	assert_int_equal(w->wakes[1].svc, 9);
+	assert_int_equal(w->wakes[1].gen, GEN + 5);
+	say_refused(w, w->wakes[0].token); /* about the past: another service */
+	say_state(w, STATE_FAILED); /* likewise */
+	assert_int_equal(w->n_replies, 0);
+	serve_launcher_msg(w->serve, MSG_DNS_STATE, &m);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(w->answered[0].svc, 9);
+}
+
+static void test_service_goes_under_its_waiters(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	ask(w, 1);
+	begin(w, 100);
+	end(w);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(rcode_of(w, 0), RCODE_NXDOMAIN);
+	assert_int_equal(w->answered[0].rcode, RCODE_NXDOMAIN);
+	assert_int_equal(serve_waiting(w->serve), 0);
+}
+
+static void test_zone_goes_under_its_waiters(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	ask(w, 1);
+	serve_launcher_msg(w->serve, MSG_BEGIN, NULL);
+	end(w);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(rcode_of(w, 0), RCODE_REFUSED);
+	assert_int_equal(serve_waiting(w->serve), 0);
+}
+
+static void test_standing_failed_after_a_snapshot_wakes(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	ask(w, 1);
+	snapshot(w, STATE_FAILED, ANSWER_READY);
+	assert_int_equal(w->n_replies, 0);
+	assert_int_equal(w->n_wakes, 2);
+	say_refused(w, w->wakes[1].token);
+	assert_int_equal(w->n_replies, 1);
+}
+
+static void test_stale_and_odd_states_are_acked_and_ignored(void **state)
+{
+	struct world *w = *state;
+	struct msg_dns_state stale = { .svc = SVC_WWW, .gen = GEN - 1, .state = STATE_OFF, .seq = 5 };
+	struct msg_dns_state unknown = { .svc = 4000000, .gen = GEN, .state = STATE_OFF, .seq = 6 };
+	struct msg_dns_state odd = { .svc = SVC_WWW, .gen = GEN, .state = STATE_N, .seq = 7 };
+
+	serve_launcher_msg(w->serve, MSG_DNS_STATE, &stale); /* before any table */
+	snapshot(w, STATE_UP, ANSWER_READY);
+	serve_launcher_msg(w->serve, MSG_DNS_STATE, &stale);
+	serve_launcher_msg(w->serve, MSG_DNS_STATE, &unknown);
+	serve_launcher_msg(w->serve, MSG_DNS_STATE, &odd);
+	assert_int_equal(w->n_acks, 4);
+	assert_int_equal(w->acks[2].seq, 6);
+	assert_true(ask(w, 1).n > 0);
+}
+
+static void test_state_between_begin_and_end_is_not_lost(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	begin(w, 100);
+	add_service(w, SVC_WWW, GEN, "www", STATE_OFF, ANSWER_READY);
+	say_state(w, STATE_UP);
+	assert_true(ask(w, 1).n > 0);
+	end(w);
+	assert_true(ask(w, 2).n > 0);
+}
+
+static void test_forwarding(void **state)
+{
+	struct world *w = *state;
+	struct msg_dns_forward f = { .addr = ip("127.0.0.1"), .port = 53 };
+	struct msg_dns_allow a;
+	struct asked r;
+
+	prefix_parse("10.0.0.0/8", &a.prefix);
+	begin(w, 10);
+	serve_launcher_msg(w->serve, MSG_DNS_FORWARD, &f);
+	serve_launcher_msg(w->serve, MSG_DNS_ALLOW, &a);
+	end(w);
+	r = ask_for(w, "example.org", TYPE_A, "11.0.0.1", 1, 0);
+	assert_int_equal(r.rcode, RCODE_REFUSED);
+	assert_int_equal(w->n_forwards, 0);
+	r = ask_for(w, "example.org", TYPE_A, "10.0.0.1", 1, 0);
+	assert_true(r.n == 0 && r.waits);
+	w->forward_result = -EALREADY;
+	r = ask_for(w, "example.org", TYPE_A, "10.0.0.1", 1, 0);
+	assert_true(r.n == 0 && !r.waits);
+	w->forward_result = -EDQUOT;
+	r = ask_for(w, "example.org", TYPE_A, "10.0.0.1", 1, 0);
+	assert_true(r.rcode == RCODE_SERVFAIL && !r.waits);
+	assert_int_equal(w->n_forwards, 3);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_nothing_before_the_first_end),
+		T(test_wake_and_answer_when_up),
+		T(test_started_is_answered_when_booting),
+		T(test_many_ask_while_it_starts),
+		T(test_retry_is_answered_once),
+		T(test_max_hold),
+		T(test_refused_ends_that_wait_alone),
+		T(test_failed_ends_waits_but_a_new_query_waits),
+		T(test_conflict),
+		T(test_stopping_then_off_keeps_waiting),
+		T(test_asleep_again_wakes_again),
+		T(test_at_once_wakes_are_paced),
+		T(test_other_family_wakes_without_waiting),
+		T(test_no_place_is_servfail_and_still_wakes),
+		T(test_tcp_client_goes),
+		T(test_launcher_away),
+		T(test_tables_serve_while_the_launcher_is_away),
+		T(test_unheld_wake_is_kept_for_the_launcher),
+		T(test_waiter_follows_its_name),
+		T(test_service_goes_under_its_waiters),
+		T(test_zone_goes_under_its_waiters),
+		T(test_standing_failed_after_a_snapshot_wakes),
+		T(test_stale_and_odd_states_are_acked_and_ignored),
+		T(test_state_between_begin_and_end_is_not_lost),
+		T(test_forwarding),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

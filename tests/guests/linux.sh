@@ -1,0 +1,152 @@
+#!/bin/bash
+# linux.sh OUTDIR: make the Linux guest, OUTDIR/vmlinuz and OUTDIR/initrd.
+#
+# The kernel is Debian's cloud kernel and the user space is busybox-static, both
+# fetched with apt-get and unpacked without being installed.  Packages are kept
+# in GUESTS_CACHE (default: OUTDIR/cache), and what is there already is used
+# again, so only the first run needs the network.  Exit 77: cannot be made here.
+
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+out=${1:?usage: linux.sh OUTDIR}
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+cache=${GUESTS_CACHE:-$out/cache}
+work=$out/work
+
+modules='
+drivers/virtio/virtio_ring drivers/virtio/virtio drivers/virtio/virtio_mmio
+drivers/virtio/virtio_pci_legacy_dev drivers/virtio/virtio_pci_modern_dev
+drivers/virtio/virtio_pci
+net/core/failover drivers/net/net_failover drivers/net/virtio_net
+drivers/acpi/button drivers/input/evdev'
+
+say() { echo "  linux guest: $*"; }
+skip() { say "skipped: $*"; exit 77; }
+
+up_to_date() {
+    local made
+    for made in "$out/vmlinuz" "$out/initrd"; do
+        [ -s "$made" ] && [ "$made" -nt "$here/linux.sh" ] &&
+            [ "$made" -nt "$here/linux-init" ] || return 1
+    done
+}
+
+# fetch NAME-PATTERN COMMAND: unless a package of that name is in the cache,
+# download the one whose name COMMAND prints.  Prints the path.
+fetch() {
+    local found package
+    found=$(find "$cache" -name "$1" -print -quit)
+    if [ -z "$found" ]; then
+        package=$($2)
+        [ -n "$package" ] || return 1
+        say "fetching $package" >&2
+        (cd "$cache" && apt-get -qq -o APT::Sandbox::User=root download "$package" >&2) || return 1
+        found=$(find "$cache" -name "$1" -print -quit)
+    fi
+    echo "$found"
+}
+
+kernel_package() {
+    apt-cache depends linux-image-cloud-amd64:amd64 2>/dev/null |
+        awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }'
+}
+
+busybox_package() { echo busybox-static:amd64; }
+
+fetch_packages() {
+    command -v apt-get >/dev/null || skip 'needs apt-get'
+    mkdir -p "$cache"
+    kernel_deb=$(fetch 'linux-image-*-cloud-amd64_*.deb' kernel_package) ||
+        skip 'no package of the cloud kernel (apt-get update?)'
+    busybox_deb=$(fetch 'busybox-static_*.deb' busybox_package) ||
+        skip 'no package of busybox-static (apt-get update?)'
+}
+
+unpack() {
+    rm -rf "$work"
+    mkdir -p "$work/kernel" "$work/busybox"
+    dpkg-deb -x "$kernel_deb" "$work/kernel"
+    dpkg-deb -x "$busybox_deb" "$work/busybox"
+    busybox=$work/busybox/bin/busybox
+    [ -x "$busybox" ] || busybox=$work/busybox/usr/bin/busybox
+}
+
+make_kernel() {
+    cp "$work"/kernel/boot/vmlinuz-* "$out/vmlinuz.new"
+}
+
+# Without debug information and signature a module is smaller, and the kernel
+# need not check the one or the other.
+copy_module() {
+    local from to
+    from=$(echo "$work"/kernel/lib/modules/*/kernel/$1.ko)
+    to=$root/lib/modules/${1##*/}.ko
+    objcopy --strip-debug "$from" "$to" 2>/dev/null || cp "$from" "$to"
+}
+
+make_root() {
+    local module
+    root=$work/root
+    mkdir -p "$root"/{bin,dev,proc,sys,etc/acpi/PWRF,lib/modules,www/cgi-bin}
+    cp "$busybox" "$root/bin/busybox"
+    "$busybox" --list | while read -r name; do
+        [ "$name" = busybox ] || ln -s busybox "$root/bin/$name"
+    done
+    for module in $modules; do
+        copy_module "$module"
+    done
+    install -m 755 "$here/linux-init" "$root/init"
+    make_programs
+}
+
+# program PATH: an executable shell script from standard input.
+program() {
+    { echo '#!/bin/busybox sh'; cat; } >"$root/$1"
+    chmod 755 "$root/$1"
+}
+
+make_programs() {
+    program www/cgi-bin/index.cgi <<'END'
+read -r name boot </etc/guest
+read -r uptime rest </proc/uptime
+printf 'Content-Type: text/plain\r\nCache-Control: no-store\r\n\r\n'
+printf 'name %s\nboot %s\nuptime %s0 s\n' "$name" "$boot" "$uptime"
+END
+    program www/cgi-bin/poweroff <<'END'
+printf 'Content-Type: text/plain\r\n\r\npowering off\n'
+{ sleep 0.1; poweroff -f; } >/dev/null 2>&1 &
+END
+    program www/cgi-bin/crash <<'END'
+echo c >/proc/sysrq-trigger
+END
+    program bin/banner <<'END'
+read -r name boot </etc/guest
+printf 'name %s ready\r\n' "$name"
+exec cat
+END
+    program etc/acpi/PWRF/00000080 <<'END'
+echo 'power button: bye' >/dev/console
+poweroff -f
+END
+}
+
+make_initrd() {
+    make_root
+    (cd "$root" && find . | LC_ALL=C sort |
+        "$busybox" cpio -o -H newc -R 0:0 2>/dev/null) >"$out/initrd.new"
+}
+
+if up_to_date; then
+    exit 0
+fi
+fetch_packages
+say 'unpacking'
+unpack
+make_kernel
+make_initrd
+mv "$out/vmlinuz.new" "$out/vmlinuz"
+mv "$out/initrd.new" "$out/initrd"
+rm -rf "$work"
+say "ready: $(du -h "$out/vmlinuz" | cut -f1) kernel, $(du -h "$out/initrd" | cut -f1) initrd"

@@ -1,0 +1,139 @@
+/* The guest's life: boot, be silent as long as told, serve, power off.
+ *
+ *     SILENT --arp_delay--> ANNOUNCED --listen_delay--> LISTENING
+ *
+ * One loop does everything.  Each round takes the frames that wait, lets TCP
+ * do what is due, looks at the power button now and then, and sleeps until the
+ * next frame or timer. */
+#include "lib.h"
+#include "options.h"
+#include "platform.h"
+#include "services.h"
+#include "virtio.h"
+
+enum {
+    MILLISECOND = 1000,
+    BUTTON_EVERY = 100 * MILLISECOND,
+    OFF_AFTER = 100 * MILLISECOND,
+};
+
+static enum { SILENT, ANNOUNCED, LISTENING } stage;
+static uint64_t stage_due;      /* when the next stage begins */
+static uint64_t off_due = NEVER;
+
+static void say(const char *what, const char *detail)
+{
+    char buffer[128];
+    struct text line = { .start = buffer, .room = sizeof buffer };
+
+    text_add(&line, what);
+    text_add(&line, detail);
+    text_add(&line, "\n");
+    platform_console(buffer);
+}
+
+static void choose_boot_id(void)
+{
+    struct text text = { .start = options.boot, .room = sizeof options.boot };
+
+    if (!options.boot[0])
+        text_add_number(&text, platform_random(), 16, 8);
+}
+
+void guest_off_soon(void)
+{
+    off_due = platform_now() + OFF_AFTER;
+}
+
+static void announce(void)
+{
+    net_announce();
+    netdev_flush();
+    say("network up ", net_address());
+}
+
+static void listen(void)
+{
+    char ports[64];
+    struct text text = { .start = ports, .room = sizeof ports };
+
+    for (uint32_t i = 0; i < options.port_count; i++) {
+        tcp_listen(options.ports[i], &http_service);
+        text_add(&text, i ? "," : "");
+        text_add_number(&text, options.ports[i], 10, 1);
+    }
+    if (options.banner)
+        tcp_listen((uint16_t)options.banner_port, &banner_service);
+    say("listening on ", ports);
+}
+
+static void advance_stage(void)
+{
+    if (stage == SILENT && platform_now() >= stage_due) {
+        announce();
+        stage = ANNOUNCED;
+        stage_due += options.listen_delay * (uint64_t)MILLISECOND;
+    }
+    if (stage == ANNOUNCED && platform_now() >= stage_due) {
+        listen();
+        stage = LISTENING;
+        stage_due = NEVER;
+    }
+}
+
+static void ignore(const uint8_t *frame, size_t length)
+{
+    (void)frame;
+    (void)length;
+}
+
+static void check_power(void)
+{
+    static uint64_t button_due;
+    uint64_t now = platform_now();
+
+    if (now >= off_due)
+        platform_off();
+    if (now < button_due)
+        return;
+    button_due = now + BUTTON_EVERY;
+    if (platform_power_button()) {
+        say("power button: bye", "");
+        platform_off();
+    }
+}
+
+static uint64_t earliest(uint64_t left, uint64_t right)
+{
+    return left < right ? left : right;
+}
+
+static void __attribute__((noreturn)) serve(void)
+{
+    for (;;) {
+        uint64_t wake;
+
+        advance_stage();
+        netdev_poll(stage == SILENT ? ignore : net_input);
+        wake = tcp_run();
+        netdev_flush();
+        check_power();
+        wake = earliest(earliest(wake, stage_due), off_due);
+        platform_idle(earliest(wake, platform_now() + BUTTON_EVERY));
+    }
+}
+
+void guest_main(const char *cmdline)
+{
+    options_parse(cmdline);
+    choose_boot_id();
+    say("jitsu guest: booting ", options.name);
+    if (options.hang)
+        platform_halt();
+    if (!platform_nic()) {
+        say("no network card", "");
+        platform_halt();
+    }
+    stage_due = options.mute ? NEVER : options.arp_delay * (uint64_t)MILLISECOND;
+    serve();
+}

@@ -1,0 +1,13 @@
+/* What the guest serves. */
+#ifndef GUEST_SERVICES_H
+#define GUEST_SERVICES_H
+
+#include "tcp.h"
+
+extern const struct tcp_service http_service;
+extern const struct tcp_service banner_service;
+
+/** guest_off_soon() - Power off, once the answer that says so has had time */
+void guest_off_soon(void);
+
+#endif

@@ -1,0 +1,79 @@
+/* virtio: how to reach a device, and the one network card driven through it.
+ *
+ * A transport (virtio-mmio.c, virtio-pci.c) hides where the registers are and
+ * how wide; virtio-net.c knows the rings and the frames.  There is one card. */
+#ifndef GUEST_VIRTIO_H
+#define GUEST_VIRTIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    VIRTIO_QUEUE_MAX = 1024,    /* entries; what the largest QEMU ring has */
+    VIRTIO_PAGE = 4096,         /* ring alignment that legacy devices assume */
+};
+
+struct virtio_ring_address {
+    uintptr_t descriptors;      /* page aligned; the other two follow from it */
+    uintptr_t available;
+    uintptr_t used;
+};
+
+struct virtio_transport {
+    bool modern;                /* virtio 1.0: feature word 1, 12-byte header */
+    uint32_t (*features)(unsigned word);
+    void (*accept)(unsigned word, uint32_t features);
+    uint8_t (*status)(void);
+    void (*set_status)(uint8_t status);
+    /* Selects a queue; returns its size, 0: there is none of that number. */
+    uint16_t (*queue_size)(unsigned queue);
+    /* Both act on the queue last selected. */
+    void (*queue_enable)(uint16_t size, const struct virtio_ring_address *ring);
+    void (*notify)(unsigned queue);
+    void (*acknowledge)(void);  /* lower the interrupt line */
+    uint8_t (*config)(unsigned offset);
+};
+
+/** virtio_mmio_net() - The transport for a network card at @base, or NULL */
+const struct virtio_transport *virtio_mmio_net(uintptr_t base);
+
+/**
+ * virtio_pci_net() - Look for a network card on every PCI bus
+ * @line: set to the interrupt line the firmware gave it
+ *
+ * Returns NULL when there is none, or no PCI at all.
+ */
+const struct virtio_transport *virtio_pci_net(unsigned *line);
+
+/** netdev_start() - Negotiate, set the rings up, switch the card on */
+bool netdev_start(const struct virtio_transport *transport);
+
+extern uint8_t netdev_mac[6];
+
+enum { NETDEV_FRAME_MAX = 1514 };
+
+/** netdev_pending() - Is there a frame, or none, to netdev_poll() for? */
+bool netdev_pending(void);
+
+/** netdev_poll() - Hand every waiting frame to @input, which only borrows it */
+void netdev_poll(void (*input)(const uint8_t *frame, size_t length));
+
+/**
+ * netdev_frame() - Room for the next frame to send, NETDEV_FRAME_MAX bytes
+ *
+ * The byte at offset 14 is aligned to 4.  Waits while the ring is full.
+ * Without a netdev_send() the room is simply handed out again.
+ */
+uint8_t *netdev_frame(void);
+
+/** netdev_send() - Queue what was written to netdev_frame() */
+void netdev_send(size_t length);
+
+/** netdev_flush() - Tell the card what was queued since the last time */
+void netdev_flush(void);
+
+/** netdev_interrupt() - Acknowledge the card's interrupt */
+void netdev_interrupt(void);
+
+#endif

@@ -1,0 +1,114 @@
+/* The launcher's small records: the trace of wakes, the journal, the run state. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "launcher/journal.h"
+#include "launcher/run_state.h"
+#include "launcher/trace.h"
+
+static void test_trace_marks_once(void **state)
+{
+	static const struct ip_addr nobody;
+	struct trace *t = trace_new();
+	uint64_t n;
+
+	(void)state;
+	clock_fake_ns(1000);
+	n = trace_begin(t, "www", CAUSE_DNS, &nobody, 900);
+	trace_mark(t, n, MARK_LINK, 1500);
+	trace_mark(t, n, MARK_LINK, 1700);
+	assert_int_equal(trace_get(t, n)->at_ns[MARK_QUERY], 900);
+	assert_int_equal(trace_get(t, n)->at_ns[MARK_WAKE], 1000);
+	assert_int_equal(trace_get(t, n)->at_ns[MARK_LINK], 1500);
+	trace_end(t, n, TRACE_FAILED, "first");
+	trace_end(t, n, TRACE_UP, "second");
+	assert_int_equal(trace_get(t, n)->result, TRACE_FAILED);
+	assert_string_equal(trace_get(t, n)->reason, "first");
+	n = trace_begin(t, "www", CAUSE_DNS, &nobody, 5000); /* a query from the future is one from now */
+	assert_int_equal(trace_get(t, n)->at_ns[MARK_QUERY], 1000);
+	clock_fake_ns(0);
+	trace_free(t);
+}
+
+static void test_trace_forgets_the_oldest(void **state)
+{
+	static const struct ip_addr nobody;
+	struct trace *t = trace_new();
+
+	(void)state;
+	for (int i = 0; i < TRACE_MAX + 5; i++)
+		trace_begin(t, "www", CAUSE_CLI, &nobody, 0);
+	assert_null(trace_get(t, 5));
+	assert_non_null(trace_get(t, 6));
+	assert_null(trace_get(t, 0));
+	trace_mark(t, 5, MARK_UP, 1); /* gone: nothing happens */
+	assert_int_equal(trace_get(t, 5 + TRACE_MAX)->at_ns[MARK_UP], 0);
+	assert_int_equal(trace_newest(t), TRACE_MAX + 5);
+	trace_free(t);
+}
+
+static void test_journal_forgets_the_oldest(void **state)
+{
+	struct journal *j = journal_new();
+	char text[32];
+
+	(void)state;
+	for (int i = 1; i <= JOURNAL_MAX + 3; i++) {
+		snprintf(text, sizeof(text), "line %d", i);
+		assert_int_equal(journal_add(j, LOG_INFO, "dns", text)->number, i);
+	}
+	assert_null(journal_get(j, 3));
+	assert_string_equal(journal_get(j, 4)->text, "line 4");
+	assert_string_equal(journal_get(j, journal_newest(j))->text, "line 1003");
+	journal_free(j);
+}
+
+static void test_run_state_round_trip(void **state)
+{
+	char dir[] = "/tmp/jitsu-test-XXXXXX", sub[64], file[80];
+	struct run_state st = { .uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8", .domain_id = 12, .up = true, .boots = 7 };
+	struct run_state back;
+	FILE *f;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(sub, sizeof(sub), "%s/services", dir);
+	assert_int_equal(mkdir(sub, 0700), 0);
+	run_state_load(dir, "www", &back);
+	assert_int_equal(back.domain_id, -1);
+	run_state_save(dir, "www", &st);
+	run_state_load(dir, "www", &back);
+	assert_memory_equal(&back, &st, sizeof(st));
+	st = (struct run_state){ .domain_id = -1, .boots = 8 };
+	run_state_save(dir, "www", &st);
+	run_state_load(dir, "www", &back);
+	assert_memory_equal(&back, &st, sizeof(st));
+	snprintf(file, sizeof(file), "%s/www", sub);
+	f = fopen(file, "w");
+	fputs("half a li", f);
+	fclose(f);
+	run_state_load(dir, "www", &back);
+	assert_int_equal(back.domain_id, -1);
+	unlink(file);
+	rmdir(sub);
+	rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_trace_marks_once),
+		cmocka_unit_test(test_trace_forgets_the_oldest),
+		cmocka_unit_test(test_journal_forgets_the_oldest),
+		cmocka_unit_test(test_run_state_round_trip),
+	};
+
+	return cmocka_run_group_tests_name("launcher/records", tests, NULL, NULL);
+}

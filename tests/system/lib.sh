@@ -1,0 +1,277 @@
+# What the system tests and the demo share: a host and a client in network namespaces, a jitsud in
+# the host, and reports.  Sourced; needs root.
+#
+#     host namespace:   br0 10.77.0.1/24 (and fd77::1/64), the VMs' taps, jitsud on port 53
+#     client namespace: eth0 10.77.0.2/24 (and fd77::2/64), a port of br0
+#
+# A test file defines functions test_* and ends with run_tests.  A test fails when it returns
+# non-zero or calls fail; it may call skip.  Everything made is removed at exit, and only processes
+# started here (or by the jitsud started here) are ended.
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+BUILD=${BUILD:-$top/build}
+case $BUILD in /*) ;; *) BUILD=$top/$BUILD ;; esac
+guests=$BUILD/guests
+
+name=jitsu-$$
+host=$name-h
+client=$name-c
+dir=        # RUN_DIR and everything else of this run
+jitsud_pid=
+extra_pids=
+
+host_ip=10.77.0.1
+client_ip=10.77.0.2
+
+# Seconds that are long enough on a slow, busy machine.
+patience=${PATIENCE:-30}
+
+in_host() { nsenter --net="/run/netns/$host" -- "$@"; }
+in_client() { nsenter --net="/run/netns/$client" -- "$@"; }
+
+say() { printf '%s\n' "$*" >&2; }
+
+# ---- networks ----
+
+make_networks() {
+    ip netns add "$host" && ip netns add "$client" || return 1
+    ip -n "$host" link set lo up
+    ip -n "$client" link set lo up
+    ip -n "$host" link add br0 address 02:00:00:77:00:01 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+    ip -n "$host" addr add $host_ip/24 dev br0
+    ip -n "$host" addr add fd77::1/64 dev br0 nodad
+    ip -n "$host" link set br0 up
+    ip -n "$host" link add c0 type veth peer name eth0 netns "$client"
+    ip -n "$host" link set c0 master br0 up
+    ip -n "$client" addr add $client_ip/24 dev eth0
+    ip -n "$client" addr add fd77::2/64 dev eth0 nodad
+    ip -n "$client" link set eth0 up
+    # 50 clients at once: an address each
+    for i in $(seq 100 149); do ip -n "$client" addr add 10.77.0.$i/24 dev eth0; done
+}
+
+remove_networks() {
+    ip netns del "$client" 2>/dev/null
+    ip netns del "$host" 2>/dev/null
+}
+
+# ---- processes ----
+
+# The QEMUs of this run: those whose command line names its directory.
+our_qemus() {
+    local pid
+    for pid in $(pgrep -f "qemu-system.*$dir" 2>/dev/null); do
+        tr '\0' ' ' < "/proc/$pid/cmdline" 2>/dev/null | grep -q "$dir" && echo "$pid"
+    done
+}
+
+qemu_of() { # qemu_of SERVICE: the pid of its QEMU
+    local pid
+    for pid in $(our_qemus); do
+        tr '\0' '\n' < "/proc/$pid/cmdline" 2>/dev/null | grep -q "^guest=jitsu-$1," && echo "$pid"
+    done
+}
+
+process_pid() { # process_pid dns|launcher|...: as recorded by the supervisor
+    [ -f "$dir/run/pids/$1" ] && cut -d' ' -f1 "$dir/run/pids/$1"
+}
+
+alive() { [ -n "${1:-}" ] && [ -d "/proc/$1" ] && ! grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
+
+end_pid() { # end_pid PID [SECONDS]
+    alive "$1" || return 0
+    kill "$1" 2>/dev/null
+    for _ in $(seq $(( ${2:-5} * 20 ))); do alive "$1" || return 0; sleep 0.05; done
+    kill -9 "$1" 2>/dev/null
+    return 0
+}
+
+wait_until() { # wait_until SECONDS COMMAND...
+    local until=$(( $(date +%s%N) + $1 * 1000000000 ))
+    shift
+    while [ "$(date +%s%N)" -lt "$until" ]; do
+        "$@" >/dev/null 2>&1 && return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+# ---- configuration ----
+
+make_dir() {
+    dir=$(mktemp -d /tmp/jitsu-test-XXXXXX)
+    chmod 755 "$dir"
+    mkdir -p "$dir/run" "$dir/state" "$dir/images"
+    [ -f "$guests/www.elf" ] && cp "$guests/www.elf" "$dir/images/"
+    [ -f "$guests/www-arm64.img" ] && cp "$guests/www-arm64.img" "$dir/images/"
+    if [ -f "$guests/linux/vmlinuz" ]; then
+        cp "$guests/linux/vmlinuz" "$dir/images/linux"
+        cp "$guests/linux/initrd" "$dir/images/initrd"
+    fi
+    chmod 644 "$dir"/images/* 2>/dev/null
+    return 0
+}
+
+# service NAME LAST-OCTET [KEY JSON]...: one service of the unikernel; keys given replace its own.
+# Keys that begin with machine. go into the machine.
+service() {
+    local name=$1 octet=$2 key
+    local -A s=([dns]="[\"$name.jitsu.example\"]" [ip]="[\"10.77.0.$octet/24\"]" [ttl]='"1s"' [ports]='[80]'
+        [idle_timeout]='"300s"' [dns_horizon]='"2s"')
+    local -A m=([kernel]="\"$dir/images/www.elf\"" [memory]='"16MiB"' [nics]='[{"bridge": "br0"}]'
+        [cmdline]='"ip={ip}/{prefix} gw={gw} name={name} boot={boot}"')
+    shift 2
+    while [ $# -gt 1 ]; do
+        case $1 in
+        machine.*) m[${1#machine.}]=$2 ;;
+        *) s[$1]=$2 ;;
+        esac
+        shift 2
+    done
+    printf '{"name": "%s"' "$name"
+    for key in "${!s[@]}"; do [ -z "${s[$key]}" ] || printf ', "%s": %s' "$key" "${s[$key]}"; done
+    printf ', "machine": {'
+    local comma=
+    for key in "${!m[@]}"; do
+        [ -z "${m[$key]}" ] || { printf '%s"%s": %s' "$comma" "$key" "${m[$key]}"; comma=', '; }
+    done
+    printf '}}'
+}
+
+# configure SERVICE-JSON...: writes $dir/jitsud.json.  $limits, $top_keys and $hypervisors may hold
+# JSON of their own.
+configure() {
+    local IFS=,
+    cat > "$dir/jitsud.json" <<END
+{
+  "listen": ["$host_ip:53", "[fd77::1]:53"],
+  "zones": [{"name": "jitsu.example", "ns": ["ns1.jitsu.example"], "hostmaster": "admin.jitsu.example"}],
+  "hypervisors": [${hypervisors:-{\"name\": \"local\", \"uri\": \"qemu:///embed?root=$dir/run/qemu\", \"isolation\": \"${isolation:-strict}\"\}}],
+  "bridges": [{"name": "br0"}],
+  "image_dirs": ["$dir/images"],
+  "limits": {${limits:-"\"max_starting\": 4, \"wakes_per_source\": \"10000/min\""}},
+  "run_dir": "$dir/run", "state_dir": "$dir/state", "log": "${log_level:-info}",${top_keys:-}
+  "services": [$*]
+}
+END
+}
+
+# ---- jitsud ----
+
+start_jitsud() { # waits until it serves
+    in_host "$BUILD/jitsud" -c "$dir/jitsud.json" >> "$dir/log" 2>&1 &
+    jitsud_pid=$!
+    wait_until "$patience" is_ready && return 0
+    say "jitsud did not get ready:"
+    tail -20 "$dir/log" >&2
+    return 1
+}
+
+ctl() { "$BUILD/jitsuctl" -S "$dir/run/control.sock" "$@"; }
+
+hypervisor_ready() { ctl --json status 2>/dev/null | grep -q ': connected'; }
+is_ready() { ctl --json list >/dev/null 2>&1 && hypervisor_ready; }
+
+stop_jitsud() {
+    [ -n "$jitsud_pid" ] || return 0
+    end_pid "$jitsud_pid"
+    wait "$jitsud_pid" 2>/dev/null
+    jitsud_pid=
+}
+
+end_leftovers() {
+    local file
+    for file in "$dir"/run/pids/*; do
+        [ -f "$file" ] && kill -9 "$(cut -d' ' -f1 "$file")" 2>/dev/null
+    done
+    for pid in $(our_qemus); do end_pid "$pid" 1; done
+}
+
+state_of() { field state "$1"; }
+field() { ctl --json show "$2" 2>/dev/null | sed -n "s/.*\"$1\": *\"\{0,1\}\([^,\"}]*\).*/\1/p"; }
+is_state() { [ "$(state_of "$1")" = "$2" ]; }
+wait_state() { wait_until "${3:-$patience}" is_state "$1" "$2"; }
+
+# ---- clients ----
+
+ask() { # ask NAME [TYPE] [DIG-OPTION...]: the short answer
+    local what=$1 type=${2:-A}
+    shift; [ $# -gt 0 ] && shift
+    in_client dig +short +tries=1 +time="$patience" "$@" "@$host_ip" "$what.jitsu.example" "$type" 2>/dev/null
+}
+ask_status() { # ask_status NAME [DIG-OPTION...]: NOERROR, SERVFAIL ...
+    local what=$1
+    shift
+    in_client dig +tries=1 +time="$patience" "$@" "@$host_ip" "$what.jitsu.example" A 2>/dev/null |
+        sed -n 's/.*status: \([A-Z]*\).*/\1/p'
+}
+page() { in_client curl -s --noproxy '*' -m "${2:-$patience}" "http://$1/"; }
+# summon NAME: looks it up, and gets its page from the address
+summon() {
+    local ip
+    ip=$(ask "$1") && [ -n "$ip" ] && page "$ip"
+}
+
+# ---- reports ----
+
+passed=0
+failed=0
+skipped=0
+current=
+
+fail() { # fail WHY: and the test ends
+    echo "# $*"
+    return 1
+}
+
+skip() { # skip WHY: and the test ends
+    echo "# skip: $*"
+    exit 77
+}
+
+clean_up() {
+    trap - EXIT INT TERM
+    [ -n "$jitsud_pid" ] && stop_jitsud
+    local pid
+    for pid in $extra_pids; do end_pid "$pid"; done
+    [ -n "$dir" ] && end_leftovers
+    remove_networks
+    [ -n "$dir" ] && [ -z "${KEEP:-}" ] && rm -rf "$dir"
+    return 0
+}
+
+# Each test runs in a subshell of its own, with networks and a directory of its own.
+run_one() {
+    (
+        name=jt$BASHPID
+        host=$name-h
+        client=$name-c
+        trap clean_up EXIT
+        trap 'exit 1' INT TERM
+        make_dir && make_networks || exit 1
+        "$1"
+    )
+}
+
+run_tests() { # run_tests [TEST...]: all functions test_*, or those named
+    local suite tests test status log began
+    suite=$(basename "$0" .sh)
+    [ "$(id -u)" = 0 ] || { echo "skip - $suite # needs root: it makes network namespaces"; exit 77; }
+    log=$(mktemp)
+    tests=$*
+    [ -n "$tests" ] || tests=$(declare -F | sed -n 's/^declare -f \(test_.*\)/\1/p')
+    for test in $tests; do
+        began=$(date +%s)
+        run_one "$test" > "$log" 2>&1
+        status=$?
+        began=$(( $(date +%s) - began ))
+        case $status in
+        0) echo "ok - $suite: $test (${began} s)"; passed=$((passed + 1)) ;;
+        77) echo "skip - $suite: $test $(grep '^# skip' "$log")"; skipped=$((skipped + 1)) ;;
+        *) echo "not ok - $suite: $test (${began} s)"; sed 's/^/    /' "$log"; failed=$((failed + 1)) ;;
+        esac
+    done
+    rm -f "$log"
+    [ "$failed" = 0 ]
+}
