@@ -35,10 +35,12 @@ LIBVIRT_LIBS := -lvirt -lvirt-qemu -lpthread
 # ---- tests: folder/name of each cmocka program; the libraries it needs follow from its folder ----
 
 TESTS := base/test_addr base/test_codec base/test_ipc base/test_json base/test_slots
-TESTS += dns/test_answer dns/test_process dns/test_serve dns/test_waiting dns/test_wire dns/test_zone
+TESTS += dns/test_answer dns/test_process dns/test_serve dns/test_tcp dns/test_waiting dns/test_wire dns/test_zone
 TESTS += launcher/test_filter launcher/test_identity launcher/test_image launcher/test_netlink launcher/test_port
+TESTS += backends/test_contract
 TESTS += synproxy/test_frame synproxy/test_probe synproxy/test_probe_netns
 TESTS += base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
+TESTS += config/test_load config/test_manual config/test_memory config/test_value
 TESTS += cmd/test_render cmd/test_text cmd/test_waterfall
 FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_ipc fuzz_probe
 
@@ -74,8 +76,8 @@ $(eval $(call library,synproxy,$(SYNPROXY)))
 $(eval $(call library,control,$(CONTROL)))
 $(eval $(call library,cmd,$(filter-out jitsuctl,$(JITSUCTL))))
 $(eval $(call library,launcher,$(LAUNCHER)))
-$(eval $(call library,backends,$(BACKENDS) $(LIBVIRT)))
-$(eval $(call library,fake,$(BACKENDS) fake))
+# (fake is for tests; programs take nothing of it)
+$(eval $(call library,backends,$(BACKENDS) $(LIBVIRT) fake))
 
 $(BUILD)/jitsud: $(call objs,cmd,$(JITSUD)) $(foreach l,launcher dns synproxy control config base,$(call lib,$(l)))
 	$(call say,LD,$@)

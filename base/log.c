@@ -26,6 +26,7 @@ void log_init(const char *process, enum log_level level)
 	process_name = process;
 	most = level;
 	to_journal = getenv("JOURNAL_STREAM") != NULL;
+	tzset(); /* gmtime_r() would do it later, from inside a sandbox */
 }
 
 void log_set_level(enum log_level level) { most = level; }
@@ -63,15 +64,15 @@ static size_t prefix(char *out, size_t size, enum log_level level)
 	uint64_t now = clock_wall_ms();
 	time_t s = (time_t)(now / 1000);
 	struct tm tm;
-	char stamp[32];
 	int n;
 
 	if (to_journal) {
 		n = snprintf(out, size, "<%c>%s: ", level_priority[level], process_name);
 	} else {
 		gmtime_r(&s, &tm);
-		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-		n = snprintf(out, size, "%s.%03uZ %s %s: ", stamp, (unsigned)(now % 1000), level_names[level],
+		/* not strftime(): it looks at /etc/localtime each time, which a sandbox does not allow */
+		n = snprintf(out, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ %s %s: ", tm.tm_year + 1900, tm.tm_mon + 1,
+			     tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(now % 1000), level_names[level],
 			     process_name);
 	}
 	return n < 0 ? 0 : MIN((size_t)n, size - 1);

@@ -20,14 +20,19 @@ static int explain(const char *path, int error, struct err *e)
 {
 	switch (error) {
 	case -ENOENT:
-		return err_set(e, error, "there is no socket %s: jitsud does not run, or uses another run_dir (then "
-			       "name its socket with -S)", path);
+		return err_set(e, error,
+			       "there is no socket %s: jitsud does not run, or uses another run_dir (then "
+			       "name its socket with -S)",
+			       path);
 	case -ECONNREFUSED:
-		return err_set(e, error, "nobody listens at %s: jitsud does not run; start it (systemctl start jitsud)",
+		return err_set(e, error,
+			       "nobody listens at %s: jitsud does not run; start it (systemctl start jitsud)",
 			       path);
 	case -EACCES:
-		return err_set(e, error, "you may not use %s: you are not in group jitsu; have root add you "
-			       "(usermod -aG jitsu NAME) and log in again, or ask as root", path);
+		return err_set(e, error,
+			       "you may not use %s: you are not in group jitsu; have root add you "
+			       "(usermod -aG jitsu NAME) and log in again, or ask as root",
+			       path);
 	default: return err_set_errno(e, error, "cannot connect to %s", path);
 	}
 }
@@ -125,7 +130,8 @@ static int read_more(struct client *c, struct err *e)
 	if (n < 0)
 		return err_set_errno(e, -errno, "cannot read the answer");
 	if (n == 0)
-		return err_set(e, -ECONNRESET, "jitsud closed the connection before the answer was complete; try again");
+		return err_set(e, -ECONNRESET,
+			       "jitsud closed the connection before the answer was complete; try again");
 	buf_add(&c->in, chunk, (size_t)n);
 	if (c->in.error)
 		return err_set_errno(e, c->in.error, "the answer is too long");
@@ -190,7 +196,8 @@ static size_t base64_decode(const char *in, char *out)
 
 static int take_data(struct client *c, const struct json_node *root, struct client_reply *out, struct err *e)
 {
-	const struct json_node *text = member(root, "data", JSON_STRING), *coded = member(root, "base64", JSON_STRING);
+	const struct json_node *text = member(root, "data", JSON_STRING),
+			       *coded = member(root, "base64", JSON_STRING);
 
 	out->kind = REPLY_DATA;
 	if (text) {
@@ -209,11 +216,18 @@ static int take_data(struct client *c, const struct json_node *root, struct clie
 
 static int take_error(const struct json_node *error, struct err *e)
 {
-	const struct json_node *text = member(error, "text", JSON_STRING), *code = member(error, "code", JSON_STRING);
+	const struct json_node *text = member(error, "text", JSON_STRING),
+			       *code = member(error, "code", JSON_STRING);
 
 	if (code && strcmp(json_string(code), "EPROTONOSUPPORT") == 0)
 		return err_set(e, -EPROTONOSUPPORT, "%.300s; install jitsuctl and jitsud of the same release",
 			       text ? json_string(text) : "another version of the protocol");
+	if (code && strcmp(json_string(code), "EACCES") == 0)
+		return err_set(e, -EACCES,
+			       "%.300s; have root add you to it (usermod -aG jitsu NAME, jitsu-admin to "
+			       "change things) "
+			       "and log in again, or ask as root",
+			       text ? json_string(text) : "this is not for you");
 	return err_set(e, -EREMOTEIO, "%s", text ? json_string(text) : "jitsud refused, without a reason");
 }
 
@@ -231,7 +245,8 @@ static bool is_ours(const struct client *c, const struct json_node *root)
 
 static int take_reply(struct client *c, const struct json_node *root, struct client_reply *out, struct err *e)
 {
-	const struct json_node *row = member(root, "row", JSON_OBJECT), *error = member(root, "error", JSON_OBJECT);
+	const struct json_node *row = member(root, "row", JSON_OBJECT),
+			       *error = member(root, "error", JSON_OBJECT);
 
 	*out = (struct client_reply){ .kind = REPLY_END };
 	if (error)
@@ -241,7 +256,9 @@ static int take_reply(struct client *c, const struct json_node *root, struct cli
 	if (row)
 		*out = (struct client_reply){ .kind = REPLY_ROW, .row = row };
 	else if (!member(root, "end", JSON_BOOL))
-		return err_set(e, -EBADMSG, "jitsud's answer is none that this jitsuctl knows; install both of the same release");
+		return err_set(
+			e, -EBADMSG,
+			"jitsud's answer is none that this jitsuctl knows; install both of the same release");
 	return 0;
 }
 
@@ -260,8 +277,10 @@ int client_next(struct client *c, struct client_reply *out, struct err *e)
 			return r;
 		c->doc = json_parse(line, length, &at, &why);
 		if (!c->doc)
-			return err_set(e, -EBADMSG, "the answer is no valid JSON (%.200s): is another program at this socket?",
-				       why.text);
+			return err_set(
+				e, -EBADMSG,
+				"the answer is no valid JSON (%.200s): is another program at this socket?",
+				why.text);
 		if (is_ours(c, json_root(c->doc)))
 			return take_reply(c, json_root(c->doc), out, e);
 	}

@@ -41,9 +41,22 @@ struct subcommand {
 
 /* ---- saying things ---- */
 
+/* A sentence, or several lines (the mistakes of a configuration), which may quote anything. */
 static int complain(const char *text)
 {
-	fprintf(stderr, "jitsuctl: %s\n", text);
+	struct term term = term_of_stdout(true);
+	cleanup_buf struct buf out = { 0 };
+
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+		cleanup_free char *line = strndup(text, n);
+
+		text_clean(&term, line ? line : "", &out);
+		text += n + strspn(text + n, "\n");
+		if (*text)
+			buf_adds(&out, "\n");
+	}
+	fprintf(stderr, "jitsuctl: %s\n", out.text ? out.text : "it failed, without a reason");
 	return EXIT_FAILED;
 }
 
@@ -65,7 +78,9 @@ typedef int reply_fn(struct run *r, const struct client_reply *reply, void *arg)
  * The exit status. */
 static int ask(struct run *r, const char *verb, reply_fn *each, void *arg)
 {
-	struct client_request q = { .verb = verb, .service = r->name, .n = r->opt.n, .follow = r->opt.follow };
+	struct client_request q = {
+		.verb = verb, .service = r->name, .n = r->opt.n, .follow = r->opt.follow
+	};
 	struct client_reply reply;
 	struct err e;
 	int status = 0;
@@ -80,10 +95,8 @@ static int ask(struct run *r, const char *verb, reply_fn *each, void *arg)
 		if (reply.kind == REPLY_END)
 			return EXIT_OK;
 		status = each(r, &reply, arg);
-		if (status == 0 && r->out_failed)
-			status = complain("cannot write to the standard output");
-		if (status != 0)
-			return status;
+		if (status != 0 || r->out_failed)
+			return status; /* run_command() complains */
 	}
 }
 
@@ -96,7 +109,8 @@ static int print_json(struct run *r, const struct client_reply *reply)
 		render_json(reply->row, &out);
 	} else {
 		json_open(&w, NULL, '{');
-		json_put_string(&w, reply->base64 ? "base64" : "data", reply->base64 ? reply->base64 : reply->data);
+		json_put_string(&w, reply->base64 ? "base64" : "data",
+				reply->base64 ? reply->base64 : reply->data);
 		json_close(&w, '}');
 		buf_adds(&out, "\n");
 	}
@@ -284,7 +298,7 @@ static const struct subcommand subcommands[] = {
 /* ---- usage ---- */
 
 static const char option_help[] = "Options:\n"
-				  "  -n N               at most N wakes or lines (0..1000)\n"
+				  "  -n N               at most N wakes or lines (1..1000)\n"
 				  "  -f, --follow       go on until ^C\n"
 				  "      --raw          console: escape sequences too\n"
 				  "      --json         a JSON object per row, on a line each\n"
@@ -307,7 +321,8 @@ static void print_help(FILE *f)
 
 static void print_usage_of(FILE *f, const struct subcommand *s)
 {
-	fprintf(f, "Usage: jitsuctl [OPTION]... %s%s%s\n%s\n", s->name, *s->args ? " " : "", s->args, s->usage);
+	fprintf(f, "Usage: jitsuctl [OPTION]... %s%s%s\n%s\n", s->name, *s->args ? " " : "", s->args,
+		s->usage);
 }
 
 static int usage_error(const char *text)
@@ -353,10 +368,10 @@ static int do_help(struct run *r)
 enum { LONG_JSON = 256, LONG_NO_COLOR, LONG_RAW, LONG_VERSION };
 
 static const struct option long_options[] = {
-	{ "socket", 1, NULL, 'S' },	{ "follow", 0, NULL, 'f' },
+	{ "socket", 1, NULL, 'S' },     { "follow", 0, NULL, 'f' },
 	{ "json", 0, NULL, LONG_JSON }, { "no-color", 0, NULL, LONG_NO_COLOR },
-	{ "raw", 0, NULL, LONG_RAW },	{ "version", 0, NULL, LONG_VERSION },
-	{ "help", 0, NULL, 'h' },	{ 0 },
+	{ "raw", 0, NULL, LONG_RAW },   { "version", 0, NULL, LONG_VERSION },
+	{ "help", 0, NULL, 'h' },       { 0 },
 };
 
 static int parse_n(const char *text, int64_t *out, struct err *e)
@@ -364,8 +379,8 @@ static int parse_n(const char *text, int64_t *out, struct err *e)
 	char *end;
 	long n = strtol(text, &end, 10);
 
-	if (!*text || *end || n < 0 || n > N_MAX)
-		return err_set(e, -EINVAL, "-n: expected 0..%d, got \"%.40s\"", N_MAX, text);
+	if (!*text || *end || n < 1 || n > N_MAX)
+		return err_set(e, -EINVAL, "-n: expected 1..%d, got \"%.40s\"", N_MAX, text);
 	*out = n;
 	return 0;
 }
@@ -425,7 +440,8 @@ static int check_use(const struct run *r, int n_args, struct err *e)
 	if (r->opt.raw && !(s->options & OPT_RAW))
 		return err_set(e, -EINVAL, "%s takes no --raw", s->name);
 	if (n_args == 0 && s->takes_name == NAME_MUST)
-		return err_set(e, -EINVAL, "%s needs the name of a service; jitsuctl list tells them", s->name);
+		return err_set(e, -EINVAL, "%s needs the name of a service; jitsuctl list tells them",
+			       s->name);
 	if (n_args > (s->takes_name == NAME_NONE ? 0 : 1))
 		return err_set(e, -EINVAL, "%s takes %s", s->name,
 			       s->takes_name == NAME_NONE ? "no argument" : "one name alone");
@@ -450,6 +466,8 @@ static int run_command(struct run *r, int n_args, char **args)
 	r->term = term_of_stdout(r->opt.no_color);
 	status = r->sub->exec(r);
 	client_close(r->client);
+	if (status == EXIT_OK && r->out_failed)
+		status = complain("cannot write to the standard output");
 	return status;
 }
 

@@ -65,17 +65,23 @@ void render_json(const struct json_node *v, struct buf *out)
 
 /* ---- list ---- */
 
-enum { LIST_NAME, LIST_STATE, LIST_ADDRESS, LIST_RUNS, LIST_STOPS_IN, LIST_WAKES, LIST_TOOK, LIST_MEMORY, LIST_N };
+enum {
+	LIST_NAME,
+	LIST_STATE,
+	LIST_ADDRESS,
+	LIST_RUNS,
+	LIST_STOPS_IN,
+	LIST_WAKES,
+	LIST_TOOK,
+	LIST_MEMORY,
+	LIST_N
+};
 
 static const struct table_column list_columns[] = {
-	[LIST_NAME] = { "NAME", false, 8, 0 },
-	[LIST_STATE] = { "STATE", false, 0, 0 },
-	[LIST_ADDRESS] = { "ADDRESS", false, 15, 0 },
-	[LIST_RUNS] = { "RUNS", true, 0, 2 },
-	[LIST_STOPS_IN] = { "STOPS IN", true, 0, 1 },
-	[LIST_WAKES] = { "WAKES", true, 0, 3 },
-	[LIST_TOOK] = { "TOOK", true, 0, 4 },
-	[LIST_MEMORY] = { "MEMORY", true, 0, 5 },
+	[LIST_NAME] = { "NAME", false, 8, 0 },        [LIST_STATE] = { "STATE", false, 0, 0 },
+	[LIST_ADDRESS] = { "ADDRESS", false, 15, 0 }, [LIST_RUNS] = { "RUNS", true, 0, 2 },
+	[LIST_STOPS_IN] = { "STOPS IN", true, 0, 1 }, [LIST_WAKES] = { "WAKES", true, 0, 3 },
+	[LIST_TOOK] = { "TOOK", true, 0, 4 },         [LIST_MEMORY] = { "MEMORY", true, 0, 5 },
 };
 static_assert(ARRAY_SIZE(list_columns) == LIST_N, "a column is not described");
 
@@ -91,10 +97,10 @@ static enum color state_color(const char *state)
 		const char *state;
 		enum color color;
 	} colors[] = {
-		{ "up", COLOR_GREEN },	      { "adopted", COLOR_GREEN }, { "starting", COLOR_YELLOW },
-		{ "booting", COLOR_YELLOW },  { "draining", COLOR_CYAN }, { "stopping", COLOR_CYAN },
-		{ "failed", COLOR_RED },      { "conflict", COLOR_RED },  { "off", COLOR_DIM },
-		{ "suspended", COLOR_DIM },   { "saved", COLOR_DIM },	  { "warm", COLOR_DIM },
+		{ "up", COLOR_GREEN },       { "adopted", COLOR_GREEN }, { "starting", COLOR_YELLOW },
+		{ "booting", COLOR_YELLOW }, { "draining", COLOR_CYAN }, { "stopping", COLOR_CYAN },
+		{ "failed", COLOR_RED },     { "conflict", COLOR_RED },  { "off", COLOR_DIM },
+		{ "suspended", COLOR_DIM },  { "saved", COLOR_DIM },     { "warm", COLOR_DIM },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(colors); i++) {
@@ -212,8 +218,9 @@ static const struct suffix {
 	const char *end;
 	enum unit unit;
 } suffixes[] = {
-	{ "_ago_ms", UNIT_AGO_MS }, { "_ms_ago", UNIT_AGO_MS }, { "_wall_ms", UNIT_WALL_MS }, { "_ms", UNIT_MS },
-	{ "_us", UNIT_US },	    { "_bytes", UNIT_BYTES },	{ "_s", UNIT_S },
+	{ "_ago_ms", UNIT_AGO_MS }, { "_ms_ago", UNIT_AGO_MS }, { "_wall_ms", UNIT_WALL_MS },
+	{ "_ms", UNIT_MS },         { "_us", UNIT_US },         { "_bytes", UNIT_BYTES },
+	{ "_s", UNIT_S },
 };
 
 static enum unit unit_of(const char *key, size_t *stem)
@@ -259,7 +266,8 @@ static const char *with_unit(uint64_t n, enum unit unit, uint64_t now_wall_ms, c
 	case UNIT_BYTES: return text_bytes(n, room);
 	case UNIT_WALL_MS: return text_time(n, now_wall_ms, room);
 	case UNIT_US:
-		snprintf(room, TEXT_UNIT_MAX, "%llu.%03u ms", (unsigned long long)(n / 1000), (unsigned)(n % 1000));
+		snprintf(room, TEXT_UNIT_MAX, "%llu.%03u ms", (unsigned long long)(n / 1000),
+			 (unsigned)(n % 1000));
 		return room;
 	case UNIT_NONE: break;
 	}
@@ -316,8 +324,18 @@ void render_fields(const struct json_node *row, const struct term *t, uint64_t n
 /* ---- why ---- */
 
 static const char *const why_told[] = {
-	"name",	       "state",	      "since_ms_ago",	  "woken_by",	      "woken_by_client", "woken_ago_ms",
-	"kept_up_by",  "stops_in_ms", "last_stop_reason", "last_stop_ago_ms", "last_error",
+	"name",
+	"reason",
+	"state",
+	"since_ms_ago",
+	"woken_by",
+	"woken_by_client",
+	"woken_ago_ms",
+	"kept_up_by",
+	"stops_in_ms",
+	"last_stop_reason",
+	"last_stop_ago_ms",
+	"last_error",
 };
 
 static bool is_told(const char *key)
@@ -383,7 +401,7 @@ void render_why(const struct json_node *row, const char *name, const struct term
 		struct buf *out)
 {
 	cleanup_buf struct buf s = { 0 };
-	const char *error = row_text_or(row, "last_error", "");
+	const char *error = row_text_or(row, "last_error", ""), *reason = row_text_or(row, "reason", "");
 	char room[TEXT_UNIT_MAX];
 	uint64_t ms;
 
@@ -402,6 +420,9 @@ void render_why(const struct json_node *row, const char *name, const struct term
 	say(t, &s, out);
 	if (error[0])
 		buf_addf(&s, "The last error: %s", error);
+	say(t, &s, out);
+	if (reason[0] && strcmp(reason, error) != 0)
+		buf_addf(&s, "A remark: %s", reason);
 	say(t, &s, out);
 	for (const struct json_node *v = json_first(row); v; v = json_next(v)) {
 		if (!is_told(json_key(v)))
@@ -432,7 +453,9 @@ void render_wake(const struct json_node *row, const struct term *t, uint64_t now
 void render_log(const struct json_node *row, const struct term *t, uint64_t now_wall_ms, struct buf *out)
 {
 	const char *level = row_text_or(row, "level", "?");
-	enum color c = strcmp(level, "error") == 0 ? COLOR_RED : strcmp(level, "warn") == 0 ? COLOR_YELLOW : COLOR_NONE;
+	enum color c = strcmp(level, "error") == 0  ? COLOR_RED
+		       : strcmp(level, "warn") == 0 ? COLOR_YELLOW
+						    : COLOR_NONE;
 	char when[TEXT_UNIT_MAX];
 	uint64_t wall_ms;
 

@@ -126,8 +126,8 @@ static void fit(const struct table *t, size_t *widths, size_t room)
 	}
 }
 
-static void print_cell(const struct term *term, const char *text, enum color color, size_t width, bool right, bool last,
-		       struct buf *out)
+static void print_cell(const struct term *term, const char *text, enum color color, size_t width, bool right,
+		       bool last, struct buf *out)
 {
 	size_t pad = width - MIN(width, text_width(text));
 
@@ -143,8 +143,8 @@ static void print_cell(const struct term *term, const char *text, enum color col
 }
 
 /* `cells` NULL: the titles. */
-static void print_row(const struct table *t, const struct term *term, const size_t *widths, const struct cell *cells,
-		      struct buf *out)
+static void print_row(const struct table *t, const struct term *term, const size_t *widths,
+		      const struct cell *cells, struct buf *out)
 {
 	size_t last = t->n_columns - 1;
 
@@ -155,8 +155,8 @@ static void print_row(const struct table *t, const struct term *term, const size
 
 		if (widths[i] == LEFT_OUT)
 			continue;
-		print_cell(term, cells ? cells[i].text : c->title, cells ? cells[i].color : COLOR_BOLD, widths[i],
-			   c->right, i == last, out);
+		print_cell(term, cells ? cells[i].text : c->title, cells ? cells[i].color : COLOR_BOLD,
+			   widths[i], c->right, i == last, out);
 	}
 	buf_adds(out, "\n");
 }

@@ -31,14 +31,15 @@ struct term term_of_stdout(bool plain)
 	return (struct term){
 		.width = columns(),
 		.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
-		.color = !plain && isatty(STDOUT_FILENO) && !(no_color && *no_color) && type && strcmp(type, "dumb") != 0,
+		.color = !plain && isatty(STDOUT_FILENO) && !(no_color && *no_color) && type &&
+			 strcmp(type, "dumb") != 0,
 	};
 }
 
 static const char *const color_codes[] = {
-	[COLOR_NONE] = "",   [COLOR_RED] = "31",  [COLOR_GREEN] = "32",	  [COLOR_YELLOW] = "33",
-	[COLOR_BLUE] = "34", [COLOR_CYAN] = "36", [COLOR_MAGENTA] = "35", [COLOR_DIM] = "2",
-	[COLOR_BOLD] = "1",
+	[COLOR_NONE] = "",      [COLOR_RED] = "31",  [COLOR_GREEN] = "32",
+	[COLOR_YELLOW] = "33",  [COLOR_BLUE] = "34", [COLOR_CYAN] = "36",
+	[COLOR_MAGENTA] = "35", [COLOR_DIM] = "2",   [COLOR_BOLD] = "1",
 };
 static_assert(ARRAY_SIZE(color_codes) == COLOR_N, "a colour has no code");
 
@@ -64,8 +65,9 @@ static size_t next_char(const char *s, bool utf8, bool *shown)
 
 	/* U+0080..9F are control characters to many a terminal; U+2028 to 202E and U+2066 to 2069
 	 * break lines or turn the direction of what follows. */
-	*shown = point >= 0x20 && point != 0x7f && (utf8 || point < 0x80) && !(point >= 0x80 && point < 0xa0) &&
-		 !(point >= 0x2028 && point <= 0x202e) && !(point >= 0x2066 && point <= 0x2069);
+	*shown = point >= 0x20 && point != 0x7f && (utf8 || point < 0x80) &&
+		 !(point >= 0x80 && point < 0xa0) && !(point >= 0x2028 && point <= 0x202e) &&
+		 !(point >= 0x2066 && point <= 0x2069);
 	return MAX(n, 1u);
 }
 
@@ -193,7 +195,8 @@ const char *text_bytes(uint64_t bytes, char *out)
 		unit++;
 	}
 	if (rest * 10 / 1024 > 0 && bytes < 100)
-		snprintf(out, TEXT_UNIT_MAX, "%u.%u %s", (unsigned)bytes, (unsigned)(rest * 10 / 1024), units[unit]);
+		snprintf(out, TEXT_UNIT_MAX, "%u.%u %s", (unsigned)bytes, (unsigned)(rest * 10 / 1024),
+			 units[unit]);
 	else
 		snprintf(out, TEXT_UNIT_MAX, "%u %s", (unsigned)bytes, units[unit]);
 	return out;

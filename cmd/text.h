@@ -16,7 +16,18 @@ enum { TERM_WIDTH_DEFAULT = 80, TERM_WIDTH_MIN = 60, TEXT_UNIT_MAX = 32 };
  * set, and whether colour is welcome (a terminal, no NO_COLOR, and not `plain`). */
 struct term term_of_stdout(bool plain);
 
-enum color { COLOR_NONE, COLOR_RED, COLOR_GREEN, COLOR_YELLOW, COLOR_BLUE, COLOR_MAGENTA, COLOR_CYAN, COLOR_DIM, COLOR_BOLD, COLOR_N };
+enum color {
+	COLOR_NONE,
+	COLOR_RED,
+	COLOR_GREEN,
+	COLOR_YELLOW,
+	COLOR_BLUE,
+	COLOR_MAGENTA,
+	COLOR_CYAN,
+	COLOR_DIM,
+	COLOR_BOLD,
+	COLOR_N
+};
 
 /* Between color_on() and color_off(); both add nothing without colour or for COLOR_NONE. */
 void color_on(const struct term *t, enum color c, struct buf *out);
@@ -48,7 +59,14 @@ const char *text_time(uint64_t wall_ms, uint64_t now_wall_ms, char *out);
 /* A guest's console for a terminal: escape sequences are taken out, line breaks and tabs kept.
  * The state carries over from chunk to chunk. */
 struct text_filter {
-	enum { FILTER_TEXT, FILTER_ESCAPE, FILTER_SEQUENCE, FILTER_STRING, FILTER_STRING_ESCAPE, FILTER_C2 } state;
+	enum {
+		FILTER_TEXT,
+		FILTER_ESCAPE,
+		FILTER_SEQUENCE,
+		FILTER_STRING,
+		FILTER_STRING_ESCAPE,
+		FILTER_C2
+	} state;
 };
 void text_filter(struct text_filter *f, const struct term *t, const char *s, size_t n, struct buf *out);
 

@@ -56,8 +56,8 @@ static void add_times(const char *s, size_t n, struct buf *out)
 /* The bar from `from` to `to` of `all`, `room` columns wide: the first column is where it begins,
  * it ends exact to an eighth of a column (to a whole one in ASCII), and something is always
  * seen. */
-static void add_bar(uint64_t from, uint64_t to, uint64_t all, size_t room, const struct term *t, enum color color,
-		    struct buf *out)
+static void add_bar(uint64_t from, uint64_t to, uint64_t all, size_t room, const struct term *t,
+		    enum color color, struct buf *out)
 {
 	static const char *const eighths[] = { "", "▏", "▎", "▍", "▌", "▋", "▊", "▉" };
 	size_t first = all > 0 ? (size_t)(from * room / all) : 0, length;
@@ -120,7 +120,8 @@ static void draw_header(const struct waterfall *w, const struct term *t, size_t 
 	enum color color = result_color(w);
 	size_t taken;
 
-	buf_addf(&rest, "  wake %llu  %s  ", (unsigned long long)w->wake, text_time(w->wall_ms, now_wall_ms, when));
+	buf_addf(&rest, "  wake %llu  %s  ", (unsigned long long)w->wake,
+		 text_time(w->wall_ms, now_wall_ms, when));
 	taken = rest.n + text_width(w->result) + sizeof(" in 99999.9 ms");
 	color_on(t, COLOR_BOLD, out);
 	text_shorten(t, w->service, MAX(width, taken + 8) - taken, out);

@@ -1,15 +1,16 @@
 /* A wake drawn as a waterfall: one line for each phase, its length in ms and a bar that begins
  * where the phase before it ended.
  *
- *     www  wake 7  14:03:22.123  up in 97.4 ms
- *       asked          0.0  dns, 192.168.1.5
- *       heard          0.3  ▏
- *       start          1.2  ▏▌
- *       running       60.1   ██████████████████████
- *       ARP           12.4                         █████
- *       port open     23.4                              █████████
- *       answered       0.2                                       ▏
- *       total         97.6 ms
+ *     www  wake 6  03:04:05.678  up in 97.4 ms
+ *       asked           0.0  dns, 192.168.1.5
+ *       heard           0.3  ▏
+ *       start           1.2  ▋
+ *       running        60.1  ███████████████████████████▏
+ *       ARP            12.4                             █████▌
+ *       port open      23.4                                  ██████████▉
+ *       up              0.0                                            ▉
+ *       answered        0.2                                            █
+ *       total          97.6 ms
  *
  * The phases are exact: each is the difference of two rounded times, so that they add up to the
  * total as it is shown.  A phase ends at its mark, in the order in which the marks were reached

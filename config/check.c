@@ -46,7 +46,9 @@ static void unique_add_shared(struct unique *u, const char *key, const struct sp
 		u->v = more;
 		u->room = MAX(u->room * 2, 64);
 	}
-	u->v[u->n] = (struct entry){ .key = read_copy(u->m, key), .order = u->n, .shared = shared, .where = *where };
+	u->v[u->n] = (struct entry){
+		.key = read_copy(u->m, key), .order = u->n, .shared = shared, .where = *where
+	};
 	if (u->v[u->n].key)
 		u->n++;
 }
@@ -96,8 +98,8 @@ static void unique_check(struct unique *u)
 		if (strcmp(first->key, e->key) != 0)
 			first = e;
 		else if (!first->shared || !e->shared)
-			mistake(u->m, &e->where, "\"%.255s\" is used already by %s, line %u", e->key, first->where.path,
-				first->where.at.line);
+			mistake(u->m, &e->where, "\"%.255s\" is used already by %s, line %u", e->key,
+			        first->where.path, first->where.at.line);
 	}
 }
 
@@ -106,7 +108,7 @@ static void unique_check(struct unique *u)
 /* `name` must be the name, the first member, of one of n records.  `list` is what the file calls
  * them. */
 static void check_reference(struct mistakes *m, const struct spot *where, const char *name, const char *list,
-			    const void *records, size_t n, size_t size)
+                            const void *records, size_t n, size_t size)
 {
 	struct nearest near = { .word = name };
 
@@ -154,7 +156,8 @@ static const char *address_problem(const struct ip_prefix *p)
 		return "a network's length of 0 is no network";
 	if (v4 ? b[12] == 0 : ip_is_zero(&p->addr))
 		return "this is no host's address";
-	if (v4 ? b[12] == 127 : ip_is_zero(&p->addr) || (b[15] == 1 && memcmp(b, (const uint8_t[15]){ 0 }, 15) == 0))
+	if (v4 ? b[12] == 127
+	       : ip_is_zero(&p->addr) || (b[15] == 1 && memcmp(b, (const uint8_t[15]){ 0 }, 15) == 0))
 		return "this is a loopback address";
 	if (v4 ? b[12] >= 224 : b[0] == 0xff)
 		return "this is a multicast or reserved address";
@@ -216,7 +219,7 @@ static bool is_in_zone(const char *name, const char *zone)
 }
 
 static void check_dns_names(const struct conf *c, const struct service_conf *s, const struct spot *where,
-			    struct mistakes *m)
+                            struct mistakes *m)
 {
 	struct spot names = spot_member(where, "dns");
 
@@ -261,7 +264,8 @@ static void check_rule(const struct service_conf *s, size_t i, const struct spot
 	if (rule->kind == READY_TCP && s->ports.n == 0)
 		mistake(m, where, "\"tcp\" asks each of ports, but there are none");
 	if (rule->kind == READY_DELAY && s->start_timeout_ms > 0 && rule->delay_ms >= s->start_timeout_ms)
-		mistake(m, where, "the delay is not shorter than start_timeout: the VM would never be ready in time");
+		mistake(m, where,
+		        "the delay is not shorter than start_timeout: the VM would never be ready in time");
 	for (size_t k = 0; k < i; k++) {
 		if (same_rule(rule, &s->ready.v[k]))
 			return mistake(m, where, "this is there twice");
@@ -278,13 +282,14 @@ static void check_ready(const struct service_conf *s, const struct spot *where, 
 
 		/* a wrong one is zero, which is "arp" */
 		if (rule.v && (json_type(rule.v) != JSON_STRING ||
-			       ready_parse(json_string(rule.v), &(struct ready_rule){ 0 }) < 0))
+		               ready_parse(json_string(rule.v), &(struct ready_rule){ 0 }) < 0))
 			return;
 		check_rule(s, i, &rule, m);
 		tcp += s->ready.v[i].kind == READY_TCP_PORT;
 	}
 	if (tcp > MSG_LIST_MAX)
-		mistake(m, &ready, "ports and tcp:PORT together are %zu ports to ask: at most %d", tcp, MSG_LIST_MAX);
+		mistake(m, &ready, "ports and tcp:PORT together are %zu ports to ask: at most %d", tcp,
+		        MSG_LIST_MAX);
 }
 
 /* ---- machines ---- */
@@ -300,7 +305,7 @@ static void check_image(const struct conf *c, const char *path, const struct spo
 }
 
 static void check_images(const struct conf *c, const struct machine_conf *machine, const struct spot *where,
-			 struct mistakes *m)
+                         struct mistakes *m)
 {
 	struct spot kernel = spot_member(where, "kernel"), initrd = spot_member(where, "initrd");
 	struct spot disks = spot_member(where, "disks");
@@ -330,23 +335,6 @@ static void check_domain_alone(const struct spot *where, struct mistakes *m)
 	}
 }
 
-static void check_boot(const struct machine_conf *machine, const struct spot *where, struct mistakes *m)
-{
-	struct spot kernel = spot_member(where, "kernel"), initrd = spot_member(where, "initrd");
-	struct spot cmdline = spot_member(where, "cmdline"), disks = spot_member(where, "disks");
-
-	if (kernel.v)
-		return;
-	if (!disks.v)
-		mistake(m, &kernel, "missing: a machine needs a kernel, a disk to boot from, or a domain");
-	else if (strcmp(machine->machine, "microvm") == 0)
-		mistake(m, &kernel, "missing: a microvm cannot boot without one");
-	if (initrd.v)
-		mistake(m, &initrd, "needs a kernel");
-	if (cmdline.v)
-		mistake(m, &cmdline, "needs a kernel");
-}
-
 static void check_kind(const struct machine_conf *machine, const struct spot *where, struct mistakes *m)
 {
 	struct spot kind = spot_member(where, "machine");
@@ -365,17 +353,41 @@ static void check_cmdline(const struct machine_conf *machine, const struct spot 
 		mistake(m, &cmdline, "%s", e.text);
 }
 
+/* Placeholders without which the guest would get an empty word. */
+static void check_placeholders(const struct service_conf *s, const struct spot *machine, struct mistakes *m)
+{
+	struct spot cmdline = spot_member(machine, "cmdline");
+	const char *text = s->machine.cmdline;
+	bool v4 = false, v6 = false;
+
+	for (size_t i = 0; i < s->ip.n; i++) {
+		if (ip_is_zero(&s->ip.v[i].addr))
+			return; /* told already; nobody knows what was meant */
+		v4 = v4 || ip_is_v4(&s->ip.v[i].addr);
+		v6 = v6 || !ip_is_v4(&s->ip.v[i].addr);
+	}
+	if (s->ip.n == 0)
+		return;
+	if (!v4 && (cmdline_uses(text, "ip") || cmdline_uses(text, "prefix")))
+		mistake(m, &cmdline, "{ip} and {prefix} need an IPv4 address in ip");
+	if (!v4 && !s->gateway[0] && cmdline_uses(text, "gw"))
+		mistake(m, &cmdline, "{gw} needs an IPv4 address in ip, or gateway");
+	if (!v6 && cmdline_uses(text, "ip6"))
+		mistake(m, &cmdline, "{ip6} needs an IPv6 address in ip");
+}
+
 static void check_machine(const struct conf *c, const struct machine_conf *machine, const struct spot *where,
-			  struct mistakes *m)
+                          struct mistakes *m)
 {
 	struct spot hypervisor = spot_member(where, "hypervisor"), memory = spot_member(where, "memory");
-	struct spot nics = spot_member(where, "nics");
+	struct spot nics = spot_member(where, "nics"), kernel = spot_member(where, "kernel");
 
-	check_reference(m, &hypervisor, machine->hypervisor, "hypervisors", c->hypervisors.v, c->hypervisors.n,
-			sizeof(*c->hypervisors.v));
+	check_reference(m, &hypervisor, machine->hypervisor, "hypervisors", c->hypervisors.v,
+	                c->hypervisors.n, sizeof(*c->hypervisors.v));
 	if (spot_member(where, "domain").v)
 		return check_domain_alone(where, m);
-	check_boot(machine, where, m);
+	if (!kernel.v)
+		mistake(m, &kernel, "missing: a machine needs a kernel, or a domain that has its own");
 	check_kind(machine, where, m);
 	check_images(c, machine, where, m);
 	check_cmdline(machine, where, m);
@@ -385,26 +397,29 @@ static void check_machine(const struct conf *c, const struct machine_conf *machi
 		struct spot nic = spot_nth(&nics, i), bridge = spot_member(&nic, "bridge");
 
 		check_reference(m, &bridge, machine->nics.v[i].bridge, "bridges", c->bridges.v, c->bridges.n,
-				sizeof(*c->bridges.v));
+		                sizeof(*c->bridges.v));
 	}
 }
 
 /* ---- services ---- */
 
 static void check_service(const struct conf *c, const struct service_conf *s, const struct spot *where,
-			  struct mistakes *m)
+                          struct mistakes *m)
 {
 	struct spot machine = spot_member(where, "machine"), hold = spot_member(where, "hold");
 
 	if (s->hold != HOLD_OFF)
-		mistake(m, &hold, "\"%s\" is not in this version, which has only \"off\"", json_string(hold.v));
+		mistake(m, &hold, "\"%s\" is not in this version, which has only \"off\"",
+		        json_string(hold.v));
 	check_dns_names(c, s, where, m);
 	check_addresses(s, where, m);
 	check_gateway(s, where, m);
 	check_ports(s, where, m);
 	check_ready(s, where, m);
-	if (machine.v && json_type(machine.v) == JSON_OBJECT)
-		check_machine(c, &s->machine, &machine, m);
+	if (!machine.v || json_type(machine.v) != JSON_OBJECT)
+		return;
+	check_machine(c, &s->machine, &machine, m);
+	check_placeholders(s, &machine, m);
 }
 
 /* What no two services may have. */

@@ -4,7 +4,10 @@
 
 #include <sys/utsname.h>
 
-static bool is_given(const struct spot *object, const char *key) { return spot_member(object, key).v != NULL; }
+static bool is_given(const struct spot *object, const char *key)
+{
+	return spot_member(object, key).v != NULL;
+}
 
 static void set_text(struct mistakes *m, char **text, const char *value)
 {
@@ -44,7 +47,8 @@ static void complete_zone(struct zone_conf *z, const struct spot *where, struct 
 	if (text_ok(&text_host, name))
 		set_text(m, &z->hostmaster, name);
 	else
-		mistake(m, &hostmaster, "missing, and its default, hostmaster in the zone, would be too long a name");
+		mistake(m, &hostmaster,
+		        "missing, and its default, hostmaster in the zone, would be too long a name");
 }
 
 /* The one bridge there is, or "" and a mistake. */
@@ -60,7 +64,7 @@ static const char *only_bridge(const struct conf *c, const struct spot *missing,
 }
 
 static void complete_nics(const struct conf *c, struct machine_conf *machine, const struct spot *where,
-			  struct mistakes *m)
+                          struct mistakes *m)
 {
 	struct spot nics = spot_member(where, "nics");
 
@@ -94,7 +98,7 @@ static void set_host_arch(struct machine_conf *machine, struct mistakes *m)
 }
 
 static void complete_machine(const struct conf *c, struct machine_conf *machine, const struct spot *where,
-			     struct mistakes *m)
+                             struct mistakes *m)
 {
 	if (!is_given(where, "hypervisor") && c->hypervisors.n > 0)
 		set_text(m, &machine->hypervisor, c->hypervisors.v[0].name);
@@ -119,19 +123,20 @@ static bool has_writable_disk(const struct machine_conf *machine)
 }
 
 static void complete_service(const struct conf *c, struct service_conf *s, const struct spot *where,
-			     struct mistakes *m)
+                             struct mistakes *m)
 {
 	struct spot machine = spot_member(where, "machine"), ready = spot_member(where, "ready");
 
 	s->line = where->at.line;
 	if (!ready.v)
 		read_option_text(m, schema_find(&schema_service, "ready"), &ready,
-				 s->ports.n > 0 ? "[\"tcp\"]" : "[\"arp\"]", s);
+		                 s->ports.n > 0 ? "[\"tcp\"]" : "[\"arp\"]", s);
 	if (!machine.v || json_type(machine.v) != JSON_OBJECT)
 		return;
 	complete_machine(c, &s->machine, &machine, m);
 	if (!is_given(where, "stop"))
-		s->stop = is_given(&machine, "domain") || has_writable_disk(&s->machine) ? STOP_SHUTDOWN : STOP_DESTROY;
+		s->stop = is_given(&machine, "domain") || has_writable_disk(&s->machine) ? STOP_SHUTDOWN
+		                                                                         : STOP_DESTROY;
 }
 
 void conf_complete(struct conf *c, const struct spot *root, struct mistakes *m)

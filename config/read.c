@@ -13,7 +13,10 @@
 
 /* ---- places ---- */
 
-struct spot spot_root(const struct json_node *root) { return (struct spot){ .v = root, .at = json_place(root) }; }
+struct spot spot_root(const struct json_node *root)
+{
+	return (struct spot){ .v = root, .at = json_place(root) };
+}
 
 struct spot spot_member(const struct spot *object, const char *key)
 {
@@ -116,8 +119,8 @@ void mistakes_write(struct mistakes *m, struct buf *out)
 	for (size_t i = 0; i < kept; i++) {
 		const struct told *t = &m->kept[i];
 
-		buf_addf(out, "%s:%u:%u: %s%s%s\n", m->file, t->at.line, t->at.column, t->path, t->path[0] ? ": " : "",
-			 t->text);
+		buf_addf(out, "%s:%u:%u: %s%s%s\n", m->file, t->at.line, t->at.column, t->path,
+		         t->path[0] ? ": " : "", t->text);
 	}
 	if (m->n > kept)
 		buf_addf(out, "%s: and %zu more mistakes\n", m->file, m->n - kept);
@@ -187,15 +190,16 @@ static void mistake_expected(struct mistakes *m, const struct opt *o, const stru
 }
 
 static void mistake_unknown(struct mistakes *m, const struct schema *s, const struct spot *object,
-			    const struct json_node *v)
+                            const struct json_node *v)
 {
 	cleanup_buf struct buf key = { 0 };
 	const char *near = schema_nearest(s, json_key(v));
 	struct spot where;
 
 	/* A key that is no plain word is shown as JSON writes it. */
-	if (json_key(v)[0] && strspn(json_key(v), "abcdefghijklmnopqrstuvwxyz_-ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") ==
-				      strlen(json_key(v)))
+	if (json_key(v)[0] &&
+	    strspn(json_key(v), "abcdefghijklmnopqrstuvwxyz_-ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") ==
+	            strlen(json_key(v)))
 		buf_addf(&key, "%.*s", GOT_MAX, json_key(v));
 	else
 		add_got_string(json_key(v), &key);
@@ -212,7 +216,10 @@ static void mistake_unknown(struct mistakes *m, const struct schema *s, const st
 /* ---- one value of each type: 0, or any error ---- */
 
 /* Of strings alone; NULL else. */
-static const char *string_of(const struct json_node *v) { return json_type(v) == JSON_STRING ? json_string(v) : NULL; }
+static const char *string_of(const struct json_node *v)
+{
+	return json_type(v) == JSON_STRING ? json_string(v) : NULL;
+}
 
 static int in_range(const struct opt *o, uint64_t v) { return v < o->min || v > o->max ? -ERANGE : 0; }
 
@@ -516,7 +523,7 @@ static void read_option(struct mistakes *m, const struct opt *o, const struct sp
 }
 
 void read_option_text(struct mistakes *m, const struct opt *o, const struct spot *where, const char *json,
-		      void *record)
+                      void *record)
 {
 	struct spot from = *where;
 	struct json_place at;

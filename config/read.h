@@ -41,7 +41,7 @@ void read_object(struct mistakes *m, const struct schema *s, const struct spot *
 
 /* One option by itself, from its JSON text: for defaults. */
 void read_option_text(struct mistakes *m, const struct opt *o, const struct spot *where, const char *json,
-		      void *record);
+                      void *record);
 
 /* strdup() that tells when memory ran out. */
 char *read_copy(struct mistakes *m, const char *text);

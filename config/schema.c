@@ -7,38 +7,40 @@
 
 /* The offset of a member, and a warning when the member is no TYPE: a row's type and its variable
  * cannot drift apart. */
-#define AT(TYPE, record, member)                                                                                       \
+#define AT(TYPE, record, member) \
 	.offset = offsetof(struct record, member) + 0 * sizeof((TYPE *)0 == &((struct record *)0)->member)
-#define ALSO(TYPE, record, member)                                                                                     \
+#define ALSO(TYPE, record, member) \
 	.also = offsetof(struct record, member) + 0 * sizeof((TYPE *)0 == &((struct record *)0)->member)
-#define LIST_AT(TYPE, record, member)                                                                                  \
+#define LIST_AT(TYPE, record, member) \
 	.offset = offsetof(struct record, member) + 0 * sizeof((TYPE *)0 == ((struct record *)0)->member.v)
 
 #define SECONDS(n) ((uint64_t)(n)*1000)
 #define MIB (1ull << 20)
 #define TIB (1ull << 40)
 
-#define SCHEMA(var, record, its_name, its_path, rows)                                                                  \
+#define SCHEMA(var, record, its_name, its_path, rows) \
 	const struct schema var = { its_name, its_path, sizeof(struct record), ARRAY_SIZE(rows), rows }
 
 /* ---- words ---- */
 
-static const char *const hold_names[] = { [HOLD_OFF] = "off", [HOLD_PARK] = "park", [HOLD_SPLICE] = "splice", NULL };
+static const char *const hold_names[] = {
+	[HOLD_OFF] = "off", [HOLD_PARK] = "park", [HOLD_SPLICE] = "splice", NULL
+};
 static_assert(ARRAY_SIZE(hold_names) == HOLD_N + 1, "a hold mode has no name");
 static const char *const manage_names[] = { [MANAGE_AUTO] = "auto", [MANAGE_ALWAYS] = "always", NULL };
 static_assert(ARRAY_SIZE(manage_names) == MANAGE_N + 1, "a manage mode has no name");
 /* The same words as base/msg.c has for the other processes: a test compares them. */
-static const char *const answer_names[] = { [ANSWER_AT_ONCE] = "at-once",
-					    [ANSWER_STARTED] = "started",
-					    [ANSWER_READY] = "ready",
-					    NULL };
+static const char *const answer_names[] = {
+	[ANSWER_AT_ONCE] = "at-once", [ANSWER_STARTED] = "started", [ANSWER_READY] = "ready", NULL
+};
 static_assert(ARRAY_SIZE(answer_names) == ANSWER_N + 1, "an answer mode has no name");
-static const char *const stop_names[] = { [STOP_DESTROY] = "destroy",
-					  [STOP_SHUTDOWN] = "shutdown",
-					  [STOP_SUSPEND] = "suspend",
-					  NULL };
+static const char *const stop_names[] = {
+	[STOP_DESTROY] = "destroy", [STOP_SHUTDOWN] = "shutdown", [STOP_SUSPEND] = "suspend", NULL
+};
 static_assert(ARRAY_SIZE(stop_names) == STOP_N + 1, "a stop mode has no name");
-static const char *const isolation_names[] = { [ISOLATION_STRICT] = "strict", [ISOLATION_FAST] = "fast", NULL };
+static const char *const isolation_names[] = {
+	[ISOLATION_STRICT] = "strict", [ISOLATION_FAST] = "fast", NULL
+};
 static_assert(ARRAY_SIZE(isolation_names) == ISOLATION_N + 1, "an isolation has no name");
 static const char *const arch_names[] = { "x86_64", "aarch64", NULL };
 static const char *const machine_names[] = { "microvm", "pc", "q35", "virt", NULL };
@@ -53,7 +55,8 @@ static const struct opt disk_opts[] = {
 	{ "read_only", OPT_BOOL, 0, AT(bool, disk_conf, read_only), .fallback = "false",
 	  .help = "The guest cannot write to it.  Any number of services may share such an image." },
 	{ "format", OPT_WORD, 0, AT(char *, disk_conf, format), .names = format_names, .fallback = "\"raw\"",
-	  .help = "How the image is laid out.  It is never guessed from the image, which the guest may have written." },
+	  .help = "How the image is laid out.  It is never guessed from the image, which the guest may "
+	          "have written." },
 };
 static SCHEMA(schema_disk, disk_conf, "a disk", "services[].machine.disks[]", disk_opts);
 
@@ -69,32 +72,37 @@ static SCHEMA(schema_nic, nic_conf, "a network card", "services[].machine.nics[]
 
 static const struct opt machine_opts[] = {
 	{ "hypervisor", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, hypervisor), .text = &text_name,
-	  .otherwise = "the first of hypervisors", .help = "The name of one of hypervisors: where the VM runs." },
+	  .otherwise = "the first of hypervisors",
+	  .help = "The name of one of hypervisors: where the VM runs." },
 	{ "domain", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, domain), .text = &text_domain,
-	  .help = "An existing libvirt domain, by name or UUID, instead of all options below.  It is started as it is "
-		  "defined and never redefined; its MAC address, bridge and port are found from it." },
+	  .help = "An existing libvirt domain, by name or UUID, instead of all options below.  It is "
+	          "started as it is defined and never redefined; its MAC address, bridge and port are "
+	          "found from it." },
 	{ "kernel", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, kernel), .text = &text_path,
-	  .help = "The unikernel or kernel to boot, below one of image_dirs.  A machine without one boots from its "
-		  "first disk." },
+	  .help = "The unikernel or kernel to boot, below one of image_dirs.  Required without domain." },
 	{ "initrd", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, initrd), .text = &text_path,
 	  .help = "The initial RAM disk for the kernel, below one of image_dirs." },
-	{ "cmdline", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, cmdline), .text = &text_cmdline, .fallback = "\"\"",
-	  .help = "The kernel's command line.  {ip} and {prefix} become the service's first address and the length of "
-		  "its network, {ip6} its first IPv6 address, {gw} the gateway, {mac} the MAC address of the first NIC, "
-		  "{name} the service's name, {boot} how often it was started, and {{ a brace." },
-	{ "memory", OPT_SIZE, OPT_UNSET, AT(uint64_t, machine_conf, memory_bytes), .min = MIB, .max = 16 * TIB,
-	  .fallback = "\"64MiB\"", .help = "The VM's RAM." },
-	{ "vcpus", OPT_INT, OPT_UNSET, AT(uint32_t, machine_conf, vcpus), .min = 1, .max = 64, .fallback = "1",
-	  .help = "The VM's processors." },
+	{ "cmdline", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, cmdline), .text = &text_cmdline,
+	  .fallback = "\"\"",
+	  .help = "The kernel's command line.  {ip} becomes the service's first IPv4 address, {prefix} the "
+	          "length of its network, {ip6} the first IPv6 address, {gw} the gateway, {mac} the MAC "
+	          "address of the first NIC, {name} the service's name, {boot} how often it was started, and "
+	          "{{ a brace." },
+	{ "memory", OPT_SIZE, OPT_UNSET, AT(uint64_t, machine_conf, memory_bytes), .min = MIB,
+	  .max = 16 * TIB, .fallback = "\"64MiB\"", .help = "The VM's RAM." },
+	{ "vcpus", OPT_INT, OPT_UNSET, AT(uint32_t, machine_conf, vcpus), .min = 1, .max = 64,
+	  .fallback = "1", .help = "The VM's processors." },
 	{ "arch", OPT_WORD, OPT_UNSET, AT(char *, machine_conf, arch), .names = arch_names,
 	  .otherwise = "this host's", .help = "The VM's architecture.  A foreign one is emulated." },
 	{ "machine", OPT_WORD, OPT_UNSET, AT(char *, machine_conf, machine), .names = machine_names,
 	  .otherwise = "microvm where it can, else what suits arch",
 	  .help = "The kind of machine that QEMU makes: virt is for aarch64, the others for x86_64." },
-	{ "disks", OPT_OBJECT, OPT_LIST | OPT_UNSET, LIST_AT(struct disk_conf, machine_conf, disks), .of = &schema_disk,
-	  .most = MSG_DISKS_MAX, .fallback = "[]", .help = "The VM's disks, in this order." },
-	{ "nics", OPT_OBJECT, OPT_LIST | OPT_UNSET, LIST_AT(struct nic_conf, machine_conf, nics), .of = &schema_nic,
-	  .least = 1, .most = MSG_NICS_MAX, .otherwise = "one on the bridge, if bridges has exactly one",
+	{ "disks", OPT_OBJECT, OPT_LIST | OPT_UNSET, LIST_AT(struct disk_conf, machine_conf, disks),
+	  .of = &schema_disk, .most = MSG_DISKS_MAX, .fallback = "[]",
+	  .help = "The VM's disks, in this order." },
+	{ "nics", OPT_OBJECT, OPT_LIST | OPT_UNSET, LIST_AT(struct nic_conf, machine_conf, nics),
+	  .of = &schema_nic, .least = 1, .most = MSG_NICS_MAX,
+	  .otherwise = "one on the bridge, if bridges has exactly one",
 	  .help = "The VM's network cards, in this order; the service's addresses are on the first." },
 };
 static SCHEMA(schema_machine, machine_conf, "the machine of a service", "services[].machine", machine_opts);
@@ -102,77 +110,82 @@ static SCHEMA(schema_machine, machine_conf, "the machine of a service", "service
 static const struct opt service_opts[] = {
 	{ "name", OPT_TEXT, OPT_REQUIRED, AT(char *, service_conf, name), .text = &text_name,
 	  .help = "What logs and jitsuctl call it.  Unique." },
-	{ "dns", OPT_TEXT, OPT_REQUIRED | OPT_LIST, LIST_AT(char *, service_conf, dns), .text = &text_host, .least = 1,
-	  .most = MSG_LIST_MAX,
+	{ "dns", OPT_TEXT, OPT_REQUIRED | OPT_LIST, LIST_AT(char *, service_conf, dns), .text = &text_host,
+	  .least = 1, .most = MSG_LIST_MAX,
 	  .help = "The names that wake it, each in one of zones.  Each belongs to one service only." },
 	{ "ip", OPT_HOST, OPT_REQUIRED | OPT_LIST, LIST_AT(struct ip_prefix, service_conf, ip), .least = 1,
 	  .most = MSG_LIST_MAX,
-	  .help = "The addresses that its names lead to, each with the length of its network.  PTR records follow from "
-		  "them.  Each belongs to one service only." },
+	  .help = "The addresses that its names lead to, each with the length of its network.  PTR "
+	          "records follow from them.  Each belongs to one service only." },
 	{ "ttl", OPT_DURATION, OPT_SECONDS, AT(uint64_t, service_conf, ttl_ms), .max = SECONDS(604800),
 	  .fallback = "\"60s\"", .help = "How long resolvers may keep its addresses." },
 	{ "ports", OPT_PORT, OPT_LIST, LIST_AT(uint16_t, service_conf, ports), .min = 1, .max = 65535,
 	  .most = MSG_LIST_MAX, .fallback = "[]", .help = "The TCP ports it serves." },
-	{ "machine", OPT_OBJECT, OPT_REQUIRED, AT(struct machine_conf, service_conf, machine), .of = &schema_machine,
-	  .help = "The VM behind it." },
+	{ "machine", OPT_OBJECT, OPT_REQUIRED, AT(struct machine_conf, service_conf, machine),
+	  .of = &schema_machine, .help = "The VM behind it." },
 	{ "gateway", OPT_TEXT, OPT_UNSET, AT(char *, service_conf, gateway), .text = &text_ip,
-	  .otherwise = "the first address of the first network of ip",
+	  .otherwise = "the first address in the network of the first IPv4 address",
 	  .help = "What {gw} stands for in cmdline; in the network of one of ip." },
-	{ "hold", OPT_ENUM, 0, AT(enum hold_mode, service_conf, hold), .names = hold_names, .fallback = "\"off\"",
-	  .help = "Whether connections that come before the VM is up are held at its address.  This version has only "
-		  "off: the name alone wakes it." },
+	{ "hold", OPT_ENUM, 0, AT(enum hold_mode, service_conf, hold), .names = hold_names,
+	  .fallback = "\"off\"",
+	  .help = "Whether connections that come before the VM is up are held at its address.  This "
+	          "version has only off: the name alone wakes it." },
 	{ "answer", OPT_ENUM, 0, AT(enum answer_when, service_conf, answer), .names = answer_names,
 	  .fallback = "\"ready\"",
-	  .help = "When a query for the sleeping service is answered: at once, when its VM was started, or when it is "
-		  "ready." },
+	  .help = "When a query for the sleeping service is answered: at once, when its VM was started, "
+	          "or when it is ready." },
 	{ "ready", OPT_READY, OPT_LIST, LIST_AT(struct ready_rule, service_conf, ready), .least = 1,
 	  .most = MSG_LIST_MAX, .otherwise = "[\"tcp\"] if there are ports, else [\"arp\"]",
-	  .help = "What must have happened before the VM counts as ready, all of it: its addresses answer ARP or "
-		  "neighbour solicitations (arp), each of ports is open (tcp), that port is open (tcp:PORT), or that "
-		  "many milliseconds have passed since it was started (delay:MS, or delay: and a duration)." },
+	  .help = "What must have happened before the VM counts as ready, all of it: its addresses answer "
+	          "ARP or neighbour solicitations (arp), each of ports is open (tcp), that port is open "
+	          "(tcp:PORT), or that many milliseconds have passed since it was started (delay:MS, or "
+	          "delay: and a duration)." },
 	{ "stop", OPT_ENUM, 0, AT(enum stop_how, service_conf, stop), .names = stop_names,
 	  .otherwise = "shutdown for a domain and for a machine with a writable disk, else destroy",
-	  .help = "What becomes of the VM when it is idle: it is ended at once, asked to shut down, or paused with its "
-		  "RAM." },
+	  .help = "What becomes of the VM when it is idle: it is ended at once, asked to shut down, or "
+	          "paused with its RAM." },
 	{ "stop_force", OPT_BOOL, 0, AT(bool, service_conf, stop_force), .fallback = "false",
-	  .help = "A VM that was asked to shut down and has not after stop_timeout is ended.  Without this it is left "
-		  "up, and the log says so." },
+	  .help = "A VM that was asked to shut down and has not after stop_timeout is ended.  Without "
+	          "this it is left up, and the log says so." },
 	{ "manage", OPT_ENUM, 0, AT(enum manage_mode, service_conf, manage), .names = manage_names,
 	  .fallback = "\"auto\"",
-	  .help = "auto: a VM that jitsu did not start is served and never stopped.  always: it is stopped like any "
-		  "other." },
+	  .help = "auto: a VM that jitsu did not start is served and never stopped.  always: it is "
+	          "stopped like any other." },
 	{ "idle_timeout", OPT_DURATION, OPT_NEVER, AT(uint64_t, service_conf, idle_timeout_ms), .min = 100,
 	  .max = SECONDS(2592000), .fallback = "\"120s\"",
-	  .help = "The VM is stopped when it had no IP traffic for this long, and no resolver may still lead anyone to "
-		  "it (see dns_horizon)." },
+	  .help = "The VM is stopped when it had no IP traffic for this long, and no resolver may still "
+	          "lead anyone to it (see dns_horizon)." },
 	{ "start_timeout", OPT_DURATION, 0, AT(uint64_t, service_conf, start_timeout_ms), .min = 100,
 	  .max = SECONDS(3600), .fallback = "\"60s\"",
 	  .help = "A VM that is not ready after this long has failed." },
 	{ "stop_timeout", OPT_DURATION, 0, AT(uint64_t, service_conf, stop_timeout_ms), .min = 100,
 	  .max = SECONDS(3600), .fallback = "\"60s\"",
 	  .help = "How long a VM that was asked to shut down may take." },
-	{ "max_hold", OPT_DURATION, 0, AT(uint64_t, service_conf, max_hold_ms), .min = 100, .max = SECONDS(600),
-	  .fallback = "\"60s\"",
-	  .help = "How long a query or a connection may wait for the VM; a query is then answered with SERVFAIL." },
-	{ "dns_horizon", OPT_DURATION, OPT_AUTO, AT(uint64_t, service_conf, dns_horizon_ms), .max = SECONDS(604800),
-	  .fallback = "\"auto\"",
-	  .help = "How long after its name was last asked for the VM stays up, because someone may still come.  auto: "
-		  "twice ttl, at least 300 seconds." },
+	{ "max_hold", OPT_DURATION, 0, AT(uint64_t, service_conf, max_hold_ms), .min = 100,
+	  .max = SECONDS(600), .fallback = "\"60s\"",
+	  .help = "How long a query or a connection may wait for the VM; a query is then answered with "
+	          "SERVFAIL." },
+	{ "dns_horizon", OPT_DURATION, OPT_AUTO, AT(uint64_t, service_conf, dns_horizon_ms),
+	  .max = SECONDS(604800), .fallback = "\"auto\"",
+	  .help = "How long after its name was last asked for the VM stays up, because someone may still "
+	          "come.  auto: twice ttl, at least 300 seconds." },
 };
 SCHEMA(schema_service, service_conf, "a service", "services[]", service_opts);
 
 static const struct opt zone_opts[] = {
 	{ "name", OPT_TEXT, OPT_REQUIRED, AT(char *, zone_conf, name), .text = &text_host,
 	  .help = "The zone's name.  Unique." },
-	{ "ns", OPT_TEXT, OPT_REQUIRED | OPT_LIST, LIST_AT(char *, zone_conf, ns), .text = &text_host, .least = 1,
-	  .most = MSG_LIST_MAX, .help = "The zone's name servers." },
+	{ "ns", OPT_TEXT, OPT_REQUIRED | OPT_LIST, LIST_AT(char *, zone_conf, ns), .text = &text_host,
+	  .least = 1, .most = MSG_LIST_MAX, .help = "The zone's name servers." },
 	{ "hostmaster", OPT_TEXT, OPT_UNSET, AT(char *, zone_conf, hostmaster), .text = &text_host,
 	  .otherwise = "hostmaster in the zone",
 	  .help = "Whom to write to about the zone: a mail address with a dot for the @." },
 	{ "ttl", OPT_DURATION, OPT_SECONDS, AT(uint64_t, zone_conf, ttl_ms), .max = SECONDS(604800),
-	  .fallback = "\"300s\"", .help = "How long resolvers may keep the zone's own records (SOA, NS, PTR)." },
-	{ "negative_ttl", OPT_DURATION, OPT_SECONDS, AT(uint64_t, zone_conf, negative_ttl_ms), .max = SECONDS(604800),
-	  .fallback = "\"60s\"", .help = "How long resolvers may remember that a name does not exist." },
+	  .fallback = "\"300s\"",
+	  .help = "How long resolvers may keep the zone's own records (SOA, NS, PTR)." },
+	{ "negative_ttl", OPT_DURATION, OPT_SECONDS, AT(uint64_t, zone_conf, negative_ttl_ms),
+	  .max = SECONDS(604800), .fallback = "\"60s\"",
+	  .help = "How long resolvers may remember that a name does not exist." },
 };
 static SCHEMA(schema_zone, zone_conf, "a zone", "zones[]", zone_opts);
 
@@ -183,9 +196,9 @@ static const struct opt hypervisor_opts[] = {
 	  .help = "How libvirt finds it.  qemu:///embed?root=DIRECTORY runs QEMU without libvirtd." },
 	{ "isolation", OPT_ENUM, 0, AT(enum isolation, hypervisor_conf, isolation), .names = isolation_names,
 	  .fallback = "\"strict\"",
-	  .help = "strict: whatever the host has to keep VMs apart (cgroups, namespaces, its security driver).  fast: "
-		  "none of these, for laboratories and demonstrations; QEMU still runs as a user of its own, in its "
-		  "seccomp sandbox." },
+	  .help = "strict: whatever the host has to keep VMs apart (cgroups, namespaces, its security "
+	          "driver).  fast: none of these, for laboratories and demonstrations; QEMU still runs as "
+	          "a user of its own, in its seccomp sandbox." },
 };
 static SCHEMA(schema_hypervisor, hypervisor_conf, "a hypervisor", "hypervisors[]", hypervisor_opts);
 
@@ -203,8 +216,8 @@ static SCHEMA(schema_bridge, bridge_conf, "a bridge", "bridges[]", bridge_opts);
 static const struct opt limits_opts[] = {
 	{ "max_running", OPT_INT, 0, AT(uint32_t, limits_conf, max_running), .min = 1, .max = SLOTS_MAX,
 	  .fallback = "64", .help = "VMs up at once." },
-	{ "max_starting", OPT_INT, 0, AT(uint32_t, limits_conf, max_starting), .min = 1, .max = 64, .fallback = "2",
-	  .help = "VMs being started at once; further ones queue." },
+	{ "max_starting", OPT_INT, 0, AT(uint32_t, limits_conf, max_starting), .min = 1, .max = 64,
+	  .fallback = "2", .help = "VMs being started at once; further ones queue." },
 	{ "memory", OPT_SHARE, 0, AT(uint64_t, limits_conf, memory_bytes),
 	  ALSO(uint32_t, limits_conf, memory_percent), .min = MIB, .max = 1024 * TIB, .fallback = "\"80%\"",
 	  .help = "RAM of all VMs together; a percentage is of the host's." },
@@ -223,13 +236,14 @@ static const struct opt users_opts[] = {
 	  .help = "The user of the process that reads DNS." },
 	{ "net", OPT_TEXT, 0, AT(char *, users_conf, net), .text = &text_user, .fallback = "\"jitsu-net\"",
 	  .help = "The user of the process that probes VMs." },
-	{ "control", OPT_TEXT, 0, AT(char *, users_conf, control), .text = &text_user, .fallback = "\"jitsu-ctl\"",
-	  .help = "The user of the process that jitsuctl talks to." },
-	{ "qemu", OPT_TEXT, 0, AT(char *, users_conf, qemu), .text = &text_user, .fallback = "\"libvirt-qemu\"",
-	  .help = "The user of QEMU; never root." },
-	{ "readers", OPT_TEXT, 0, AT(char *, users_conf, readers), .text = &text_user, .fallback = "\"jitsu\"",
-	  .help = "The group whose members may look with jitsuctl." },
-	{ "admins", OPT_TEXT, 0, AT(char *, users_conf, admins), .text = &text_user, .fallback = "\"jitsu-admin\"",
+	{ "control", OPT_TEXT, 0, AT(char *, users_conf, control), .text = &text_user,
+	  .fallback = "\"jitsu-ctl\"", .help = "The user of the process that jitsuctl talks to." },
+	{ "qemu", OPT_TEXT, 0, AT(char *, users_conf, qemu), .text = &text_user,
+	  .fallback = "\"libvirt-qemu\"", .help = "The user of QEMU; never root." },
+	{ "readers", OPT_TEXT, 0, AT(char *, users_conf, readers), .text = &text_user,
+	  .fallback = "\"jitsu\"", .help = "The group whose members may look with jitsuctl." },
+	{ "admins", OPT_TEXT, 0, AT(char *, users_conf, admins), .text = &text_user,
+	  .fallback = "\"jitsu-admin\"",
 	  .help = "The group whose members may start and stop services with jitsuctl." },
 };
 static SCHEMA(schema_users, users_conf, "users and groups", "users", users_opts);
@@ -237,35 +251,39 @@ static SCHEMA(schema_users, users_conf, "users and groups", "users", users_opts)
 static const struct opt conf_opts[] = {
 	{ "listen", OPT_ENDPOINT, OPT_LIST, LIST_AT(struct endpoint, conf, listen), .least = 1, .most = 16,
 	  .fallback = "[\"0.0.0.0:53\", \"[::]:53\"]", .help = "Where DNS is served, over UDP and TCP." },
-	{ "zones", OPT_OBJECT, OPT_REQUIRED | OPT_LIST, LIST_AT(struct zone_conf, conf, zones), .of = &schema_zone,
-	  .least = 1, .help = "The zones it is authoritative for." },
-	{ "forward", OPT_ENDPOINT, OPT_LIST, LIST_AT(struct endpoint, conf, forward), .most = 8, .fallback = "[]",
-	  .help = "Resolvers that questions outside the zones are passed to.  Without them, and for everyone who is "
-		  "not in forward_allow, the answer is REFUSED." },
-	{ "forward_allow", OPT_PREFIX, OPT_LIST, LIST_AT(struct ip_prefix, conf, forward_allow), .fallback = "[]",
-	  .help = "The clients that may have questions forwarded: addresses and networks.  The whole Internet is "
-		  "refused." },
+	{ "zones", OPT_OBJECT, OPT_REQUIRED | OPT_LIST, LIST_AT(struct zone_conf, conf, zones),
+	  .of = &schema_zone, .least = 1, .help = "The zones it is authoritative for." },
+	{ "forward", OPT_ENDPOINT, OPT_LIST, LIST_AT(struct endpoint, conf, forward), .most = 8,
+	  .fallback = "[]",
+	  .help = "Resolvers that questions outside the zones are passed to.  Without them, and for "
+	          "everyone who is not in forward_allow, the answer is REFUSED." },
+	{ "forward_allow", OPT_PREFIX, OPT_LIST, LIST_AT(struct ip_prefix, conf, forward_allow),
+	  .fallback = "[]",
+	  .help = "The clients that may have questions forwarded: addresses and networks.  The whole "
+	          "Internet is refused." },
 	{ "hypervisors", OPT_OBJECT, OPT_LIST, LIST_AT(struct hypervisor_conf, conf, hypervisors),
 	  .of = &schema_hypervisor, .least = 1, .most = 16,
-	  .otherwise = "one, named local, with qemu:///embed and its root at run_dir/qemu", .help = "Where VMs run." },
+	  .otherwise = "one, named local, with qemu:///embed and its root at run_dir/qemu",
+	  .help = "Where VMs run." },
 	{ "bridges", OPT_OBJECT, OPT_LIST, LIST_AT(struct bridge_conf, conf, bridges), .of = &schema_bridge,
 	  .fallback = "[]", .help = "The Linux bridges that VMs are on." },
 	{ "image_dirs", OPT_TEXT, OPT_LIST, LIST_AT(char *, conf, image_dirs), .text = &text_path, .least = 1,
 	  .most = 64, .fallback = "[\"/var/lib/jitsu/images\"]",
-	  .help = "Kernels, initial RAM disks and disks lie below these directories.  They are checked at each start: "
-		  "no symbolic links, kernels and directories writable by root alone." },
-	{ "limits", OPT_OBJECT, 0, AT(struct limits_conf, conf, limits), .of = &schema_limits, .fallback = "{}",
-	  .help = "What all services together may use." },
+	  .help = "Kernels, initial RAM disks and disks lie below these directories.  They are checked at "
+	          "each start: no symbolic links, kernels and directories writable by root alone." },
+	{ "limits", OPT_OBJECT, 0, AT(struct limits_conf, conf, limits), .of = &schema_limits,
+	  .fallback = "{}", .help = "What all services together may use." },
 	{ "users", OPT_OBJECT, 0, AT(struct users_conf, conf, users), .of = &schema_users, .fallback = "{}",
 	  .help = "Whom its processes run as, and who may talk to it." },
-	{ "run_dir", OPT_TEXT, 0, AT(char *, conf, run_dir), .text = &text_run_dir, .fallback = "\"/run/jitsu\"",
+	{ "run_dir", OPT_TEXT, 0, AT(char *, conf, run_dir), .text = &text_run_dir,
+	  .fallback = "\"/run/jitsu\"",
 	  .help = "Sockets, consoles and other things that need not outlive a reboot." },
 	{ "state_dir", OPT_TEXT, 0, AT(char *, conf, state_dir), .text = &text_path,
 	  .fallback = "\"/var/lib/jitsu\"", .help = "What must outlive a reboot." },
 	{ "log", OPT_WORD, 0, AT(char *, conf, log_level), .names = log_names, .fallback = "\"info\"",
 	  .help = "The least important lines that are still logged." },
-	{ "services", OPT_OBJECT, OPT_LIST, LIST_AT(struct service_conf, conf, services), .of = &schema_service,
-	  .most = SLOTS_MAX, .fallback = "[]", .help = "What is summoned." },
+	{ "services", OPT_OBJECT, OPT_LIST, LIST_AT(struct service_conf, conf, services),
+	  .of = &schema_service, .most = SLOTS_MAX, .fallback = "[]", .help = "What is summoned." },
 };
 SCHEMA(schema_conf, conf, "The whole", "", conf_opts);
 
@@ -417,7 +435,7 @@ void opt_expected(const struct opt *o, struct buf *out)
 		break;
 	case OPT_RATE:
 		buf_addf(out, "%llu..%llu per s, min or h, such as \"30/min\"", (unsigned long long)o->min,
-			 (unsigned long long)o->max);
+		         (unsigned long long)o->max);
 		break;
 	case OPT_ENUM:
 	case OPT_WORD:

@@ -58,10 +58,10 @@ enum opt_type {
 enum opt_flag {
 	OPT_REQUIRED = 1 << 0,
 	OPT_LIST = 1 << 1,
-	OPT_NEVER = 1 << 2, /* duration: "never" too */
-	OPT_AUTO = 1 << 3, /* duration: "auto" too */
+	OPT_NEVER = 1 << 2,   /* duration: "never" too */
+	OPT_AUTO = 1 << 3,    /* duration: "auto" too */
 	OPT_SECONDS = 1 << 4, /* duration: whole seconds, and a bare number counts them */
-	OPT_UNSET = 1 << 5, /* may stay zero, "" or empty, and is then not printed */
+	OPT_UNSET = 1 << 5,   /* may stay zero, "" or empty, and is then not printed */
 };
 
 struct schema;
@@ -69,13 +69,13 @@ struct schema;
 struct opt {
 	const char *key;
 	enum opt_type type;
-	unsigned flags; /* of enum opt_flag */
-	size_t offset; /* of its variable in the struct */
-	size_t also; /* of its second variable */
-	uint64_t min, max; /* as the table above says; of each element of a list */
-	unsigned least, most; /* elements of a list; most 0: SCHEMA_LIST_MAX */
-	const char *fallback; /* the default as JSON; NULL when there is none */
-	const char *otherwise; /* or: how the default follows from other options, in words */
+	unsigned flags;           /* of enum opt_flag */
+	size_t offset;            /* of its variable in the struct */
+	size_t also;              /* of its second variable */
+	uint64_t min, max;        /* as the table above says; of each element of a list */
+	unsigned least, most;     /* elements of a list; most 0: SCHEMA_LIST_MAX */
+	const char *fallback;     /* the default as JSON; NULL when there is none */
+	const char *otherwise;    /* or: how the default follows from other options, in words */
 	const char *const *names; /* ends with NULL */
 	const struct text_kind *text;
 	const struct schema *of;
@@ -85,7 +85,7 @@ struct opt {
 struct schema {
 	const char *name; /* "a service": heading in the manual, beside the path */
 	const char *path; /* "services[]": as mistakes and the manual call it; "" for the whole */
-	size_t size; /* of the struct */
+	size_t size;      /* of the struct */
 	size_t n;
 	const struct opt *opts;
 };
@@ -111,7 +111,7 @@ size_t opt_element_size(const struct opt *o);
 void opt_expected(const struct opt *o, struct buf *out);
 
 const struct opt *schema_find(const struct schema *s, const char *key); /* or NULL */
-const char *schema_nearest(const struct schema *s, const char *key); /* or NULL */
+const char *schema_nearest(const struct schema *s, const char *key);    /* or NULL */
 
 /* Frees what a record of this schema owns, and leaves it zeroed. */
 void schema_clear(const struct schema *s, void *record);

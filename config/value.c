@@ -14,11 +14,19 @@ struct unit {
 
 /* Largest first: formatting takes the first that divides the value. */
 static const struct unit duration_units[] = {
-	{ "d", 86400 * MS_PER_S }, { "h", 3600 * MS_PER_S }, { "m", 60 * MS_PER_S }, { "s", MS_PER_S }, { "ms", 1 },
+	{ "d", 86400 * MS_PER_S },
+	{ "h", 3600 * MS_PER_S },
+	{ "m", 60 * MS_PER_S },
+	{ "s", MS_PER_S },
+	{ "ms", 1 },
 };
 
 static const struct unit size_units[] = {
-	{ "TiB", 1ull << 40 }, { "GiB", 1ull << 30 }, { "MiB", 1ull << 20 }, { "KiB", 1ull << 10 }, { "B", 1 },
+	{ "TiB", 1ull << 40 },
+	{ "GiB", 1ull << 30 },
+	{ "MiB", 1ull << 20 },
+	{ "KiB", 1ull << 10 },
+	{ "B", 1 },
 };
 
 static const struct unit rate_units[] = {
@@ -35,7 +43,8 @@ static int parse_digits(const char *text, uint64_t *out, const char **end)
 	if (!isdigit((unsigned char)*text))
 		return -EINVAL;
 	for (; isdigit((unsigned char)*text); text++) {
-		if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, (unsigned)(*text - '0'), &v))
+		if (__builtin_mul_overflow(v, 10u, &v) ||
+		    __builtin_add_overflow(v, (unsigned)(*text - '0'), &v))
 			return -ERANGE;
 	}
 	*out = v;
@@ -323,14 +332,19 @@ static bool ip_ok(const char *s)
 
 const struct text_kind text_name = { "a name of a-z, 0-9 and inner '-', at most 40", 40, name_ok };
 const struct text_kind text_host = { "a host name without a final dot", 253, host_ok };
-const struct text_kind text_ifname = { "an interface's name, at most 15 characters", MSG_IFNAME_MAX - 1, ifname_ok };
+const struct text_kind text_ifname = { "an interface's name, at most 15 characters", MSG_IFNAME_MAX - 1,
+	                               ifname_ok };
 const struct text_kind text_user = { "a user's or group's name", 32, user_ok };
-const struct text_kind text_path = { "an absolute path without \".\", \"..\" or empty parts", MSG_PATH_MAX - 1, path_ok };
-const struct text_kind text_run_dir = { "an absolute path without \".\", \"..\" or empty parts, at most 64 bytes", 64,
-					path_ok };
+const struct text_kind text_path = { "an absolute path without \".\", \"..\" or empty parts",
+	                             MSG_PATH_MAX - 1, path_ok };
+const struct text_kind text_run_dir = {
+	"an absolute path without \".\", \"..\" or empty parts, at most 64 bytes", 64, path_ok
+};
 const struct text_kind text_uri = { "a libvirt URI such as \"qemu:///system\"", MSG_PATH_MAX - 1, uri_ok };
-const struct text_kind text_domain = { "a domain's name or UUID, at most 127 bytes", MSG_NAME_MAX * 2 - 1, domain_ok };
-const struct text_kind text_cmdline = { "a text of at most 2047 bytes on one line", MSG_CMDLINE_MAX - 1, is_printable };
+const struct text_kind text_domain = { "a domain's name or UUID, at most 127 bytes", MSG_NAME_MAX * 2 - 1,
+	                               domain_ok };
+const struct text_kind text_cmdline = { "a text of at most 2047 bytes on one line", MSG_CMDLINE_MAX - 1,
+	                                is_printable };
 const struct text_kind text_ip = { "an IP address", ADDR_TEXT_MAX - 1, ip_ok };
 
 bool text_ok(const struct text_kind *kind, const char *s)
@@ -362,31 +376,55 @@ static int check_placeholder(const char *name, size_t n, struct err *e)
 	if (near.name)
 		return err_set(e, -EINVAL, "unknown placeholder {%s}, did you mean {%s}?", word, near.name);
 	return err_set(e, -EINVAL,
-		       "unknown placeholder {%s}: there are {ip}, {prefix}, {gw}, {mac}, {name}, {boot}, {ip6}, and {{ "
-		       "for a brace",
-		       word);
+	               "unknown placeholder {%s}: there are {ip}, {prefix}, {gw}, {mac}, {name}, {boot}, "
+	               "{ip6}, and {{ "
+	               "for a brace",
+	               word);
+}
+
+/* The next placeholder from *p on, or NULL; n is its length, and *p then stands behind it.  One that is
+ * not closed reaches to the next brace or the end. */
+static const char *next_placeholder(const char **p, size_t *n)
+{
+	const char *open = *p;
+
+	while ((open = strchr(open, '{')) && open[1] == '{')
+		open += 2;
+	if (!open)
+		return NULL;
+	open++;
+	*n = strcspn(open, "{}");
+	*p = open + *n;
+	return open;
 }
 
 int cmdline_check(const char *text, struct err *e)
 {
-	const char *open = text;
+	const char *name;
 	size_t n;
 	int r;
 
-	while ((open = strchr(open, '{'))) {
-		if (open[1] == '{') {
-			open += 2;
-			continue;
-		}
-		n = strcspn(++open, "{}");
-		if (open[n] != '}')
-			return err_set(e, -EINVAL, "'{' begins a placeholder, but no '}' ends it; write {{ for a brace");
-		r = check_placeholder(open, n, e);
+	while ((name = next_placeholder(&text, &n))) {
+		if (*text != '}')
+			return err_set(e, -EINVAL,
+			               "'{' begins a placeholder, but no '}' ends it; write {{ for a brace");
+		r = check_placeholder(name, n, e);
 		if (r < 0)
 			return r;
-		open += n + 1;
 	}
 	return 0;
+}
+
+bool cmdline_uses(const char *text, const char *wanted)
+{
+	const char *name;
+	size_t n;
+
+	while ((name = next_placeholder(&text, &n))) {
+		if (strlen(wanted) == n && memcmp(name, wanted, n) == 0)
+			return true;
+	}
+	return false;
 }
 
 bool path_is_below(const char *path, const char *dir)

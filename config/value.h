@@ -40,7 +40,7 @@ bool value_lacks_unit(const char *text);
 
 struct text_kind {
 	const char *expected; /* "a host name": for sentences and the manual */
-	size_t max; /* bytes, without the NUL */
+	size_t max;           /* bytes, without the NUL */
 	bool (*ok)(const char *s);
 };
 
@@ -61,6 +61,8 @@ bool text_ok(const struct text_kind *kind, const char *s);
 extern const char *const cmdline_names[];
 /* 0, or -EINVAL with a sentence about the first placeholder that is unknown or not closed. */
 int cmdline_check(const char *text, struct err *e);
+/* Whether {name} is in it. */
+bool cmdline_uses(const char *text, const char *name);
 
 /* `path` lies below `dir`, by its text alone. */
 bool path_is_below(const char *path, const char *dir);

@@ -13,13 +13,15 @@ static bool is_member(const gid_t *groups, size_t n, gid_t group)
 	return false;
 }
 
-int peer_judge(uid_t uid, const gid_t *groups, size_t n, gid_t readers, gid_t admins, bool *admin, struct err *e)
+int peer_judge(uid_t uid, const gid_t *groups, size_t n, gid_t readers, gid_t admins, bool *admin,
+	       struct err *e)
 {
 	bool is_admin = uid == 0 || is_member(groups, n, admins);
 
 	if (!is_admin && !is_member(groups, n, readers))
-		return err_set(e, -EACCES, "user %u may not ask: reading needs membership of group %u, "
-			       "administration of group %u (new groups count from the next login on)",
+		return err_set(e, -EACCES,
+			       "user %u may not ask: it is in neither the readers' group (gid %u) nor the "
+			       "administrators' (gid %u)",
 			       (unsigned)uid, (unsigned)readers, (unsigned)admins);
 	*admin = is_admin;
 	return 0;

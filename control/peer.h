@@ -18,6 +18,7 @@ struct peer {
 int peer_identify(int fd, gid_t readers, gid_t admins, struct peer *out, struct err *e);
 
 /* The rule alone, of one who has these groups. */
-int peer_judge(uid_t uid, const gid_t *groups, size_t n, gid_t readers, gid_t admins, bool *admin, struct err *e);
+int peer_judge(uid_t uid, const gid_t *groups, size_t n, gid_t readers, gid_t admins, bool *admin,
+	       struct err *e);
 
 #endif

@@ -55,7 +55,8 @@ typedef int take_fn(const struct json_node *v, struct protocol_request *out, str
 
 static int wrong_type(const struct json_node *v, const char *key, const char *expected, struct err *e)
 {
-	return err_set(e, -EINVAL, "\"%s\": expected %s, got %s", key, expected, json_type_name(json_type(v)));
+	return err_set(e, -EINVAL, "\"%s\": expected %s, got %s", key, expected,
+		       json_type_name(json_type(v)));
 }
 
 /* An id as the JSON text that every answer repeats; the writer's text is canonical, so that equal
@@ -72,7 +73,8 @@ static int id_text(const struct json_node *v, const char *key, char *text, struc
 		json_put_string(&w, NULL, json_string(v));
 	} else if (json_type(v) == JSON_NUMBER) {
 		if (json_integer(v, &number) < 0)
-			return err_set(e, -EINVAL, "\"%s\": expected a whole number of at most 63 bits or a string", key);
+			return err_set(e, -EINVAL,
+				       "\"%s\": expected a whole number of at most 63 bits or a string", key);
 		json_put_integer(&w, NULL, number);
 	} else {
 		return wrong_type(v, key, "a number or a string", e);
@@ -108,8 +110,9 @@ static int take_n(const struct json_node *v, struct protocol_request *out, struc
 
 	if (json_type(v) != JSON_NUMBER)
 		return wrong_type(v, "n", "a number", e);
-	if (json_integer(v, &n) < 0 || n < 0 || n > PROTOCOL_N_MAX)
-		return err_set(e, -EINVAL, "\"n\": expected 0..%d, got %.40s", PROTOCOL_N_MAX, json_number_text(v));
+	if (json_integer(v, &n) < 0 || n < 1 || n > PROTOCOL_N_MAX)
+		return err_set(e, -EINVAL, "\"n\": expected 1..%d, got %.40s", PROTOCOL_N_MAX,
+			       json_number_text(v));
 	out->msg.n = (uint32_t)n;
 	return 0;
 }
@@ -132,9 +135,9 @@ static const struct key {
 	unsigned bit; /* taken by the verbs that have it */
 	take_fn *take;
 } keys[] = {
-	{ "version", ALL, take_nothing },   { "id", ALL, take_nothing },
-	{ "do", ALL, take_nothing },	    { "service", TAKES_SERVICE, take_service },
-	{ "n", TAKES_N, take_n },	    { "follow", TAKES_FOLLOW, take_follow },
+	{ "version", ALL, take_nothing }, { "id", ALL, take_nothing },
+	{ "do", ALL, take_nothing },      { "service", TAKES_SERVICE, take_service },
+	{ "n", TAKES_N, take_n },         { "follow", TAKES_FOLLOW, take_follow },
 	{ "of", NEEDS_OF, take_of },
 };
 
@@ -151,8 +154,8 @@ static int unknown_key(const char *name, unsigned takes, const char *verb, struc
 	return err_set(e, -EINVAL, "\"%.40s\": unknown key for \"%s\"", name, verb);
 }
 
-static int take_member(const struct json_node *v, unsigned takes, const char *verb, struct protocol_request *out,
-		       struct err *e)
+static int take_member(const struct json_node *v, unsigned takes, const char *verb,
+		       struct protocol_request *out, struct err *e)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		if (strcmp(json_key(v), keys[i].name) != 0)
@@ -164,7 +167,8 @@ static int take_member(const struct json_node *v, unsigned takes, const char *ve
 	return unknown_key(json_key(v), takes, verb, e);
 }
 
-static int take_members(const struct json_node *root, unsigned verb, struct protocol_request *out, struct err *e)
+static int take_members(const struct json_node *root, unsigned verb, struct protocol_request *out,
+			struct err *e)
 {
 	const struct verb *row = &verbs[verb];
 	unsigned takes = row->takes | ALL;
@@ -196,7 +200,8 @@ static int check_version(const struct json_node *root, struct err *e)
 	if (json_type(v) != JSON_NUMBER)
 		return wrong_type(v, "version", "a number", e);
 	if (json_integer(v, &version) < 0 || version != PROTOCOL_VERSION)
-		return err_set(e, -EPROTONOSUPPORT, "version %.40s of the protocol is not served here; served: %d",
+		return err_set(e, -EPROTONOSUPPORT,
+			       "version %.40s of the protocol is not served here; served: %d",
 			       json_number_text(v), PROTOCOL_VERSION);
 	return 0;
 }
@@ -217,7 +222,8 @@ static int find_verb(const struct json_node *root, unsigned *verb, struct err *e
 		nearest_try(&near, verb_name(*verb));
 	}
 	if (near.name)
-		return err_set(e, -EINVAL, "\"do\": unknown \"%.40s\", did you mean \"%s\"?", near.word, near.name);
+		return err_set(e, -EINVAL, "\"do\": unknown \"%.40s\", did you mean \"%s\"?", near.word,
+			       near.name);
 	return err_set(e, -EINVAL, "\"do\": unknown \"%.40s\"", near.word);
 }
 
@@ -228,7 +234,8 @@ static int parse_object(const struct json_node *root, struct protocol_request *o
 	int r;
 
 	if (json_type(root) != JSON_OBJECT)
-		return err_set(e, -EINVAL, "a request is an object, this is %s", json_type_name(json_type(root)));
+		return err_set(e, -EINVAL, "a request is an object, this is %s",
+			       json_type_name(json_type(root)));
 	id = json_get(root, "id");
 	r = id ? id_text(id, "id", out->id, e) : 0;
 	if (r == 0)
@@ -255,7 +262,8 @@ int protocol_parse(const char *line, size_t n, struct protocol_request *out, str
 		return err_set(e, -EMSGSIZE, "the request is longer than %d bytes", PROTOCOL_LINE_MAX);
 	doc = json_parse(line, n, &at, &why);
 	if (!doc)
-		return err_set(e, -EINVAL, "the request is no valid JSON: column %u: %.400s", at.column, why.text);
+		return err_set(e, -EINVAL, "the request is no valid JSON: column %u: %.400s", at.column,
+			       why.text);
 	r = parse_object(json_root(doc), out, e);
 	json_free(doc);
 	return r;
@@ -320,7 +328,9 @@ static void put_value(struct json_writer *w, const char *key, const struct msg_c
 		else
 			json_put_string(w, key, f->value);
 		break;
-	case CTL_BOOL: json_put_bool(w, key, strcmp(f->value, "true") == 0 || strcmp(f->value, "1") == 0); break;
+	case CTL_BOOL:
+		json_put_bool(w, key, strcmp(f->value, "true") == 0 || strcmp(f->value, "1") == 0);
+		break;
 	case CTL_NULL: json_put_null(w, key); break;
 	case CTL_LIST_EMPTY: break;
 	default: json_put_string(w, key, f->value);

@@ -81,8 +81,8 @@ static struct request *free_row(struct requests *rs)
 	return NULL;
 }
 
-struct request *requests_add(struct requests *rs, uint32_t client, const struct protocol_request *p, uint64_t now_ms,
-			     struct err *e)
+struct request *requests_add(struct requests *rs, uint32_t client, const struct protocol_request *p,
+			     uint64_t now_ms, struct err *e)
 {
 	struct request *r;
 	uint32_t id;

@@ -37,8 +37,8 @@ void requests_free(struct requests *rs);
 
 /* A new one, WAITING since `now_ms`.  NULL with *e: -EBUSY when the client has as many as it may,
  * -EEXIST when it uses this id already. */
-struct request *requests_add(struct requests *rs, uint32_t client, const struct protocol_request *p, uint64_t now_ms,
-			     struct err *e);
+struct request *requests_add(struct requests *rs, uint32_t client, const struct protocol_request *p,
+			     uint64_t now_ms, struct err *e);
 void requests_remove(struct requests *rs, struct request *r);
 
 /* By the number the launcher says; NULL when that one is over. */

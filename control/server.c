@@ -139,10 +139,12 @@ void server_launcher_gone(struct server *sv)
 		if (r->state != REQUEST_SENT)
 			continue;
 		if (r->changes)
-			end_request(sv, r, -EAGAIN, "the launcher was restarted while this was under way; "
+			end_request(sv, r, -EAGAIN,
+				    "the launcher was restarted while this was under way; "
 				    "look whether it was done, and ask again if not");
 		else if (r->told)
-			end_request(sv, r, -EAGAIN, "the launcher was restarted in the middle of the answer; ask again");
+			end_request(sv, r, -EAGAIN,
+				    "the launcher was restarted in the middle of the answer; ask again");
 		else
 			request_wait(r, now);
 	}
@@ -166,7 +168,8 @@ static void cancel_request(struct server *sv, struct session *s, const struct pr
 	cleanup_buf struct buf line = { 0 };
 
 	if (!r) {
-		say_error(s, p->id, -ENOENT, "no request with this id is under way; it may have ended by itself");
+		say_error(s, p->id, -ENOENT,
+			  "no request with this id is under way; it may have ended by itself");
 		return;
 	}
 	forget_request(sv, r);
@@ -182,7 +185,8 @@ static void new_request(struct server *sv, struct session *s, const struct proto
 	struct err e;
 
 	if (p->needs_admin && !peer->admin) {
-		say_error(s, p->id, -EACCES, "only root and members of the administrators' group may do this");
+		say_error(s, p->id, -EACCES,
+			  "only root and members of the administrators' group may do this");
 		return;
 	}
 	r = requests_add(sv->requests, session_serial(s), p, clock_now_ms(), &e);
@@ -217,7 +221,8 @@ static void on_line(void *arg, struct session *s, const char *line, size_t n)
 static void on_overlong(void *arg, struct session *s)
 {
 	(void)arg;
-	say_error(s, "null", -EMSGSIZE, "a request is one line of at most 65536 bytes; this connection is closed");
+	say_error(s, "null", -EMSGSIZE,
+		  "a request is one line of at most 65536 bytes; this connection is closed");
 }
 
 static void on_half_closed(void *arg, struct session *s)
@@ -238,7 +243,8 @@ static void on_gone(void *arg, struct session *s, const char *why)
 			forget_request(sv, r);
 	}
 	if (why)
-		log_limited(LOG_WARN, "dropped a client, uid=%u pid=%d: %s", (unsigned)peer->uid, (int)peer->pid, why);
+		log_limited(LOG_WARN, "dropped a client, uid=%u pid=%d: %s", (unsigned)peer->uid,
+			    (int)peer->pid, why);
 	for (size_t i = 0; i < ARRAY_SIZE(sv->clients); i++) {
 		if (sv->clients[i] == s)
 			sv->clients[i] = NULL;

@@ -211,7 +211,9 @@ struct session *session_new(struct event_base *base, int fd, uint32_t serial, co
 		close(fd);
 		return NULL;
 	}
-	*s = (struct session){ .ops = ops, .arg = arg, .peer = *peer, .serial = serial, .active_ms = clock_now_ms() };
+	*s = (struct session){
+		.ops = ops, .arg = arg, .peer = *peer, .serial = serial, .active_ms = clock_now_ms()
+	};
 	evutil_make_socket_nonblocking(fd);
 	s->bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
 	s->over = event_new(base, -1, 0, on_over, s);

@@ -11,7 +11,8 @@ struct event_base;
 struct session;
 
 enum {
-	SESSION_OUTPUT_MAX = 4 * 1024 * 1024, /* not yet read by the client; beyond it the client is dropped */
+	SESSION_OUTPUT_MAX =
+		4 * 1024 * 1024, /* not yet read by the client; beyond it the client is dropped */
 	SESSION_OUTPUT_HIGH = 256 * 1024, /* beyond it nothing more is read from the client */
 	SESSION_STALL_S = 30, /* output waits and none is taken: dropped */
 };

@@ -216,7 +216,7 @@ static void init(struct dns *d, const struct child_args *args)
 	base = child_base(d->child);
 	d->serve = serve_new(&serve_ops, d, seed);
 	d->udp = udp_new(base, on_query, d);
-	d->tcp = tcp_new(base, on_query, on_gone, d);
+	d->tcp = tcp_new(base, TCP_IDLE_MS, on_query, on_gone, d);
 	d->forward = forward_new(base, on_forwarded, d);
 	d->deadline = evtimer_new(base, on_deadline, d);
 	if (!d->serve || !d->udp || !d->tcp || !d->forward || !d->deadline)

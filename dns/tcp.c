@@ -8,7 +8,7 @@
  *	             |
  *	      client's FIN -> finishing: answers what waits, then closes
  *
- * A connection ends when: the client is done and everything is answered; nothing came for TCP_IDLE_MS
+ * A connection ends when: the client is done and everything is answered; no query came for TCP_IDLE_MS
  * while nothing waits (a client that sends a byte now and then does not count as active: only a
  * whole query does); what was sent is not read for WRITE_MS; a message is longer than any query
  * we would answer; or another client needs the place and this one is idle.
@@ -63,6 +63,7 @@ struct tcp {
 	void *arg;
 	bool started;
 	uint32_t max, n;
+	unsigned idle_ms;
 	uint64_t last_conn;
 	unsigned n_listeners;
 	struct tcp_listener listeners[TCP_SOCKETS_MAX];
@@ -98,7 +99,7 @@ static bool is_full(const struct connection *c)
 /* It has just been of use: the last to make room for another, and its idle time begins anew. */
 static void used(struct connection *c)
 {
-	struct timeval tv = clock_timeval_ms(TCP_IDLE_MS);
+	struct timeval tv = clock_timeval_ms(c->tcp->idle_ms);
 
 	TAILQ_REMOVE(&c->tcp->by_use, c, next);
 	TAILQ_INSERT_TAIL(&c->tcp->by_use, c, next);
@@ -143,7 +144,7 @@ static void take_query(struct connection *c, const uint8_t *packet, size_t n)
 		c->waiting++;
 }
 
-/* 1: a whole message was taken; 0: none is there yet; -EMSGSIZE. */
+/* 1: a whole message was taken; 0: none is there yet; -EMSGSIZE: no query is that long, or empty. */
 static int read_query(struct connection *c)
 {
 	struct evbuffer *in = bufferevent_get_input(c->bev);
@@ -153,7 +154,7 @@ static int read_query(struct connection *c)
 	if (evbuffer_copyout(in, message, 2) < 2)
 		return 0;
 	n = wire_get16(message);
-	if (n > QUERY_MAX)
+	if (n == 0 || n > QUERY_MAX)
 		return -EMSGSIZE;
 	if (evbuffer_get_length(in) < 2 + n)
 		return 0;
@@ -280,7 +281,7 @@ static bool may_come(struct tcp *t, const struct ip_addr *addr)
 static struct connection *new_connection(struct tcp *t, int fd, const struct client *client)
 {
 	struct connection *c = calloc(1, sizeof(*c));
-	struct timeval tv = clock_timeval_ms(TCP_IDLE_MS);
+	struct timeval tv = clock_timeval_ms(t->idle_ms);
 	struct timeval write_tv = clock_timeval_ms(WRITE_MS);
 	int on = 1;
 
@@ -431,7 +432,8 @@ void tcp_set_max(struct tcp *t, uint32_t max) { t->max = MAX(1u, MIN(max, (uint3
 
 unsigned tcp_count(const struct tcp *t) { return t->n; }
 
-struct tcp *tcp_new(struct event_base *base, client_query_fn *on_query, tcp_gone_fn *on_gone, void *arg)
+struct tcp *tcp_new(struct event_base *base, unsigned idle_ms, client_query_fn *on_query, tcp_gone_fn *on_gone,
+		    void *arg)
 {
 	struct tcp *t = calloc(1, sizeof(*t));
 
@@ -442,6 +444,7 @@ struct tcp *tcp_new(struct event_base *base, client_query_fn *on_query, tcp_gone
 	t->on_gone = on_gone;
 	t->arg = arg;
 	t->max = 1;
+	t->idle_ms = idle_ms;
 	TAILQ_INIT(&t->by_use);
 	t->unpause = evtimer_new(base, on_unpause, t);
 	if (!t->unpause) {

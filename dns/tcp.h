@@ -19,8 +19,9 @@ enum {
 /* A connection ended with queries unanswered: whoever holds them forgets them. */
 typedef void tcp_gone_fn(void *arg, uint64_t conn);
 
-/* NULL: no memory. */
-struct tcp *tcp_new(struct event_base *base, client_query_fn *on_query, tcp_gone_fn *on_gone, void *arg);
+/* `idle_ms`: TCP_IDLE_MS but for tests.  NULL: no memory. */
+struct tcp *tcp_new(struct event_base *base, unsigned idle_ms, client_query_fn *on_query, tcp_gone_fn *on_gone,
+		    void *arg);
 void tcp_free(struct tcp *t);
 
 /* Clients at once, in all, at most TCP_CLIENTS_MAX; a quarter of them (at least 2) from one

@@ -9,6 +9,9 @@
  * zone of its own, of one name, with the SOA and NS of the zone its service is named in: so we
  * answer for exactly the addresses that are ours, and even "no such record" there has its SOA.
  *
+ * The names in a zone's `ns` are only pointed to: one that lies in the zone has an address if it is
+ * a service's name too, and does not exist otherwise.
+ *
  * Lookup.  One open-addressing table of all names.  A name's hash is made label by label from the
  * root end, so that one pass gives the hashes of the name and of everything above it; they are
  * then looked up from the longest that can exist at all (max_labels) upwards, and the first found

@@ -475,38 +475,47 @@ int netlink_fdb_delete(struct netlink *nl, int port, const struct mac_addr *mac,
 
 /* ---- queueing disciplines ---- */
 
+struct qdisc_search {
+	int ifindex;
+	char kind[NETLINK_KIND_MAX];
+};
+
 static int on_qdisc_answer(const struct nlmsghdr *h, void *arg)
 {
-	char *kind = arg;
+	struct qdisc_search *s = arg;
+	const struct tcmsg *tc = mnl_nlmsg_get_payload(h);
 	const struct nlattr *a;
 
-	if (h->nlmsg_type != RTM_NEWQDISC || mnl_nlmsg_get_payload_len(h) < sizeof(struct tcmsg))
+	if (h->nlmsg_type != RTM_NEWQDISC || mnl_nlmsg_get_payload_len(h) < sizeof(*tc))
 		return MNL_CB_OK;
-	mnl_attr_for_each(a, h, sizeof(struct tcmsg))
+	if (tc->tcm_ifindex != s->ifindex || tc->tcm_parent != TC_H_INGRESS)
+		return MNL_CB_OK; /* clsact has the same parent */
+	mnl_attr_for_each(a, h, sizeof(*tc))
 	{
 		if (mnl_attr_get_type(a) == TCA_KIND && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0)
-			str_copy_n(kind, NETLINK_KIND_MAX, mnl_attr_get_str(a));
+			str_copy(s->kind, mnl_attr_get_str(a));
 	}
 	return MNL_CB_OK;
 }
 
 int netlink_ingress_kind(struct netlink *nl, int ifindex, char kind[NETLINK_KIND_MAX], struct err *e)
 {
-	char found[NETLINK_KIND_MAX] = "";
-	struct request r;
-	struct tcmsg *tc;
-	int result;
+	struct qdisc_search s = { .ifindex = ifindex };
+	int result = -EINTR;
 
-	request_begin(&r, RTM_GETQDISC, 0);
-	tc = mnl_nlmsg_put_extra_header(r.h, sizeof(*tc));
-	tc->tcm_family = AF_UNSPEC;
-	tc->tcm_ifindex = ifindex;
-	tc->tcm_parent = TC_H_INGRESS;
-	result = netlink_talk(nl, &r, on_qdisc_answer, found);
-	/* -ENOENT: there never was one; -EINVAL: there was, and the kernel has put a dummy there */
-	if (result < 0 && result != -ENOENT && result != -EINVAL)
+	for (int i = 0; i < DUMP_TRIES && result == -EINTR; i++) {
+		struct request r;
+		struct tcmsg *tc;
+
+		request_begin(&r, RTM_GETQDISC, NLM_F_DUMP);
+		tc = mnl_nlmsg_put_extra_header(r.h, sizeof(*tc));
+		tc->tcm_family = AF_UNSPEC;
+		tc->tcm_ifindex = ifindex; /* kernels that can, then look at this one only */
+		result = netlink_talk(nl, &r, on_qdisc_answer, &s);
+	}
+	if (result < 0)
 		return err_set_errno(e, result, "cannot look at what is attached to interface number %d", ifindex);
-	memcpy(kind, found, sizeof(found));
+	memcpy(kind, s.kind, sizeof(s.kind));
 	return 0;
 }
 

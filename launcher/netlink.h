@@ -130,7 +130,8 @@ enum link_event {
 struct netlink_monitor;
 
 /* Called from the loop on every change of a link (and for LINK_UP and LINK_DOWN also when
- * nothing of interest changed).  `link` dies on return. */
+ * nothing of interest changed).  The kernel may tell of a carrier up to a second late; LINK_GONE
+ * comes at once.  `link` dies on return. */
 typedef void netlink_link_fn(void *arg, enum link_event what, const struct link_info *link);
 struct netlink_monitor *netlink_monitor_new(struct event_base *base, netlink_link_fn *on_link, void *arg,
 					    struct err *e);

@@ -20,6 +20,8 @@ void prober_choose(const struct identity *id, const struct bridge_info *b, const
 	if (as_bridge) {
 		out->mac = b->mac;
 		out->ip6 = b->ip6_link_local;
+		if (ip_is_zero(&out->ip6)) /* a bridge gets it with its first port that has a carrier */
+			link_local(&out->mac, &out->ip6);
 	} else {
 		identity_probe_mac(id, b->name, &out->mac);
 		out->ignore_mac = out->mac;

@@ -9,7 +9,8 @@
 
 static const char *nearest(const char *word)
 {
-	static const char *const known[] = { "ttl", "list", "start", "status", "stop", "follow", "idle_timeout" };
+	static const char *const known[] = { "ttl",  "list",   "start",       "status",
+					     "stop", "follow", "idle_timeout" };
 	struct nearest n = { .word = word };
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
@@ -20,9 +21,17 @@ static const char *nearest(const char *word)
 static void test_one_slip_is_understood(void **state)
 {
 	static const char *const cases[][2] = {
-		{ "ttll", "ttl" },	 { "tlt", "ttl" },     { "tl", "ttl" },	    { "LIST", "list" },
-		{ "lits", "list" },	 { "satrt", "start" }, { "folow", "follow" }, { "idle_tiemout", "idle_timeout" },
-		{ "idle", "idle_timeout" }, { "stat", "start" }, { "statu", "status" },
+		{ "ttll", "ttl" },
+		{ "tlt", "ttl" },
+		{ "tl", "ttl" },
+		{ "LIST", "list" },
+		{ "lits", "list" },
+		{ "satrt", "start" },
+		{ "folow", "follow" },
+		{ "idle_tiemout", "idle_timeout" },
+		{ "idle", "idle_timeout" },
+		{ "stat", "start" },
+		{ "statu", "status" },
 	};
 
 	(void)state;
@@ -32,8 +41,15 @@ static void test_one_slip_is_understood(void **state)
 
 static void test_another_word_is_not(void **state)
 {
-	static const char *const words[] = { "", "x", "xyz", "abracadabra", "reload", "zzzzzzzzzzzz",
-		"idle_timeoutidle_timeoutidle_timeoutidle_timeoutidle_timeoutidle_timeout" };
+	static const char *const words[] = {
+		"",
+		"x",
+		"xyz",
+		"abracadabra",
+		"reload",
+		"zzzzzzzzzzzz",
+		"idle_timeoutidle_timeoutidle_timeoutidle_timeoutidle_timeoutidle_timeout"
+	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)

@@ -49,8 +49,17 @@ static void test_every_character_is_known(void **state)
 
 static void test_broken_forms_are_refused(void **state)
 {
-	static const char *const broken[] = { "\x80", "\xbf", "\xc0\xaf", "\xc1\xbf", "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf",
-					      "\xf8\x88\x80\x80\x80", "\xff", "\xc3(", "\xe2\x82(", "\xf0\x9f\x98(" };
+	static const char *const broken[] = { "\x80",
+					      "\xbf",
+					      "\xc0\xaf",
+					      "\xc1\xbf",
+					      "\xe0\x9f\xbf",
+					      "\xf0\x8f\xbf\xbf",
+					      "\xf8\x88\x80\x80\x80",
+					      "\xff",
+					      "\xc3(",
+					      "\xe2\x82(",
+					      "\xf0\x9f\x98(" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(broken); i++)

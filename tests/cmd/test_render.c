@@ -22,7 +22,8 @@ static struct json *parse(const char *text)
 	return doc;
 }
 
-typedef void render_fn(const struct json_node *row, const struct term *t, uint64_t now_wall_ms, struct buf *out);
+typedef void render_fn(const struct json_node *row, const struct term *t, uint64_t now_wall_ms,
+		       struct buf *out);
 
 static void assert_rendered(render_fn *render, const char *row, const char *expected)
 {
@@ -39,10 +40,12 @@ static void assert_rendered(render_fn *render, const char *row, const char *expe
 static void test_units(void **state)
 {
 	(void)state;
-	assert_rendered(render_fields, "{\"a_ms\":1500,\"asked_ago_ms\":61789,\"since_ms_ago\":5}",
-			"a                 1.5 s\nasked             1 min 1 s ago\nsince             5 ms ago\n");
-	assert_rendered(render_fields, "{\"begun_wall_ms\":1767323045678,\"t_up_us\":97420,\"ttl_s\":60}",
-			"begun             03:04:05.678\nt up              97.420 ms\nttl               1 min\n");
+	assert_rendered(
+		render_fields, "{\"a_ms\":1500,\"asked_ago_ms\":61789,\"since_ms_ago\":5}",
+		"a                 1.5 s\nasked             1 min 1 s ago\nsince             5 ms ago\n");
+	assert_rendered(
+		render_fields, "{\"begun_wall_ms\":1767323045678,\"t_up_us\":97420,\"ttl_s\":60}",
+		"begun             03:04:05.678\nt up              97.420 ms\nttl               1 min\n");
 	assert_rendered(render_fields, "{\"memory_bytes\":16777216,\"wakes\":7,\"bytes\":5}",
 			"memory            16 MiB\nwakes             7\nbytes             5\n");
 	/* what is no whole number keeps its words */
@@ -54,20 +57,24 @@ static void test_other_kinds_of_values(void **state)
 {
 	(void)state;
 	assert_rendered(render_fields, "{\"ok\":true,\"no\":false,\"none\":null,\"empty\":\"\",\"list\":[]}",
-			"ok                yes\nno                no\nnone              -\nempty             -\nlist              -\n");
+			"ok                yes\nno                no\nnone              -\nempty             "
+			"-\nlist              -\n");
 	assert_rendered(render_fields, "{\"list\":[1,\"b\"],\"deep\":{\"a\":[1,null]},\"in\":[{\"x\":1}]}",
-			"list              1\n                  b\ndeep              {\"a\":[1,null]}\nin                {\"x\":1}\n");
+			"list              1\n                  b\ndeep              {\"a\":[1,null]}\nin    "
+			"            {\"x\":1}\n");
 	assert_rendered(render_fields, "{\"a_very_long_name_of_a_field\":1,\"x\\u001b[2J\":\"y\\u001b[2J\"}",
 			"a very long name of a field 1\nx?[2J             y?[2J\n");
 }
 
 static void test_json_is_passed_on_whole(void **state)
 {
-	static const char row[] = "{\"a\":[1,{\"b\":null}],\"n\":1.50e3,\"s\":\"\\\"\\n\",\"t\":true,\"e\":{}}";
+	static const char row[] =
+		"{\"a\":[1,{\"b\":null}],\"n\":1.50e3,\"s\":\"\\\"\\n\",\"t\":true,\"e\":{}}";
 	char line[200];
 
 	(void)state;
-	struct json *doc = parse("{\"row\":{\"a\":[1,{\"b\":null}],\"n\":1.50e3,\"s\":\"\\\"\\n\",\"t\":true,\"e\":{}}}");
+	struct json *doc = parse(
+		"{\"row\":{\"a\":[1,{\"b\":null}],\"n\":1.50e3,\"s\":\"\\\"\\n\",\"t\":true,\"e\":{}}}");
 	struct buf b = { 0 };
 
 	render_json(json_get(json_root(doc), "row"), &b);
@@ -77,7 +84,8 @@ static void test_json_is_passed_on_whole(void **state)
 	json_free(doc);
 }
 
-static void render_why_of_www(const struct json_node *row, const struct term *t, uint64_t now, struct buf *out)
+static void render_why_of_www(const struct json_node *row, const struct term *t, uint64_t now,
+			      struct buf *out)
 {
 	render_why(row, "www", t, now, out);
 }
@@ -87,17 +95,20 @@ static void test_why_in_sentences(void **state)
 	(void)state;
 	assert_rendered(render_why_of_www, "{\"state\":\"off\"}", "www is off.\n");
 	assert_rendered(render_why_of_www,
-			"{\"state\":\"failed\",\"since_ms_ago\":1000,\"woken_by\":\"cli\",\"last_stop_reason\":\"idle\","
-			"\"last_error\":\"no kernel\",\"kept_up_by\":[],\"extra_ms\":5}",
+			"{\"state\":\"failed\",\"since_ms_ago\":1000,\"woken_by\":\"cli\",\"last_stop_"
+			"reason\":\"idle\","
+			"\"last_error\":\"no kernel\",\"reason\":\"waits: its "
+			"turn\",\"kept_up_by\":[],\"extra_ms\":5}",
 			"www is failed, since 1 s.\nIt was last woken by cli.\nIt last stopped: idle.\n"
-			"The last error: no kernel\nextra             5 ms\n");
+			"The last error: no kernel\nA remark: waits: its turn\nextra             5 ms\n");
 }
 
 static void test_log_lines(void **state)
 {
 	(void)state;
 	assert_rendered(render_log,
-			"{\"wall_ms\":1767323045678,\"level\":\"info\",\"process\":\"dns\",\"line\":\"serving\\u001b[2J\"}",
+			"{\"wall_ms\":1767323045678,\"level\":\"info\",\"process\":\"dns\",\"line\":"
+			"\"serving\\u001b[2J\"}",
 			"03:04:05.678 info dns: serving?[2J\n");
 	assert_rendered(render_log, "{}", "? ?: \n");
 }
@@ -105,14 +116,16 @@ static void test_log_lines(void **state)
 static void test_a_wake_without_marks(void **state)
 {
 	(void)state;
-	assert_rendered(render_wake, "{\"wake\":3,\"service\":\"www\",\"result\":\"refused\",\"wall_ms\":1767323045678}",
+	assert_rendered(render_wake,
+			"{\"wake\":3,\"service\":\"www\",\"result\":\"refused\",\"wall_ms\":1767323045678}",
 			"www  wake 3  03:04:05.678  refused\n  asked           0.0  ?\n");
 }
 
 static void test_list_with_remarks_and_gaps(void **state)
 {
 	struct render_list *l = render_list_new(&ascii);
-	struct json *a = parse("{\"name\":\"www\",\"state\":\"up\",\"ip\":[\"10.0.0.1\",\"fd00::1\"],\"wakes\":2}");
+	struct json *a =
+		parse("{\"name\":\"www\",\"state\":\"up\",\"ip\":[\"10.0.0.1\",\"fd00::1\"],\"wakes\":2}");
 	struct json *b = parse("{\"name\":\"db\",\"state\":\"failed\",\"ip\":[],\"reason\":\"no kernel\"}");
 	struct buf out = { 0 };
 

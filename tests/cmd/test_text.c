@@ -105,7 +105,8 @@ static void test_wrapping_breaks_between_words(void **state)
 
 static void test_a_console_loses_its_escapes_only(void **state)
 {
-	static const char console[] = "\033[2J\033[1;31mred\033[0m\r\n\033]0;title\007a\033]2;x\033\\b\033(Bc\a\xc2\x9b\xc3\xa4\td";
+	static const char console[] =
+		"\033[2J\033[1;31mred\033[0m\r\n\033]0;title\007a\033]2;x\033\\b\033(Bc\a\xc2\x9b\xc3\xa4\td";
 	struct text_filter f = { FILTER_TEXT };
 	struct buf b = { 0 };
 

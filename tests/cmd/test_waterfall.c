@@ -94,7 +94,8 @@ static void test_a_failure_says_why(void **state)
 		.cause = "cli",
 		.client = "",
 		.result = "failed",
-		.reason = "the hypervisor says: cannot open kernel /var/lib/jitsu/images/www.elf: No such file or directory",
+		.reason = "the hypervisor says: cannot open kernel /var/lib/jitsu/images/www.elf: No such "
+			  "file or directory",
 		.wall_ms = WALL,
 		.us = { 120, 400, -1, -1, -1, -1, -1 },
 	};
@@ -112,8 +113,13 @@ static void test_a_failure_says_why(void **state)
 
 static void test_nothing_reached_draws_no_bars(void **state)
 {
-	struct waterfall w = { .wake = 1, .service = "www", .cause = "", .client = "", .result = "refused",
-			       .reason = "30 wakes a minute are allowed", .wall_ms = WALL,
+	struct waterfall w = { .wake = 1,
+			       .service = "www",
+			       .cause = "",
+			       .client = "",
+			       .result = "refused",
+			       .reason = "30 wakes a minute are allowed",
+			       .wall_ms = WALL,
 			       .us = { -1, -1, -1, -1, -1, -1, -1 } };
 
 	(void)state;

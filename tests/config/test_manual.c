@@ -39,7 +39,8 @@ static void test_page_has_the_list_as_the_schema_makes_it(void **state)
 	assert_int_equal(list.error, 0);
 	*to = '\0';
 	if (strcmp(from, list.text) != 0)
-		fail_msg("%s is not what config/schema.c says: run this with -w, and read what it wrote", page_path);
+		fail_msg("%s is not what config/schema.c says: run this with -w, and read what it wrote",
+		         page_path);
 }
 
 /* As a reader sees it: roff's escapes and line breaks are gone. */

@@ -25,7 +25,7 @@ static void check_numbers(parse_number_fn *parse, const struct number_row *rows,
 
 		if (r != rows[i].r || v != (r ? 4711 : rows[i].value))
 			fail_msg("\"%s\": expected %d %llu, got %d %llu", rows[i].text, rows[i].r,
-				 (unsigned long long)rows[i].value, r, (unsigned long long)v);
+			         (unsigned long long)rows[i].value, r, (unsigned long long)v);
 	}
 }
 
@@ -113,9 +113,17 @@ static int parse_percent(const char *text, uint64_t *out)
 static void test_percentages(void **state)
 {
 	static const struct number_row rows[] = {
-		{ "0%", 0, 0 },		{ "80%", 0, 80 },	{ "100%", 0, 100 },	  { "101%", -ERANGE, 0 },
-		{ "80", -EINVAL, 0 },	{ "%", -EINVAL, 0 },	{ "80%%", -EINVAL, 0 },	  { "-1%", -EINVAL, 0 },
-		{ "8.5%", -EINVAL, 0 }, { "80 %", -EINVAL, 0 }, { "4294967376%", -ERANGE, 0 },
+		{ "0%", 0, 0 },
+		{ "80%", 0, 80 },
+		{ "100%", 0, 100 },
+		{ "101%", -ERANGE, 0 },
+		{ "80", -EINVAL, 0 },
+		{ "%", -EINVAL, 0 },
+		{ "80%%", -EINVAL, 0 },
+		{ "-1%", -EINVAL, 0 },
+		{ "8.5%", -EINVAL, 0 },
+		{ "80 %", -EINVAL, 0 },
+		{ "4294967376%", -ERANGE, 0 },
 	};
 
 	(void)state;
@@ -130,11 +138,20 @@ static void test_rates(void **state)
 		uint32_t n;
 		uint64_t period_ms;
 	} rows[] = {
-		{ "30/min", 0, 30, 60000 }, { "1/s", 0, 1, 1000 },	  { "4294967295/h", 0, UINT32_MAX, 3600000 },
-		{ "0/s", 0, 0, 1000 },	    { "30", -EINVAL, 0, 0 },	  { "30/", -EINVAL, 0, 0 },
-		{ "/min", -EINVAL, 0, 0 },  { "30/m", -EINVAL, 0, 0 },	  { "30/minute", -EINVAL, 0, 0 },
-		{ "30 /s", -EINVAL, 0, 0 }, { "-3/s", -EINVAL, 0, 0 },	  { "4294967296/h", -ERANGE, 0, 0 },
-		{ "", -EINVAL, 0, 0 },	    { "3.5/min", -EINVAL, 0, 0 },
+		{ "30/min", 0, 30, 60000 },
+		{ "1/s", 0, 1, 1000 },
+		{ "4294967295/h", 0, UINT32_MAX, 3600000 },
+		{ "0/s", 0, 0, 1000 },
+		{ "30", -EINVAL, 0, 0 },
+		{ "30/", -EINVAL, 0, 0 },
+		{ "/min", -EINVAL, 0, 0 },
+		{ "30/m", -EINVAL, 0, 0 },
+		{ "30/minute", -EINVAL, 0, 0 },
+		{ "30 /s", -EINVAL, 0, 0 },
+		{ "-3/s", -EINVAL, 0, 0 },
+		{ "4294967296/h", -ERANGE, 0, 0 },
+		{ "", -EINVAL, 0, 0 },
+		{ "3.5/min", -EINVAL, 0, 0 },
 	};
 
 	(void)state;
@@ -146,6 +163,13 @@ static void test_rates(void **state)
 		assert_int_equal(n, rows[i].r ? 7 : rows[i].n);
 		assert_int_equal(period, rows[i].r ? 7 : rows[i].period_ms);
 	}
+}
+
+static void assert_same_rule(const struct ready_rule *a, const struct ready_rule *b)
+{
+	assert_int_equal(a->kind, b->kind);
+	assert_int_equal(a->port, b->port);
+	assert_true(a->delay_ms == b->delay_ms);
 }
 
 static void test_ready_rules(void **state)
@@ -194,14 +218,15 @@ static void test_ready_rules(void **state)
 		if (rows[i].r)
 			assert_int_equal(rule.port, 9);
 		else
-			assert_memory_equal(&rule, &rows[i].rule, sizeof(rule));
+			assert_same_rule(&rule, &rows[i].rule);
 	}
 }
 
 static void test_formatted_values_read_back(void **state)
 {
-	static const uint64_t numbers[] = { 0, 1, 999, 1000, 1500, 60000, 604800000, 1 << 20, (1 << 20) + 1, 3ull << 40,
-					    UINT64_MAX - 2 };
+	static const uint64_t numbers[] = {
+		0, 1, 999, 1000, 1500, 60000, 604800000, 1 << 20, (1 << 20) + 1, 3ull << 40, UINT64_MAX - 2
+	};
 	char text[VALUE_TEXT_MAX];
 	struct ready_rule rule, back;
 	uint64_t v, period;
@@ -223,7 +248,7 @@ static void test_formatted_values_read_back(void **state)
 		rule.port = kind == READY_TCP_PORT ? 8080 : 0;
 		rule.delay_ms = kind == READY_DELAY ? 1500 : 0;
 		assert_int_equal(ready_parse(ready_format(&rule, text), &back), 0);
-		assert_memory_equal(&rule, &back, sizeof(rule));
+		assert_same_rule(&rule, &back);
 	}
 }
 
@@ -257,29 +282,35 @@ static void test_kinds_of_text(void **state)
 		  { "", "-", "-a", "a-", "Www", "a.b", "a_b", "a b", "\xc3\xa9",
 		    "abcdefghijklmnopqrstuvwxyz0123456789-abcd" } },
 		{ &text_host,
-		  { "example", "www.Example.org", "_dmarc.a-b.c", "3com.net", "1.168.192.in-addr.arpa", "xn--e1afmkfd.x" },
-		  { "", ".", "a.", ".a", "a..b", "-a.b", "a-.b", "a b", "a@b", "\xc3\xa9.org", "10.0.0.1", "a.1", "a/b",
-		    "*.a" } },
+		  { "example", "www.Example.org", "_dmarc.a-b.c", "3com.net", "1.168.192.in-addr.arpa",
+		    "xn--e1afmkfd.x" },
+		  { "", ".", "a.", ".a", "a..b", "-a.b", "a-.b", "a b", "a@b", "\xc3\xa9.org", "10.0.0.1",
+		    "a.1", "a/b", "*.a" } },
 		{ &text_ifname,
 		  { "br0", "br-lan", "Bridge.7", "abcdefghijklmno" },
 		  { "", ".", "..", "a/b", "a b", "a:b", "abcdefghijklmnop", "br0\n" } },
-		{ &text_user, { "root", "_dns", "jitsu-ctl", "u1" }, { "", "1u", "-u", "Root", "a b", "a:b", "a.b", "a$" } },
+		{ &text_user,
+		  { "root", "_dns", "jitsu-ctl", "u1" },
+		  { "", "1u", "-u", "Root", "a b", "a:b", "a.b", "a$" } },
 		{ &text_path,
 		  { "/a", "/var/lib/jitsu", "/a b/c.d", "/...", "/.hidden", "/a..b" },
-		  { "", "/", "a", "a/b", "/a/", "//a", "/a//b", "/a/./b", "/a/..", "/../a", "/a/.", "./a", "/a\nb",
-		    "/a\x7f" } },
+		  { "", "/", "a", "a/b", "/a/", "//a", "/a//b", "/a/./b", "/a/..", "/../a", "/a/.", "./a",
+		    "/a\nb", "/a\x7f" } },
 		{ &text_run_dir,
 		  { "/run/jitsu" },
-		  { "", "run", "/run/../x", "/run/0123456789012345678901234567890123456789012345678901234567890" } },
+		  { "", "run", "/run/../x",
+		    "/run/0123456789012345678901234567890123456789012345678901234567890" } },
 		{ &text_uri,
 		  { "qemu:///system", "qemu:///embed?root=/a", "qemu+ssh://host/system", "test:///default" },
-		  { "", "qemu", "qemu:", "qemu:/a", "://a", "1q:///a", "Qemu:///system", "qemu:///a b", "qemu:///a\n",
-		    "q_q:///a" } },
+		  { "", "qemu", "qemu:", "qemu:/a", "://a", "1q:///a", "Qemu:///system", "qemu:///a b",
+		    "qemu:///a\n", "q_q:///a" } },
 		{ &text_domain,
 		  { "postgres", "My VM", "c7a5fdbd-edaf-9455-926a-d65c16db1809" },
 		  { "", "a/b", "a\nb", "\x1b[1m" } },
 		{ &text_cmdline, { "", "a=b c", "ip={ip}" }, { "a\nb", "\t", "\x7f" } },
-		{ &text_ip, { "10.0.0.1", "fd00::1" }, { "", "10.0.0", "10.0.0.1/8", "fd00::g", "localhost" } },
+		{ &text_ip,
+		  { "10.0.0.1", "fd00::1" },
+		  { "", "10.0.0", "10.0.0.1/8", "fd00::g", "localhost" } },
 	};
 
 	(void)state;
@@ -361,6 +392,16 @@ static void test_command_lines(void **state)
 	}
 }
 
+static void test_command_lines_use_words(void **state)
+{
+	(void)state;
+	assert_true(cmdline_uses("a={ip}/{prefix}", "prefix"));
+	assert_true(cmdline_uses("{{{ip}", "ip"));
+	assert_false(cmdline_uses("a={ip6}", "ip"));
+	assert_false(cmdline_uses("a={{ip}", "ip"));
+	assert_false(cmdline_uses("", "ip"));
+}
+
 static void test_paths_below(void **state)
 {
 	(void)state;
@@ -385,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_kinds_of_text),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_command_lines),
+		cmocka_unit_test(test_command_lines_use_words),
 		cmocka_unit_test(test_paths_below),
 	};
 

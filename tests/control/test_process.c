@@ -33,57 +33,76 @@ struct field {
 	const char *value;
 };
 
-#define STR(key, value) { key, CTL_STR, value }
-#define NUM(key, value) { key, CTL_NUM, value }
-#define LIST(key, value) { key, CTL_LIST_STR, value }
-#define FIELDS(...) (const struct field[]){ __VA_ARGS__, { 0 } }
+#define STR(key, value)             \
+	{                           \
+		key, CTL_STR, value \
+	}
+#define NUM(key, value)             \
+	{                           \
+		key, CTL_NUM, value \
+	}
+#define LIST(key, value)                 \
+	{                                \
+		key, CTL_LIST_STR, value \
+	}
+#define FIELDS(...)                \
+	(const struct field[])     \
+	{                          \
+		__VA_ARGS__, { 0 } \
+	}
 
 static const struct field *const list_rows[] = {
-	FIELDS(STR("name", "www"), STR("state", "up"), LIST("ip", "192.168.1.20"), LIST("dns", "www.jitsu.example"),
-	       STR("hypervisor", "local"), NUM("running_ms", "200345"), NUM("idle_in_ms", "58211"), NUM("wakes", "7"),
-	       NUM("last_wake_ms", "412"), NUM("memory_bytes", "16777216"), STR("reason", "")),
-	FIELDS(STR("name", "mail"), STR("state", "off"), LIST("ip", "192.168.1.21"), LIST("ip", "fd00:1:2:3::21"),
-	       LIST("dns", "mail.jitsu.example"), STR("hypervisor", "local"), NUM("wakes", "0"),
-	       NUM("memory_bytes", "134217728"), STR("reason", "")),
+	FIELDS(STR("name", "www"), STR("state", "up"), LIST("ip", "192.168.1.20"),
+	       LIST("dns", "www.jitsu.example"), STR("hypervisor", "local"), NUM("running_ms", "200345"),
+	       NUM("idle_in_ms", "58211"), NUM("wakes", "7"), NUM("last_wake_ms", "412"),
+	       NUM("memory_bytes", "16777216"), STR("reason", "")),
+	FIELDS(STR("name", "mail"), STR("state", "off"), LIST("ip", "192.168.1.21"),
+	       LIST("ip", "fd00:1:2:3::21"), LIST("dns", "mail.jitsu.example"), STR("hypervisor", "local"),
+	       NUM("wakes", "0"), NUM("memory_bytes", "134217728"), STR("reason", "")),
 	FIELDS(STR("name", "a-service-with-a-rather-long-name"), STR("state", "failed"),
 	       LIST("ip", "fd00:1234:5678:9abc:def0:1234:5678:9abc"), LIST("dns", "long.jitsu.example"),
 	       STR("hypervisor", "local"), NUM("wakes", "12"), NUM("memory_bytes", "1610612736"),
-	       STR("reason", "the hypervisor says: cannot open kernel /var/lib/jitsu/images/long.elf: No such file or "
-				"directory; next try in 34 s")),
-	FIELDS(STR("name", "db"), STR("state", "booting"), LIST("ip", "192.168.1.23"), STR("hypervisor", "local"),
-	       NUM("running_ms", "312"), { "idle_in_ms", CTL_NULL, "" }, NUM("wakes", "3"), NUM("memory_bytes", "536870912"),
-	       STR("reason", "")),
+	       STR("reason",
+		   "the hypervisor says: cannot open kernel /var/lib/jitsu/images/long.elf: No such file or "
+		   "directory; next try in 34 s")),
+	FIELDS(STR("name", "db"), STR("state", "booting"), LIST("ip", "192.168.1.23"),
+	       STR("hypervisor", "local"), NUM("running_ms", "312"), { "idle_in_ms", CTL_NULL, "" },
+	       NUM("wakes", "3"), NUM("memory_bytes", "536870912"), STR("reason", "")),
 	NULL,
 };
 
 static const struct field *const show_rows[] = {
-	FIELDS(STR("name", "www"), STR("state", "up"), LIST("ip", "192.168.1.20"), LIST("dns", "www.jitsu.example"),
-	       STR("hypervisor", "local"), NUM("running_ms", "200345"), NUM("idle_in_ms", "58211"), NUM("wakes", "7"),
-	       NUM("last_wake_ms", "412"), NUM("memory_bytes", "16777216"), STR("reason", ""), NUM("gen", "3"),
-	       STR("hold", "off"), STR("answer", "ready"), LIST("ready", "tcp"), LIST("ready", "delay:50"),
+	FIELDS(STR("name", "www"), STR("state", "up"), LIST("ip", "192.168.1.20"),
+	       LIST("dns", "www.jitsu.example"), STR("hypervisor", "local"), NUM("running_ms", "200345"),
+	       NUM("idle_in_ms", "58211"), NUM("wakes", "7"), NUM("last_wake_ms", "412"),
+	       NUM("memory_bytes", "16777216"), STR("reason", ""), NUM("gen", "3"), STR("hold", "off"),
+	       STR("answer", "ready"), LIST("ready", "tcp"), LIST("ready", "delay:50"),
 	       STR("stop", "destroy"), NUM("idle_timeout_ms", "120000"), NUM("ttl_s", "60"),
 	       STR("kernel", "/var/lib/jitsu/images/www.elf"), LIST("nics", "jt0 52:54:00:12:34:56 br0"),
-	       NUM("asked_ago_ms", "61789"), { "conflict", CTL_BOOL, "false" }, { "retry_in_ms", CTL_NULL, "" },
-	       STR("last_error", "")),
+	       NUM("asked_ago_ms", "61789"), { "conflict", CTL_BOOL, "false" },
+	       { "retry_in_ms", CTL_NULL, "" }, STR("last_error", "")),
 	NULL,
 };
 
 static const struct field *const why_rows[] = {
 	FIELDS(STR("state", "up"), NUM("since_ms_ago", "200345"), STR("woken_by", "dns"),
 	       STR("woken_by_client", "192.168.1.5"), NUM("woken_ago_ms", "200757"),
-	       LIST("kept_up_by", "a query for its name 62 s ago: its TTL of 60 s may still be trusted by whoever asked"),
+	       LIST("kept_up_by",
+		    "a query for its name 62 s ago: its TTL of 60 s may still be trusted by whoever asked"),
 	       LIST("kept_up_by", "traffic 3 s ago"), NUM("stops_in_ms", "58211"),
-	       STR("last_stop_reason", "idle for 2 min"), NUM("last_stop_ago_ms", "7512345"), STR("last_error", "")),
+	       STR("last_stop_reason", "idle for 2 min"), NUM("last_stop_ago_ms", "7512345"),
+	       STR("last_error", "")),
 	NULL,
 };
 
 static const struct field *const trace_rows[] = {
 	FIELDS(NUM("wake", "6"), STR("service", "www"), STR("cause", "dns"), STR("client", "192.168.1.5"),
-	       NUM("wall_ms", "1767323045678"), STR("result", "up"), NUM("t_wake_us", "312"), NUM("t_start_us", "1540"),
-	       NUM("t_running_us", "61644"), NUM("t_link_us", "74012"), NUM("t_port_us", "97398"), NUM("t_up_us", "97420"),
-	       NUM("t_answered_us", "97622")),
+	       NUM("wall_ms", "1767323045678"), STR("result", "up"), NUM("t_wake_us", "312"),
+	       NUM("t_start_us", "1540"), NUM("t_running_us", "61644"), NUM("t_link_us", "74012"),
+	       NUM("t_port_us", "97398"), NUM("t_up_us", "97420"), NUM("t_answered_us", "97622")),
 	FIELDS(NUM("wake", "7"), STR("service", "www"), STR("cause", "cli"), NUM("wall_ms", "1767323145678"),
-	       STR("result", "failed"), STR("reason", "the kernel /var/lib/jitsu/images/www.elf is not there"),
+	       STR("result", "failed"),
+	       STR("reason", "the kernel /var/lib/jitsu/images/www.elf is not there"),
 	       NUM("t_wake_us", "120"), NUM("t_start_us", "400")),
 	NULL,
 };
@@ -97,9 +116,10 @@ static const struct field *const log_rows[] = {
 };
 
 static const struct field *const status_rows[] = {
-	FIELDS(STR("version", "0.1.0"), NUM("pid", "4711"), NUM("uptime_ms", "93784000"), NUM("services", "4"),
-	       NUM("running", "1"), NUM("starting", "1"), NUM("memory_bytes", "16777216"),
-	       LIST("processes", "dns: pid 4712"), LIST("processes", "control: pid 4714"),
+	FIELDS(STR("version", "0.1.0"), NUM("pid", "4711"), NUM("uptime_ms", "93784000"),
+	       NUM("services", "4"), NUM("running", "1"), NUM("starting", "1"),
+	       NUM("memory_bytes", "16777216"), LIST("processes", "dns: pid 4712"),
+	       LIST("processes", "control: pid 4714"),
 	       LIST("hypervisors", "local: connected, libvirt 9.0.0, KVM works")),
 	NULL,
 };
@@ -107,8 +127,8 @@ static const struct field *const status_rows[] = {
 static const struct field *const no_rows[] = { NULL };
 
 static const struct field *const *const rows_of[CTL_VERB_N] = {
-	[CTL_LIST] = list_rows, [CTL_SHOW] = show_rows,	  [CTL_START] = no_rows,   [CTL_STOP] = no_rows,
-	[CTL_WHY] = why_rows,	[CTL_TRACE] = trace_rows, [CTL_CONSOLE] = no_rows, [CTL_LOG] = log_rows,
+	[CTL_LIST] = list_rows,     [CTL_SHOW] = show_rows,   [CTL_START] = no_rows,   [CTL_STOP] = no_rows,
+	[CTL_WHY] = why_rows,       [CTL_TRACE] = trace_rows, [CTL_CONSOLE] = no_rows, [CTL_LOG] = log_rows,
 	[CTL_STATUS] = status_rows, [CTL_RELOAD] = no_rows,
 };
 
@@ -150,7 +170,8 @@ static void launcher_answer(void *arg, struct ipc *ch, enum msg_type type, const
 	end.id = q->id;
 	if (q->service[0] && strcmp(q->service, "www") != 0) {
 		end.error = -ENOENT;
-		snprintf(end.text, sizeof(end.text), "there is no service \"%s\"; did you mean \"www\"?", q->service);
+		snprintf(end.text, sizeof(end.text), "there is no service \"%s\"; did you mean \"www\"?",
+			 q->service);
 	} else if (q->verb == CTL_CONSOLE) {
 		send_console(ch, q);
 	} else {
@@ -188,7 +209,9 @@ struct world {
 
 static void run_control(int fd, const char *dir)
 {
-	struct child_args args = { .role = ROLE_CONTROL, .log_level = "warn", .readers_gid = getgid(), .admins_gid = getgid() };
+	struct child_args args = {
+		.role = ROLE_CONTROL, .log_level = "warn", .readers_gid = getgid(), .admins_gid = getgid()
+	};
 
 	if (geteuid() == 0) {
 		args.uid = args.gid = NOBODY;
@@ -510,8 +533,8 @@ static void test_wrong_use_exits_2_with_a_hint(void **state)
 		{ { "list", "-f" }, "list takes no -f" },
 		{ { "show", "www", "-n3" }, "show takes no -n" },
 		{ { "log", "--raw" }, "log takes no --raw" },
-		{ { "trace", "-n", "many" }, "-n: expected 0..1000, got \"many\"" },
-		{ { "trace", "-n", "1001" }, "-n: expected 0..1000" },
+		{ { "trace", "-n", "many" }, "-n: expected 1..1000, got \"many\"" },
+		{ { "trace", "-n", "1001" }, "-n: expected 1..1000" },
 		{ { "log", "-n" }, "-n needs a value" },
 		{ { "log", "-q" }, "there is no option -q" },
 		{ { "log", "--folow" }, "did you mean --follow?" },
@@ -563,6 +586,8 @@ static void test_requests_survive_a_launcher_that_dies(void **state)
 
 /* ---- by hand ---- */
 
+static void wake_up(int sig) { (void)sig; }
+
 static int serve(const char *path)
 {
 	struct world w = { 0 };
@@ -571,7 +596,10 @@ static int serve(const char *path)
 	start_launcher(&w);
 	printf("serving at %s\n", path);
 	fflush(stdout);
+	signal(SIGTERM, wake_up);
+	signal(SIGINT, wake_up);
 	pause();
+	stop(&w); /* PR_SET_PDEATHSIG does not outlive the change of user */
 	return 0;
 }
 
@@ -580,9 +608,11 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_list_is_a_table_of_80_columns, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_json_is_an_object_per_line, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_show_why_status_log_say_what_the_rows_say, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_show_why_status_log_say_what_the_rows_say, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_trace_draws_each_wake, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_console_passes_bytes_when_it_is_no_terminal, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_console_passes_bytes_when_it_is_no_terminal, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_start_and_stop_tell_the_state_after_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_use_exits_2_with_a_hint, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_help_and_version_need_no_daemon, setup, teardown),

@@ -30,11 +30,12 @@ static void test_every_verb_parses(void **state)
 
 	(void)state;
 	for (unsigned verb = 0; verb < CTL_VERB_N; verb++) {
-		bool service = verb != CTL_LIST && verb != CTL_LOG && verb != CTL_STATUS && verb != CTL_RELOAD;
+		bool service =
+			verb != CTL_LIST && verb != CTL_LOG && verb != CTL_STATUS && verb != CTL_RELOAD;
 		bool admin = verb == CTL_START || verb == CTL_STOP || verb == CTL_RELOAD;
 
-		snprintf(line, sizeof(line), "{\"version\":1,\"id\":%u,\"do\":\"%s\"%s}", verb, ctl_verb_name(verb),
-			 service ? ",\"service\":\"www\"" : "");
+		snprintf(line, sizeof(line), "{\"version\":1,\"id\":%u,\"do\":\"%s\"%s}", verb,
+			 ctl_verb_name(verb), service ? ",\"service\":\"www\"" : "");
 		assert_int_equal(parse(line, &p, &e), 0);
 		assert_int_equal(p.msg.verb, verb);
 		assert_string_equal(p.msg.service, service ? "www" : "");
@@ -50,7 +51,10 @@ static void test_values_reach_the_request(void **state)
 	struct err e;
 
 	(void)state;
-	assert_int_equal(parse("{\"do\":\"log\",\"follow\":true,\"n\":1000,\"id\":\"a\\\"b\\u00e4\",\"version\":1}", &p, &e), 0);
+	assert_int_equal(
+		parse("{\"do\":\"log\",\"follow\":true,\"n\":1000,\"id\":\"a\\\"b\\u00e4\",\"version\":1}",
+		      &p, &e),
+		0);
 	assert_true(p.msg.follow);
 	assert_int_equal(p.msg.n, 1000);
 	assert_string_equal(p.id, "\"a\\\"b\xc3\xa4\"");
@@ -79,35 +83,45 @@ static void test_bad_requests_say_what_is_wrong(void **state)
 		{ "{}", -EINVAL, "null", "\"version\" is missing" },
 		{ "{\"version\":1}", -EINVAL, "null", "\"id\" is missing" },
 		{ "{\"version\":1,\"id\":5}", -EINVAL, "5", "\"do\" is missing" },
-		{ "{\"version\":2,\"id\":5}", -EPROTONOSUPPORT, "5", "version 2 of the protocol is not served here; served: 1" },
+		{ "{\"version\":2,\"id\":5}", -EPROTONOSUPPORT, "5",
+		  "version 2 of the protocol is not served here; served: 1" },
 		{ "{\"version\":2,\"id\":5,\"new\":1}", -EPROTONOSUPPORT, "5", "served: 1" },
 		{ "{\"version\":1.0,\"id\":5}", -EPROTONOSUPPORT, "5", "version 1.0" },
-		{ "{\"version\":\"1\",\"id\":5}", -EINVAL, "5", "\"version\": expected a number, got a string" },
-		{ "{\"version\":1,\"id\":null}", -EINVAL, "null", "\"id\": expected a number or a string, got null" },
+		{ "{\"version\":\"1\",\"id\":5}", -EINVAL, "5",
+		  "\"version\": expected a number, got a string" },
+		{ "{\"version\":1,\"id\":null}", -EINVAL, "null",
+		  "\"id\": expected a number or a string, got null" },
 		{ "{\"version\":1,\"id\":1.5}", -EINVAL, "null", "\"id\": expected a whole number" },
-		{ "{\"version\":1,\"id\":99999999999999999999}", -EINVAL, "null", "\"id\": expected a whole number" },
-		{ "{\"version\":1,\"id\":\"12345678901234567890123456789012345678901234567890123456789012345\"}", -EINVAL,
-		  "null", "\"id\": longer than 64 bytes" },
+		{ "{\"version\":1,\"id\":99999999999999999999}", -EINVAL, "null",
+		  "\"id\": expected a whole number" },
+		{ "{\"version\":1,\"id\":"
+		  "\"12345678901234567890123456789012345678901234567890123456789012345\"}",
+		  -EINVAL, "null", "\"id\": longer than 64 bytes" },
 		{ V "\"do\":7}", -EINVAL, "5", "\"do\": expected a string, got a number" },
 		{ V "\"do\":\"lits\"}", -EINVAL, "5", "\"do\": unknown \"lits\", did you mean \"list\"?" },
 		{ V "\"do\":\"cancle\"}", -EINVAL, "5", "did you mean \"cancel\"?" },
 		{ V "\"do\":\"abracadabra\"}", -EINVAL, "5", "\"do\": unknown \"abracadabra\"" },
 		{ V "\"do\":\"\"}", -EINVAL, "5", "\"do\": unknown \"\"" },
-		{ V "\"do\":\"log\",\"folow\":true}", -EINVAL, "5", "\"folow\": unknown key, did you mean \"follow\"?" },
+		{ V "\"do\":\"log\",\"folow\":true}", -EINVAL, "5",
+		  "\"folow\": unknown key, did you mean \"follow\"?" },
 		{ V "\"do\":\"log\",\"xyzzy\":true}", -EINVAL, "5", "\"xyzzy\": unknown key for \"log\"" },
 		{ V "\"do\":\"list\",\"folow\":true}", -EINVAL, "5", "\"folow\": unknown key for \"list\"" },
 		{ V "\"do\":\"list\",\"service\":\"www\"}", -EINVAL, "5", "\"list\" takes no \"service\"" },
 		{ V "\"do\":\"log\",\"of\":1}", -EINVAL, "5", "\"log\" takes no \"of\"" },
 		{ V "\"do\":\"show\"}", -EINVAL, "5", "\"show\" needs \"service\"" },
 		{ V "\"do\":\"show\",\"service\":\"\"}", -EINVAL, "5", "the name is empty" },
-		{ V "\"do\":\"show\",\"service\":[]}", -EINVAL, "5", "\"service\": expected a string, got an array" },
-		{ V "\"do\":\"show\",\"service\":\"1234567890123456789012345678901234567890123456789012345678901234\"}",
+		{ V "\"do\":\"show\",\"service\":[]}", -EINVAL, "5",
+		  "\"service\": expected a string, got an array" },
+		{ V "\"do\":\"show\",\"service\":"
+		    "\"1234567890123456789012345678901234567890123456789012345678901234\"}",
 		  -ENOENT, "5", "more than 63 bytes" },
 		{ V "\"do\":\"trace\",\"n\":\"3\"}", -EINVAL, "5", "\"n\": expected a number, got a string" },
-		{ V "\"do\":\"trace\",\"n\":-1}", -EINVAL, "5", "\"n\": expected 0..1000, got -1" },
-		{ V "\"do\":\"trace\",\"n\":1001}", -EINVAL, "5", "\"n\": expected 0..1000, got 1001" },
-		{ V "\"do\":\"trace\",\"n\":1e2}", -EINVAL, "5", "\"n\": expected 0..1000, got 1e2" },
-		{ V "\"do\":\"log\",\"follow\":1}", -EINVAL, "5", "\"follow\": expected true or false, got a number" },
+		{ V "\"do\":\"trace\",\"n\":-1}", -EINVAL, "5", "\"n\": expected 1..1000, got -1" },
+		{ V "\"do\":\"trace\",\"n\":0}", -EINVAL, "5", "\"n\": expected 1..1000, got 0" },
+		{ V "\"do\":\"trace\",\"n\":1001}", -EINVAL, "5", "\"n\": expected 1..1000, got 1001" },
+		{ V "\"do\":\"trace\",\"n\":1e2}", -EINVAL, "5", "\"n\": expected 1..1000, got 1e2" },
+		{ V "\"do\":\"log\",\"follow\":1}", -EINVAL, "5",
+		  "\"follow\": expected true or false, got a number" },
 		{ V "\"do\":\"cancel\"}", -EINVAL, "5", "\"cancel\" needs \"of\"" },
 		{ V "\"do\":\"cancel\",\"of\":true}", -EINVAL, "5", "\"of\": expected a number or a string" },
 		{ V "\"do\":\"list\",\"do\":\"list\"}", -EINVAL, "null", "no valid JSON" },
@@ -176,7 +190,8 @@ static void test_rows_become_objects(void **state)
 	field("t", CTL_BOOL, "true");
 	field("f", CTL_BOOL, "false");
 	field("z", CTL_NULL, "ignored");
-	assert_row("{\"id\":7,\"row\":{\"s\":\"a\\\"\\n\\u001b\",\"n\":-1.5e3,\"t\":true,\"f\":false,\"z\":null}}\n");
+	assert_row("{\"id\":7,\"row\":{\"s\":\"a\\\"\\n\\u001b\",\"n\":-1.5e3,\"t\":true,\"f\":false,\"z\":"
+		   "null}}\n");
 }
 
 static void test_lists_are_gathered_at_their_first_place(void **state)
@@ -192,7 +207,8 @@ static void test_lists_are_gathered_at_their_first_place(void **state)
 
 static void test_what_is_no_number_becomes_a_string(void **state)
 {
-	static const char *const bad[] = { "", "-", "01", "1.", ".5", "1e", "1e+", "0x10", "nan", "1 ", "+1", "1}" };
+	static const char *const bad[] = { "",    "-",    "01",  "1.", ".5", "1e",
+					   "1e+", "0x10", "nan", "1 ", "+1", "1}" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -264,11 +280,13 @@ static void test_end_and_errors(void **state)
 	protocol_error("7", -EPROTONOSUPPORT, "v", &out);
 	protocol_error("7", -100000, "odd", &out);
 	protocol_error("7", 0, "odd", &out);
-	assert_string_equal(out.text, "{\"id\":7,\"end\":true}\n"
-				      "{\"id\":null,\"error\":{\"code\":\"ENOENT\",\"text\":\"no \\\"x\\\"\"}}\n"
-				      "{\"id\":7,\"error\":{\"code\":\"EPROTONOSUPPORT\",\"text\":\"v\",\"versions\":[1]}}\n"
-				      "{\"id\":7,\"error\":{\"code\":\"EIO\",\"text\":\"odd\"}}\n"
-				      "{\"id\":7,\"error\":{\"code\":\"EIO\",\"text\":\"odd\"}}\n");
+	assert_string_equal(
+		out.text,
+		"{\"id\":7,\"end\":true}\n"
+		"{\"id\":null,\"error\":{\"code\":\"ENOENT\",\"text\":\"no \\\"x\\\"\"}}\n"
+		"{\"id\":7,\"error\":{\"code\":\"EPROTONOSUPPORT\",\"text\":\"v\",\"versions\":[1]}}\n"
+		"{\"id\":7,\"error\":{\"code\":\"EIO\",\"text\":\"odd\"}}\n"
+		"{\"id\":7,\"error\":{\"code\":\"EIO\",\"text\":\"odd\"}}\n");
 	buf_free(&out);
 }
 

@@ -147,7 +147,8 @@ static void test_who_may_what(void **state)
 		struct err e = { 0 };
 		bool admin = false;
 
-		assert_int_equal(peer_judge(cases[i].uid, cases[i].groups, 3, cases[i].readers, cases[i].admins, &admin, &e),
+		assert_int_equal(peer_judge(cases[i].uid, cases[i].groups, 3, cases[i].readers,
+					    cases[i].admins, &admin, &e),
 				 cases[i].result);
 		assert_int_equal(admin, cases[i].admin);
 		assert_int_equal(e.code, cases[i].result);

@@ -102,7 +102,10 @@ static void disconnect(int fd)
 	}
 }
 
-static void say(int fd, const char *text) { assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text)); }
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
 
 /* The next line, while the loop turns; "" at the end of the connection. */
 static const char *hear(int fd)
@@ -136,13 +139,13 @@ static void assert_hears(int fd, const char *what)
 		fail_msg("expected \"%s\", heard \"%s\"", what, line);
 }
 
-#define UNTIL(condition)                                                                           \
-	do {                                                                                       \
-		for (int turns = 0; !(condition); turns++) {                                       \
-			if (turns > PATIENCE_MS)                                                   \
-				fail_msg("never: %s", #condition);                                 \
-			turn();                                                                    \
-		}                                                                                  \
+#define UNTIL(condition)                                           \
+	do {                                                       \
+		for (int turns = 0; !(condition); turns++) {       \
+			if (turns > PATIENCE_MS)                   \
+				fail_msg("never: %s", #condition); \
+			turn();                                    \
+		}                                                  \
 	} while (0)
 
 /* ---- life ---- */
@@ -365,7 +368,8 @@ static void test_waiting_for_the_launcher_has_an_end(void **state)
 	for (int i = 0; i < 700; i++) /* longer than a tick */
 		turn();
 	clock_fake_ns(16 * NS_PER_S);
-	assert_hears(a, "{\"id\":1,\"error\":{\"code\":\"EAGAIN\",\"text\":\"the launcher is being restarted; try again\"}}");
+	assert_hears(a, "{\"id\":1,\"error\":{\"code\":\"EAGAIN\",\"text\":\"the launcher is being "
+			"restarted; try again\"}}");
 	server_launcher_up(w.server);
 	assert_int_equal(w.n_asked, 0);
 }
@@ -383,8 +387,10 @@ static void test_what_a_dead_launcher_was_asked(void **state)
 	assert_hears(a, "half");
 	server_launcher_gone(w.server);
 	/* 1 can be asked again unnoticed; 2 was half told; 3 may have been done */
-	assert_hears(a, "{\"id\":2,\"error\":{\"code\":\"EAGAIN\",\"text\":\"the launcher was restarted in the middle");
-	assert_hears(a, "{\"id\":3,\"error\":{\"code\":\"EAGAIN\",\"text\":\"the launcher was restarted while");
+	assert_hears(a, "{\"id\":2,\"error\":{\"code\":\"EAGAIN\",\"text\":\"the launcher was restarted in "
+			"the middle");
+	assert_hears(a,
+		     "{\"id\":3,\"error\":{\"code\":\"EAGAIN\",\"text\":\"the launcher was restarted while");
 	server_launcher_up(w.server);
 	assert_int_equal(w.n_asked, 4);
 	assert_int_equal(w.asked[3].verb, CTL_LIST);
@@ -447,12 +453,13 @@ static void test_a_client_that_only_asks_is_not_read_for_ever(void **state)
 		if (n <= 0)
 			turn();
 	}
-	/* Errors for all of it would be over SESSION_OUTPUT_MAX; the sender was stopped before. */
-	assert_true(sent < SESSION_OUTPUT_MAX);
-	assert_hears(a, "EINVAL"); /* and it is served on as soon as it reads */
+	/* It was made to wait, not dropped: as soon as it reads, every line is answered. */
+	assert_true(sent > SESSION_OUTPUT_HIGH / 8 && sent < SESSION_OUTPUT_MAX);
+	for (size_t lines = sent / (sizeof(bad) - 1); lines > 0; lines--)
+		assert_hears(a, "EINVAL");
 }
 
-static void test_each_user_has_a_share_of_the_places(void **state)
+static void test_the_places_are_bounded(void **state)
 {
 	unsigned most = getuid() == 0 ? REQUESTS_CLIENTS_MAX : SERVER_CLIENTS_PER_USER;
 	int a = -1, first = -1;
@@ -492,32 +499,16 @@ static void test_an_idle_client_is_dropped_and_a_busy_one_is_not(void **state)
 	assert_hears(busy, "still here");
 }
 
-/* The other end, as somebody else when we are root: 0 when it was told EACCES and nothing more. */
-static int be_a_stranger(void)
+/* ---- as another user, when we are root ---- */
+
+enum { STRANGER = 65533 };
+
+/* A fresh server; `readers` may read, and nobody may change things. */
+static void serve_readers(gid_t readers)
 {
-	char text[1000];
-	size_t n = 0;
-	ssize_t r;
-	int fd;
+	struct server_conf conf = { .readers = readers, .tell = tell };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (getuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(65533, 65533, 65533) < 0 || setresuid(65533, 65533, 65533) < 0))
-		return 1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (connect(fd, (struct sockaddr *)&w.address, w.address_size) < 0)
-		return 2;
-	while ((r = recv(fd, text + n, sizeof(text) - 1 - n, 0)) > 0)
-		n += (size_t)r;
-	text[n] = '\0';
-	return strstr(text, "{\"id\":null,\"error\":{\"code\":\"EACCES\"") == text ? 0 : 3;
-}
-
-static void test_strangers_hear_why_they_are_refused(void **state)
-{
-	struct server_conf conf = { .readers = 0, .admins = 0, .tell = tell };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), status = -1;
-	pid_t pid;
-
-	(void)state;
 	server_free(w.server);
 	w.server = server_new(w.base, &conf);
 	w.address_size = sizeof(w.address);
@@ -525,12 +516,102 @@ static void test_strangers_hear_why_they_are_refused(void **state)
 	assert_int_equal(listen(fd, CLIENTS), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&w.address, &w.address_size), 0);
 	assert_int_equal(server_listen(w.server, fd), 0);
-	pid = fork();
-	if (pid == 0)
-		_exit(be_a_stranger());
+}
+
+/* Runs `other_end` in a process of user STRANGER while the server works; it must give 0. */
+static void as_stranger(int (*other_end)(void))
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (getuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(STRANGER, STRANGER, STRANGER) < 0 ||
+				      setresuid(STRANGER, STRANGER, STRANGER) < 0))
+			_exit(100);
+		alarm(10);
+		_exit(other_end());
+	}
 	UNTIL(waitpid(pid, &status, WNOHANG) == pid);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static gid_t strangers_group(void) { return getuid() == 0 ? STRANGER : getgid(); }
+
+/* A connection that waits for answers; what comes first begins with `expected`. */
+static bool is_told(int fd, const char *expected)
+{
+	char text[1000];
+	size_t n = 0;
+	ssize_t r;
+
+	while (n < strlen(expected) && (r = recv(fd, text + n, sizeof(text) - 1 - n, 0)) > 0)
+		n += (size_t)r;
+	return n >= strlen(expected) && strncmp(text, expected, strlen(expected)) == 0;
+}
+
+static int dial(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return connect(fd, (struct sockaddr *)&w.address, w.address_size) == 0 ? fd : -1;
+}
+
+static int be_refused(void) { return is_told(dial(), "{\"id\":null,\"error\":{\"code\":\"EACCES\"") ? 0 : 1; }
+
+static void test_strangers_hear_why_they_are_refused(void **state)
+{
+	(void)state;
+	serve_readers(0);
+	as_stranger(be_refused);
+}
+
+static int try_to_change(void)
+{
+	static const char *const changes[] = {
+		REQUEST("5", "\"start\",\"service\":\"www\""),
+		REQUEST("5", "\"stop\",\"service\":\"www\""),
+		REQUEST("5", "\"reload\""),
+	};
+	int fd = dial();
+
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		static const char refusal[] = "{\"id\":5,\"error\":{\"code\":\"EACCES\",\"text\":\"only root";
+
+		if (write(fd, changes[i], strlen(changes[i])) < 0 || !is_told(fd, refusal))
+			return 1;
+	}
+	return write(fd, LIST("6"), strlen(LIST("6"))) > 0 ? 0 : 2;
+}
+
+static void test_readers_may_look_and_change_nothing(void **state)
+{
+	(void)state;
+	serve_readers(strangers_group());
+	server_launcher_up(w.server);
+	as_stranger(try_to_change);
+	UNTIL(w.n_asked == 1);
+	assert_int_equal(w.asked[0].verb, CTL_LIST);
+	assert_false(w.asked[0].admin);
+	assert_int_equal(w.asked[0].uid, getuid() == 0 ? STRANGER : getuid());
+}
+
+static int take_all_places(void)
+{
+	for (int i = 0; i < SERVER_CLIENTS_PER_USER; i++) {
+		int fd = dial();
+
+		if (write(fd, "x\n", 2) != 2 || !is_told(fd, "{\"id\":null,\"error\":{\"code\":\"EINVAL\""))
+			return 1;
+	}
+	return is_told(dial(), "{\"id\":null,\"error\":{\"code\":\"EBUSY\"") ? 0 : 2;
+}
+
+static void test_one_user_cannot_take_all_places(void **state)
+{
+	(void)state;
+	serve_readers(strangers_group());
+	as_stranger(take_all_places);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -553,9 +634,11 @@ int main(void)
 		TEST(test_a_channel_that_breaks_while_asking),
 		TEST(test_a_client_that_does_not_read_is_dropped),
 		TEST(test_a_client_that_only_asks_is_not_read_for_ever),
-		TEST(test_each_user_has_a_share_of_the_places),
+		TEST(test_the_places_are_bounded),
 		TEST(test_an_idle_client_is_dropped_and_a_busy_one_is_not),
 		TEST(test_strangers_hear_why_they_are_refused),
+		TEST(test_readers_may_look_and_change_nothing),
+		TEST(test_one_user_cannot_take_all_places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

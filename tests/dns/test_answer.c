@@ -106,12 +106,12 @@ static const struct row rows[] = {
 	{ "EDNS version 255, not ours", { .name = "elsewhere", .type = 1, .edns_size = 512, .edns_version = 255 },
 	  .verdict = VERDICT_REPLY, .rcode = RCODE_BADVERS, .flags = QR },
 
-	{ "too long for 512", { .name = "many.jitsu.example", .type = 28 }, .verdict = VERDICT_REPLY, .flags = QR | AA | TC },
-	{ "too long for EDNS 512", { .name = "many.jitsu.example", .type = 28, .edns_size = 512 }, .verdict = VERDICT_REPLY,
+	{ "too long for 512", { .name = MANY, .type = 28 }, .verdict = VERDICT_REPLY, .flags = QR | AA | TC },
+	{ "too long for EDNS 512", { .name = MANY, .type = 28, .edns_size = 512 }, .verdict = VERDICT_REPLY,
 	  .flags = QR | AA | TC },
-	{ "fits EDNS 1232", { .name = "many.jitsu.example", .type = 28, .edns_size = 65535 }, .verdict = VERDICT_REPLY,
-	  .flags = QR | AA, .answers = 16, .first = "many.jitsu.example.\t60\tIN\tAAAA\tfd00::1" },
-	{ "fits TCP", { .name = "many.jitsu.example", .type = 28 }, .tcp = true, .verdict = VERDICT_REPLY, .flags = QR | AA,
+	{ "fits EDNS 1232", { .name = MANY, .type = 28, .edns_size = 65535 }, .verdict = VERDICT_REPLY,
+	  .flags = QR | AA, .answers = 16, .first = MANY ".\t60\tIN\tAAAA\tfd00::1" },
+	{ "fits TCP", { .name = MANY, .type = 28 }, .tcp = true, .verdict = VERDICT_REPLY, .flags = QR | AA,
 	  .answers = 16 },
 
 	{ "outside", { .name = "example.org", .type = 1, .flags = RD }, .verdict = VERDICT_REPLY, .rcode = RCODE_REFUSED,

@@ -111,6 +111,7 @@ static UNUSED struct msg_dns_service service_msg(uint32_t svc, const char *name,
 	return m;
 }
 
+#define MANY "more-addresses-than-there-is-room-for.many.jitsu.example" /* with its name */
 #define MANY_ADDRS                                                                                 \
 	"fd00::1 fd00::2 fd00::3 fd00::4 fd00::5 fd00::6 fd00::7 fd00::8 fd00::9 fd00::a fd00::b " \
 	"fd00::c fd00::d fd00::e fd00::f fd00::10"
@@ -124,7 +125,7 @@ static UNUSED struct tables *example_tables(uint8_t state, uint8_t answer)
 	struct msg_dns_service www = service_msg(SVC_WWW, "www", "www.jitsu.example shop.deep.jitsu.example",
 						 "192.168.1.20 fd00::20", state, answer);
 	struct msg_dns_service four = service_msg(SVC_FOUR, "four", "Four.Jitsu.Example", "192.168.1.21", state, answer);
-	struct msg_dns_service many = service_msg(SVC_MANY, "many", "many.jitsu.example", MANY_ADDRS, state, answer);
+	struct msg_dns_service many = service_msg(SVC_MANY, "many", MANY, MANY_ADDRS, state, answer);
 	struct msg_dns_forward f = { .addr = ip("127.0.0.1"), .port = 5353 };
 	struct msg_dns_allow a;
 	struct msg_dns_conf conf = { .max_waiting = 100, .max_tcp = 10 };

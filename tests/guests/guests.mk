@@ -16,7 +16,7 @@ guests_x86 := $(guests_common) virtio-pci.c x86.c x86-start.S
 guests_arm64 := $(guests_common) arm64.c arm64-start.S
 
 # loop distribution would turn memcpy() into a call of itself.
-guests_cflags := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wno-unused-parameter \
+guests_cflags := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wconversion \
 	-ffreestanding -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fno-strict-aliasing -fno-tree-loop-distribute-patterns -mgeneral-regs-only \
 	-MMD -MP

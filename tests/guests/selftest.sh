@@ -67,6 +67,7 @@ boot() {    # boot OPTIONS: start the guest; does not wait
     : >"$scratch/errors"
     # Not through inside(): a function would run in a shell of its own, and the
     # number kept must be QEMU's.
+    # shellcheck disable=SC2086 # the common options are words
     ip netns exec "$namespace" "$program" -M "$type" $common -device "$card,netdev=net" \
         -kernel "$kernel" -append "ip=$guest/24 name=www $1" \
         </dev/null 2>"$scratch/errors" &
@@ -145,11 +146,12 @@ one_by_one() {      # 200 connections, a new one for each
 }
 
 all_at_once() {     # 40 at the same time
-    local i
+    local i clients=()
     for i in {1..40}; do
         get -o "$scratch/page.$i" "http://$guest/" &
+        clients+=($!)
     done
-    wait $(jobs -p | grep -vx "$qemu")
+    wait "${clients[@]}"
     [ "$(cat "$scratch"/page.* | grep -c '^name www$')" = 40 ]
 }
 
@@ -161,7 +163,8 @@ download() {        # download PATH BYTES SECONDS
 }
 
 slow() {            # 20000 bytes at 10000 a second: two seconds
-    local start=$(date +%s%N) took
+    local start took
+    start=$(date +%s%N)
     download 'slow?bytes=20000&rate=10000' 20000 5 || return 1
     took=$((($(date +%s%N) - start) / 1000000))
     [ "$took" -gt 1700 ] && [ "$took" -lt 3500 ]
@@ -210,6 +213,7 @@ END
 requests() {        # what is answered how
     local ask status
     while read -r status ask; do
+        # shellcheck disable=SC2059 # the escapes are the point
         printf "$ask" >"$scratch/request"
         inside timeout 5 python3 - "$guest" "$status" "$scratch/request" <<'END' || return 1
 import socket, sys
@@ -425,7 +429,8 @@ prepare() {
 
 prepare
 options_tried=
-for wanted in ${*:-microvm microvm-off pc arm64}; do
+[ $# -gt 0 ] || set -- microvm microvm-off pc arm64
+for wanted; do
     reason=$(missing "$wanted")
     if [ -n "$reason" ]; then
         skip "$wanted: $reason"

@@ -191,6 +191,7 @@ static void test_prober_with_the_bridges_own_address(void **state)
 {
 	struct bridge_info b = bridge();
 	struct ip_addr none = { { 0 } };
+	char text[ADDR_TEXT_MAX];
 	struct prober p;
 
 	(void)state;
@@ -201,6 +202,9 @@ static void test_prober_with_the_bridges_own_address(void **state)
 	assert_true(mac_is_zero(&p.ignore_mac));
 	prober_choose(&id, &b, &b.ip4.addr, &none, &p);
 	assert_memory_equal(&p.mac, &b.mac, sizeof(p.mac));
+	b.ip6_link_local = none; /* no carrier yet */
+	prober_choose(&id, &b, &none, &none, &p);
+	assert_string_equal(ip_format(&p.ip6, text), "fe80::aa:bbff:fecc:ddee");
 }
 
 static void test_prober_with_an_address_of_its_own(void **state)

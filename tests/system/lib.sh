@@ -142,7 +142,8 @@ service() {
 # configure SERVICE-JSON...: writes $dir/jitsud.json.  $limits, $top_keys and $hypervisors may hold
 # JSON of their own.
 configure() {
-    local IFS=,
+    local services IFS=,
+    services="$*"
     cat > "$dir/jitsud.json" <<END
 {
   "listen": ["$host_ip:53", "[fd77::1]:53"],
@@ -152,7 +153,7 @@ configure() {
   "image_dirs": ["$dir/images"],
   "limits": {${limits:-"\"max_starting\": 4, \"wakes_per_source\": \"10000/min\""}},
   "run_dir": "$dir/run", "state_dir": "$dir/state", "log": "${log_level:-info}",${top_keys:-}
-  "services": [$*]
+  "services": [$services]
 }
 END
 }
@@ -160,9 +161,10 @@ END
 # ---- jitsud ----
 
 start_jitsud() { # waits until it serves
-    in_host "$BUILD/jitsud" -c "$dir/jitsud.json" >> "$dir/log" 2>&1 &
+    # no function here: the pid must be that of jitsud itself
+    nsenter --net="/run/netns/$host" -- "$BUILD/jitsud" -c "$dir/jitsud.json" >> "$dir/log" 2>&1 &
     jitsud_pid=$!
-    wait_until "$patience" is_ready && return 0
+    wait_until "$patience" is_ready_or_dead && alive "$jitsud_pid" && return 0
     say "jitsud did not get ready:"
     tail -20 "$dir/log" >&2
     return 1
@@ -171,6 +173,7 @@ start_jitsud() { # waits until it serves
 ctl() { "$BUILD/jitsuctl" -S "$dir/run/control.sock" "$@"; }
 
 hypervisor_ready() { ctl --json status 2>/dev/null | grep -q ': connected'; }
+is_ready_or_dead() { ! alive "$jitsud_pid" || is_ready; }
 is_ready() { ctl --json list >/dev/null 2>&1 && hypervisor_ready; }
 
 stop_jitsud() {

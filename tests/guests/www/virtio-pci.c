@@ -169,7 +169,7 @@ static const struct virtio_transport modern = {
 static void note_structure(pci_function at, unsigned capability)
 {
     unsigned kind = pci_get8(at, capability + 3);
-    unsigned bar = PCI_BAR + 4 * pci_get8(at, capability + 4);
+    unsigned bar = PCI_BAR + 4u * pci_get8(at, capability + 4);
     uint32_t base = pci_get32(at, bar);
     bool wide = (base & 6) == 4;
 

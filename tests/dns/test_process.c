@@ -1,0 +1,618 @@
+/* The whole process over real sockets: the test is its supervisor, its launcher, its clients and
+ * its upstreams.  As root (and without sanitizers) it runs in its sandbox, so that a system call
+ * missing from its list fails here.
+ */
+#include <event2/event.h>
+#include <sys/wait.h>
+
+#include "tests/dns/net.h"
+
+#include "base/ipc.h"
+#include "base/log.h"
+#include "base/slots.h"
+#include "dns/main.h"
+
+enum { WAIT_MS = 4000, LOG_MAX = 64 };
+
+struct world {
+	struct event_base *base;
+	struct ipc *supervisor, *launcher;
+	pid_t pid;
+	char root[32];
+	uint16_t port4, port6;
+	bool has_v6, ready;
+	unsigned n_wakes, n_answered, n_acks;
+	struct msg_wake wakes[LOG_MAX];
+	struct msg_dns_answered answered[LOG_MAX];
+	struct msg_dns_state acks[LOG_MAX];
+	struct slots *slots;
+	/* upstreams, on 127.0.0.1 */
+	int up_udp, up_tcp;
+	uint16_t up_port, dead_port;
+};
+
+/* ---- supervisor and launcher ---- */
+
+static void on_supervised(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
+{
+	struct world *w = arg;
+
+	(void)ch;
+	(void)body;
+	(void)fd;
+	if (type == MSG_READY)
+		w->ready = true;
+}
+
+static void on_launched(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
+{
+	struct world *w = arg;
+
+	(void)ch;
+	(void)fd;
+	if (type == MSG_WAKE && w->n_wakes < LOG_MAX)
+		w->wakes[w->n_wakes++] = *(const struct msg_wake *)body;
+	if (type == MSG_DNS_ANSWERED && w->n_answered < LOG_MAX)
+		w->answered[w->n_answered++] = *(const struct msg_dns_answered *)body;
+	if (type == MSG_DNS_STATE_ACK && w->n_acks < LOG_MAX)
+		w->acks[w->n_acks++] = *(const struct msg_dns_state *)body;
+}
+
+static void on_end(void *arg, struct ipc *ch, int error)
+{
+	(void)arg;
+	(void)ch;
+	(void)error;
+}
+
+static void turn(struct world *w)
+{
+	event_base_loop(w->base, EVLOOP_NONBLOCK);
+	usleep(500);
+}
+
+#define WAIT_FOR(w, condition)                                                                     \
+	do {                                                                                       \
+		uint64_t until_ = clock_now_ms() + WAIT_MS;                                        \
+		bool met_;                                                                         \
+		while (!(met_ = (condition)) && clock_now_ms() < until_)                           \
+			turn(w);                                                                   \
+		if (!met_)                                                                         \
+			fail_msg("not in time: %s", #condition);                                   \
+	} while (0)
+
+static void give_launcher(struct world *w)
+{
+	struct msg_peer peer = { .role = ROLE_LAUNCHER };
+	int fds[2];
+
+	assert_int_equal(ipc_pair(fds), 0);
+	w->launcher = ipc_new(w->base, fds[0], on_launched, on_end, w);
+	assert_int_equal(ipc_send_fd(w->supervisor, MSG_PEER, &peer, fds[1]), 0);
+	close(fds[1]);
+}
+
+static void give_socket(struct world *w, int fd, uint8_t proto, const char *addr, uint16_t port)
+{
+	struct msg_listen m = { .proto = proto, .addr = ip(addr), .port = port };
+
+	assert_true(fd >= 0);
+	assert_int_equal(ipc_send_fd(w->supervisor, MSG_LISTEN, &m, fd), 0);
+	close(fd);
+}
+
+static void give_sockets(struct world *w)
+{
+	int udp6 = bound_socket(SOCK_DGRAM, "::", &w->port6);
+
+	give_socket(w, bound_socket(SOCK_DGRAM, "0.0.0.0", &w->port4), LISTEN_UDP, "0.0.0.0", w->port4);
+	give_socket(w, bound_socket(SOCK_STREAM, "0.0.0.0", &w->port4), LISTEN_TCP, "0.0.0.0", w->port4);
+	w->has_v6 = udp6 >= 0;
+	if (!w->has_v6)
+		return;
+	give_socket(w, udp6, LISTEN_UDP, "::", w->port6);
+	give_socket(w, bound_socket(SOCK_STREAM, "::", &w->port6), LISTEN_TCP, "::", w->port6);
+}
+
+static void give_slots(struct world *w)
+{
+	int fd = slots_create();
+
+	assert_true(fd >= 0);
+	w->slots = slots_map(fd);
+	assert_int_equal(ipc_send_fd(w->supervisor, MSG_SLOTS, NULL, fd), 0);
+	close(fd);
+}
+
+#ifdef JITSU_SANITIZED
+enum { SANDBOX = false }; /* the sanitizers look into /proc at the end */
+#else
+enum { SANDBOX = true };
+#endif
+
+static void run_child(const struct world *w, int channel)
+{
+	struct child_args args = { .role = ROLE_DNS, .log_level = "error" };
+
+	if (SANDBOX && geteuid() == 0) {
+		args.uid = args.gid = 65534;
+		args.chroot_dir = w->root;
+	}
+	if (channel != CHILD_SUPERVISOR_FD)
+		dup2(channel, CHILD_SUPERVISOR_FD);
+	for (int fd = CHILD_SUPERVISOR_FD + 1; fd < 256; fd++)
+		close(fd);
+	_exit(dns_main(&args));
+}
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	int fds[2];
+
+	strcpy(w->root, "/tmp/jitsu-dns-XXXXXX");
+	assert_non_null(mkdtemp(w->root));
+	assert_int_equal(ipc_pair(fds), 0);
+	w->pid = fork();
+	if (w->pid == 0)
+		run_child(w, fds[1]);
+	close(fds[1]);
+	w->base = event_base_new();
+	w->supervisor = ipc_new(w->base, fds[0], on_supervised, on_end, w);
+	give_sockets(w);
+	give_slots(w);
+	give_launcher(w);
+	w->up_udp = bound_socket(SOCK_DGRAM, "127.0.0.1", &w->up_port);
+	w->up_tcp = bound_socket(SOCK_STREAM, "127.0.0.1", &w->up_port);
+	assert_true(w->up_udp >= 0 && w->up_tcp >= 0);
+	close(bound_socket(SOCK_DGRAM, "127.0.0.1", &w->dead_port));
+	*state = w;
+	return 0;
+}
+
+/* It ends when it is told to, and with 0. */
+static int teardown(void **state)
+{
+	struct world *w = *state;
+	uint64_t until = clock_now_ms() + WAIT_MS;
+	int status = -1;
+	pid_t gone;
+
+	ipc_send(w->supervisor, MSG_STOP, NULL);
+	while ((gone = waitpid(w->pid, &status, WNOHANG)) == 0 && clock_now_ms() < until)
+		turn(w);
+	if (gone == 0) {
+		kill(w->pid, SIGKILL);
+		waitpid(w->pid, &status, 0);
+	}
+	ipc_free(w->launcher);
+	ipc_free(w->supervisor);
+	event_base_free(w->base);
+	slots_unmap(w->slots);
+	close(w->up_udp);
+	close(w->up_tcp);
+	rmdir(w->root);
+	free(w);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	return 0;
+}
+
+/* ---- what the launcher says ---- */
+
+/* Until everything said before has taken effect: a state of nobody is acknowledged, too. */
+static void synchronise(struct world *w)
+{
+	struct msg_dns_state m = { .seq = 1 + w->n_acks };
+	unsigned before = w->n_acks;
+
+	ipc_send(w->launcher, MSG_DNS_STATE, &m);
+	WAIT_FOR(w, w->n_acks > before);
+}
+
+static void snapshot(struct world *w, uint8_t state, uint32_t max_hold_ms)
+{
+	struct msg_dns_conf conf = { .max_waiting = 100, .max_tcp = 16 };
+	struct msg_dns_zone z = zone_msg("jitsu.example");
+	struct msg_dns_service s = service_msg(SVC_WWW, "www", "www.jitsu.example", "192.168.1.20 fd00::20", state,
+					       ANSWER_READY);
+
+	s.max_hold_ms = max_hold_ms;
+	ipc_send(w->launcher, MSG_BEGIN, NULL);
+	ipc_send(w->launcher, MSG_DNS_CONF, &conf);
+	ipc_send(w->launcher, MSG_DNS_ZONE, &z);
+	ipc_send(w->launcher, MSG_DNS_SERVICE, &s);
+	ipc_send(w->launcher, MSG_END, NULL);
+	synchronise(w);
+	WAIT_FOR(w, w->ready);
+}
+
+/* Who asks from 127.0.0.1 may forward: to a port where nobody is, then to our upstream. */
+static void snapshot_with_upstreams(struct world *w)
+{
+	struct msg_dns_forward dead = { ip("127.0.0.1"), w->dead_port }, up = { ip("127.0.0.1"), w->up_port };
+	struct msg_dns_allow allow;
+
+	assert_int_equal(prefix_parse("127.0.0.1", &allow.prefix), 0);
+	ipc_send(w->launcher, MSG_BEGIN, NULL);
+	ipc_send(w->launcher, MSG_DNS_FORWARD, &dead);
+	ipc_send(w->launcher, MSG_DNS_FORWARD, &up);
+	ipc_send(w->launcher, MSG_DNS_ALLOW, &allow);
+	ipc_send(w->launcher, MSG_END, NULL);
+	synchronise(w);
+	WAIT_FOR(w, w->ready);
+}
+
+static void say_state(struct world *w, uint8_t state)
+{
+	struct msg_dns_state m = { .svc = SVC_WWW, .gen = GEN, .state = state, .seq = 1000 + w->n_acks };
+	unsigned before = w->n_acks;
+
+	ipc_send(w->launcher, MSG_DNS_STATE, &m);
+	WAIT_FOR(w, w->n_acks > before);
+	assert_int_equal(w->acks[before].seq, m.seq);
+}
+
+/* ---- clients ---- */
+
+static size_t ask(int fd, struct ask a)
+{
+	uint8_t b[512];
+	size_t n = make_query(b, a);
+
+	assert_int_equal(send(fd, b, n, 0), n);
+	return n;
+}
+
+/* The next datagram. */
+static size_t receive(struct world *w, int fd, uint8_t *b, size_t size)
+{
+	ssize_t n = -1;
+
+	WAIT_FOR(w, (n = recv(fd, b, size, MSG_DONTWAIT)) >= 0);
+	return (size_t)n;
+}
+
+/* The next TCP message; 0 at the end. */
+static size_t receive_tcp(struct world *w, int fd, uint8_t *b)
+{
+	size_t n = 0, want = 2;
+
+	while (n < want) {
+		ssize_t r = -1;
+
+		WAIT_FOR(w, (r = recv(fd, b + n, want - n, MSG_DONTWAIT)) >= 0);
+		if (r == 0)
+			return 0;
+		n += (size_t)r;
+		if (n == 2 && want == 2)
+			want = 2u + wire_get16(b);
+	}
+	memmove(b, b + 2, n - 2);
+	return n - 2;
+}
+
+static void assert_silent(struct world *w, int fd, unsigned ms)
+{
+	uint64_t until = clock_now_ms() + ms;
+	uint8_t b;
+
+	while (clock_now_ms() < until)
+		turn(w);
+	assert_true(recv(fd, &b, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+}
+
+static const struct ask www = { .name = "Www.jitsu.example", .type = TYPE_A, .flags = FLAG_RD };
+
+/* ---- tests ---- */
+
+static void wake_over(struct world *w, const char *from, const char *to, uint16_t port)
+{
+	int fd = client_socket(SOCK_DGRAM, from, to, port);
+	unsigned wakes = w->n_wakes, answered = w->n_answered;
+	struct ip_addr client = ip(from);
+	uint8_t b[2000];
+	ldns_pkt *p;
+	size_t n;
+
+	snapshot(w, STATE_OFF, 60000);
+	ask(fd, www);
+	WAIT_FOR(w, w->n_wakes == wakes + 1);
+	assert_true(ip_equal(&w->wakes[wakes].client, &client));
+	assert_silent(w, fd, 20);
+	say_state(w, STATE_STARTING);
+	say_state(w, STATE_UP);
+	n = receive(w, fd, b, sizeof(b)); /* connected: it came from where it was asked */
+	p = parse_reply(b, n);
+	assert_rr(ldns_pkt_answer(p), 0, "Www.jitsu.example.\t60\tIN\tA\t192.168.1.20");
+	ldns_pkt_free(p);
+	WAIT_FOR(w, w->n_answered == answered + 1);
+	assert_int_equal(w->answered[answered].token, w->wakes[wakes].token);
+	assert_true(w->answered[answered].t_answer_ns > w->answered[answered].t_query_ns);
+	WAIT_FOR(w, slots_count(w->slots, SVC_WWW, GEN) > 0);
+	ask(fd, www); /* now at once */
+	receive(w, fd, b, sizeof(b));
+	assert_int_equal(w->n_wakes, wakes + 1);
+	close(fd);
+}
+
+static void test_wake_over_ipv4(void **state)
+{
+	struct world *w = *state;
+
+	wake_over(w, "127.0.0.1", "127.0.0.1", w->port4);
+	wake_over(w, "127.0.0.5", "127.0.0.9", w->port4); /* not the host's first address */
+}
+
+static void test_wake_over_ipv6(void **state)
+{
+	struct world *w = *state;
+
+	if (!w->has_v6)
+		skip();
+	wake_over(w, "::1", "::1", w->port6);
+}
+
+static void test_queries_before_the_snapshot_are_answered_after(void **state)
+{
+	struct world *w = *state;
+	int fd = client_socket(SOCK_DGRAM, "127.0.0.1", "127.0.0.1", w->port4);
+	uint8_t b[2000];
+
+	ask(fd, www);
+	assert_silent(w, fd, 30);
+	snapshot(w, STATE_UP, 60000);
+	receive(w, fd, b, sizeof(b));
+	close(fd);
+}
+
+static void test_a_burst(void **state)
+{
+	struct world *w = *state;
+	int fd = client_socket(SOCK_DGRAM, "127.0.0.1", "127.0.0.1", w->port4);
+	bool seen[100] = { false };
+	uint8_t b[2000];
+
+	snapshot(w, STATE_UP, 60000);
+	for (unsigned i = 0; i < 100; i++)
+		ask(fd, (struct ask){ .name = i % 3 ? "www.jitsu.example" : "nope.jitsu.example", .type = 1, .id = i + 1 });
+	for (unsigned i = 0; i < 100; i++) {
+		unsigned id;
+
+		receive(w, fd, b, sizeof(b));
+		id = wire_get16(b) - 1u;
+		assert_true(id < 100 && !seen[id]);
+		seen[id] = true;
+		assert_int_equal(b[3] & 15, id % 3 ? RCODE_NOERROR : RCODE_NXDOMAIN);
+	}
+	close(fd);
+}
+
+static void test_max_hold_ends_in_servfail(void **state)
+{
+	struct world *w = *state;
+	int fd = client_socket(SOCK_DGRAM, "127.0.0.1", "127.0.0.1", w->port4);
+	uint64_t t0 = clock_now_ms();
+	uint8_t b[2000];
+
+	snapshot(w, STATE_OFF, 150);
+	ask(fd, www);
+	receive(w, fd, b, sizeof(b));
+	assert_int_equal(b[3] & 15, RCODE_SERVFAIL);
+	assert_true(clock_now_ms() - t0 >= 150);
+	close(fd);
+}
+
+static void tcp_over(struct world *w, const char *addr, uint16_t port)
+{
+	int fd = client_socket(SOCK_STREAM, addr, addr, port);
+	unsigned wakes = w->n_wakes;
+	uint8_t q[512], b[ANSWER_SIZE_MAX];
+
+	snapshot(w, STATE_OFF, 60000);
+	send_tcp(fd, q, make_query(q, (struct ask){ .name = "www.jitsu.example", .type = 1, .id = 1 }));
+	send_tcp(fd, q, make_query(q, (struct ask){ .name = "jitsu.example", .type = TYPE_SOA, .id = 2 }));
+	send_tcp(fd, q, make_query(q, (struct ask){ .name = "no.jitsu.example", .type = 1, .id = 3 }));
+	assert_true(receive_tcp(w, fd, b) > 0);
+	assert_int_equal(wire_get16(b), 2); /* does not wait for the first */
+	assert_true(receive_tcp(w, fd, b) > 0);
+	assert_int_equal(wire_get16(b), 3);
+	WAIT_FOR(w, w->n_wakes == wakes + 1);
+	shutdown(fd, SHUT_WR);
+	say_state(w, STATE_UP);
+	assert_true(receive_tcp(w, fd, b) > 0);
+	assert_int_equal(wire_get16(b), 1);
+	assert_int_equal(wire_get16(b + 6), 1);
+	assert_int_equal(receive_tcp(w, fd, b), 0);
+	close(fd);
+}
+
+static void test_tcp(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, 60000);
+	tcp_over(w, "127.0.0.1", w->port4);
+	if (w->has_v6)
+		tcp_over(w, "::1", w->port6);
+}
+
+static void test_tcp_client_that_goes_is_told(void **state)
+{
+	struct world *w = *state;
+	int fd;
+	uint8_t q[512];
+	struct linger hard = { 1, 0 };
+
+	snapshot(w, STATE_OFF, 60000);
+	fd = client_socket(SOCK_STREAM, "127.0.0.1", "127.0.0.1", w->port4);
+	send_tcp(fd, q, make_query(q, www));
+	WAIT_FOR(w, w->n_wakes == 1);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	close(fd);
+	WAIT_FOR(w, w->n_answered == 1);
+	assert_int_equal(w->answered[0].token, w->wakes[0].token);
+}
+
+static void test_launcher_is_killed(void **state)
+{
+	struct world *w = *state;
+	int fd = client_socket(SOCK_DGRAM, "127.0.0.1", "127.0.0.1", w->port4);
+	uint8_t b[2000];
+
+	snapshot(w, STATE_UP, 60000);
+	ipc_free(w->launcher);
+	w->launcher = NULL;
+	ask(fd, www);
+	receive(w, fd, b, sizeof(b)); /* from the table */
+	give_launcher(w);
+	snapshot(w, STATE_OFF, 60000);
+	ask(fd, www);
+	WAIT_FOR(w, w->n_wakes == 1);
+	ipc_free(w->launcher);
+	give_launcher(w);
+	snapshot(w, STATE_OFF, 60000);
+	WAIT_FOR(w, w->n_wakes == 2); /* told anew */
+	assert_int_equal(w->wakes[0].token, w->wakes[1].token);
+	say_state(w, STATE_UP);
+	receive(w, fd, b, sizeof(b));
+	close(fd);
+}
+
+/* ---- forwarding ---- */
+
+/* What the upstream got, and from where. */
+static size_t upstream_receive(struct world *w, uint8_t *b, struct sockaddr_in *from)
+{
+	socklen_t from_n = sizeof(*from);
+	ssize_t n = -1;
+
+	WAIT_FOR(w, (n = recvfrom(w->up_udp, b, 2000, MSG_DONTWAIT, (struct sockaddr *)from, &from_n)) > 0);
+	return (size_t)n;
+}
+
+static void upstream_send(struct world *w, const uint8_t *b, size_t n, const struct sockaddr_in *to)
+{
+	assert_int_equal(sendto(w->up_udp, b, n, 0, (const struct sockaddr *)to, sizeof(*to)), n);
+}
+
+static const struct ask outside = { .name = "Example.ORG", .type = TYPE_A, .flags = FLAG_RD, .edns_size = 4096 };
+
+static void test_forward_udp(void **state)
+{
+	struct world *w = *state;
+	int fd = client_socket(SOCK_DGRAM, "127.0.0.1", "127.0.0.1", w->port4);
+	struct sockaddr_in from, last;
+	uint8_t b[2000], forged[2000];
+	size_t n;
+
+	snapshot_with_upstreams(w);
+	ask(fd, outside);
+	n = upstream_receive(w, b, &from); /* the first upstream is not there: ours is asked at once */
+	assert_int_equal(wire_get16(b + 2), FLAG_RD);
+	assert_int_equal(wire_get16(b + 10), 1);
+	b[2] |= 0x84; /* an answer, authoritative (which ours must not say) */
+	memcpy(forged, b, n);
+	forged[0] ^= 1; /* another id */
+	forged[3] |= RCODE_NXDOMAIN;
+	upstream_send(w, forged, n, &from);
+	memcpy(forged, b, n);
+	forged[3] |= RCODE_NXDOMAIN;
+	forged[WIRE_HEADER + 1] = 'x'; /* another question */
+	upstream_send(w, forged, n, &from);
+	b[WIRE_HEADER + 1] = 'e'; /* the case may differ */
+	upstream_send(w, b, n, &from);
+	n = receive(w, fd, b, sizeof(b));
+	assert_int_equal(wire_get16(b), 0x1234);
+	assert_int_equal(wire_get16(b + 2), FLAG_QR | FLAG_RD | FLAG_RA);
+	assert_memory_equal(b + WIRE_HEADER, "\7Example\3ORG", 13); /* as the client wrote it */
+	last = from;
+	ask(fd, outside); /* the upstream that answered comes first now, asked from another port */
+	upstream_receive(w, b, &from);
+	assert_int_not_equal(last.sin_port, from.sin_port);
+	close(fd);
+}
+
+static void test_forward_gives_up(void **state)
+{
+	struct world *w = *state;
+	int fd = client_socket(SOCK_DGRAM, "127.0.0.1", "127.0.0.1", w->port4);
+	struct sockaddr_in from;
+	uint8_t b[2000];
+	size_t n;
+
+	snapshot_with_upstreams(w);
+	ask(fd, outside);
+	ask(fd, outside); /* a retry: asked once */
+	n = upstream_receive(w, b, &from);
+	assert_true(n > 0);
+	n = receive(w, fd, b, sizeof(b)); /* after FORWARD_TRY_MS */
+	assert_int_equal(wire_get16(b), 0x1234);
+	assert_int_equal(wire_get16(b + 2), FLAG_QR | FLAG_RD | FLAG_RA | RCODE_SERVFAIL);
+	assert_true(recv(w->up_udp, b, sizeof(b), MSG_DONTWAIT) < 0);
+	assert_silent(w, fd, 20);
+	close(fd);
+}
+
+static void test_forward_is_not_for_everyone(void **state)
+{
+	struct world *w = *state;
+	int fd = client_socket(SOCK_DGRAM, "127.0.0.2", "127.0.0.1", w->port4);
+	uint8_t b[2000];
+
+	snapshot_with_upstreams(w);
+	ask(fd, outside);
+	receive(w, fd, b, sizeof(b));
+	assert_int_equal(wire_get16(b + 2), FLAG_QR | FLAG_RD | RCODE_REFUSED);
+	assert_true(recv(w->up_udp, b, sizeof(b), MSG_DONTWAIT) < 0);
+	close(fd);
+}
+
+static void test_forward_tcp(void **state)
+{
+	struct world *w = *state;
+	int fd, up = -1;
+	uint8_t b[ANSWER_SIZE_MAX], q[512];
+	size_t n;
+
+	snapshot_with_upstreams(w);
+	fd = client_socket(SOCK_STREAM, "127.0.0.1", "127.0.0.1", w->port4);
+	send_tcp(fd, q, make_query(q, outside));
+	WAIT_FOR(w, (up = accept4(w->up_tcp, NULL, NULL, SOCK_NONBLOCK)) >= 0);
+	n = receive_tcp(w, up, b);
+	b[2] |= 0x80;
+	send_tcp(up, b, n);
+	assert_int_equal(receive_tcp(w, fd, b), n);
+	assert_int_equal(wire_get16(b), 0x1234);
+	assert_int_equal(wire_get16(b + 2), FLAG_QR | FLAG_RD | FLAG_RA);
+	send_tcp(fd, q, make_query(q, outside)); /* the upstream hangs up: SERVFAIL */
+	close(up);
+	WAIT_FOR(w, (up = accept4(w->up_tcp, NULL, NULL, SOCK_NONBLOCK)) >= 0);
+	close(up);
+	assert_true(receive_tcp(w, fd, b) > 0);
+	assert_int_equal(b[3] & 15, RCODE_SERVFAIL);
+	close(fd);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_wake_over_ipv4),
+		T(test_wake_over_ipv6),
+		T(test_queries_before_the_snapshot_are_answered_after),
+		T(test_a_burst),
+		T(test_max_hold_ends_in_servfail),
+		T(test_tcp),
+		T(test_tcp_client_that_goes_is_told),
+		T(test_launcher_is_killed),
+		T(test_forward_udp),
+		T(test_forward_gives_up),
+		T(test_forward_is_not_for_everyone),
+		T(test_forward_tcp),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,504 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <net/if.h>
+
+#include "base/clock.h"
+#include "launcher/netlink.h"
+#include "launcher/netlink_internal.h"
+#include "launcher/reaper.h"
+#include "tests/netns.h"
+
+static bool have_netns;
+static struct netlink *nl;
+
+static int setup(void **state)
+{
+	struct err e;
+
+	(void)state;
+	if (!have_netns)
+		return 0;
+	nl = netlink_new(&e);
+	return nl && ip_run("ip link add br0 type bridge; ip link set br0 address 02:00:00:00:00:01; "
+			    "ip addr add 10.9.0.1/24 dev br0; ip addr add 10.9.1.1/24 dev br0; "
+			    "ip -6 addr add fd09::1/64 dev br0 nodad; ip -6 addr add fe80::ff:fe00:1/64 dev br0 nodad; "
+			    "ip link set br0 up") == 0
+		       ? 0
+		       : -1;
+}
+
+static void delete_link(void *arg, const struct tap_info *tap)
+{
+	(void)arg;
+	ip_run("ip link del %s", tap->link.name);
+}
+
+static int teardown(void **state)
+{
+	struct err e;
+
+	(void)state;
+	if (!have_netns)
+		return 0;
+	netlink_taps(nl, delete_link, NULL, &e);
+	netlink_free(nl);
+	return ip_run("ip link del br0");
+}
+
+static void needs_netns(void)
+{
+	if (!have_netns)
+		skip();
+}
+
+static struct bridge_info bridge(void)
+{
+	struct bridge_info b;
+	struct err e = { 0 };
+
+	if (netlink_bridge(nl, "br0", &b, &e) < 0)
+		fail_msg("%s", e.text);
+	return b;
+}
+
+static int make_tap(const char *ifname, const char *service, unsigned nic, struct err *e)
+{
+	struct tap_conf c = {
+		.ifname = ifname,
+		.service = service,
+		.nic = nic,
+		.mac = { { 0xfe, 1, 2, 3, 4, 5 } },
+		.bridge = bridge().ifindex,
+	};
+	int ifindex = -1, r = netlink_tap_create(nl, &c, &ifindex, e);
+
+	return r < 0 ? r : ifindex;
+}
+
+static void test_bridge(void **state)
+{
+	static const struct mac_addr mac = { { 2, 0, 0, 0, 0, 1 } };
+	struct bridge_info b;
+	char text[ADDR_TEXT_MAX];
+
+	(void)state;
+	needs_netns();
+	b = bridge();
+	assert_int_equal(b.ifindex, if_nametoindex("br0"));
+	assert_string_equal(b.name, "br0");
+	assert_memory_equal(&b.mac, &mac, sizeof(mac));
+	assert_true(b.up);
+	assert_false(b.stp);
+	assert_false(b.vlan_filtering);
+	assert_int_equal(b.mtu, 1500);
+	assert_string_equal(prefix_format(&b.ip4, text), "10.9.0.1/24"); /* the first one */
+	assert_string_equal(prefix_format(&b.ip6, text), "fd09::1/64");
+	assert_string_equal(ip_format(&b.ip6_link_local, text), "fe80::ff:fe00:1");
+}
+
+static void test_what_is_no_bridge(void **state)
+{
+	struct bridge_info b = { .ifindex = 77 };
+	struct err e = { 0 };
+
+	(void)state;
+	needs_netns();
+	assert_int_equal(netlink_bridge(nl, "br9", &b, &e), -ENODEV);
+	assert_non_null(strstr(e.text, "br9"));
+	assert_int_equal(netlink_bridge(nl, "a-name-that-is-too-long", &b, &e), -ENODEV);
+	assert_int_equal(netlink_bridge(nl, "", &b, &e), -ENODEV);
+	assert_int_equal(netlink_bridge(nl, "lo", &b, &e), -EOPNOTSUPP);
+	assert_int_equal(b.ifindex, 77);
+}
+
+struct warnings {
+	char text[2048];
+	unsigned n;
+};
+
+static void note_warning(void *arg, const char *sentence)
+{
+	struct warnings *w = arg;
+
+	w->n++;
+	strncat(w->text, sentence, sizeof(w->text) - strlen(w->text) - 1);
+}
+
+static void test_warnings(void **state)
+{
+	struct warnings quiet = { 0 }, loud = { 0 };
+	struct bridge_info b;
+
+	(void)state;
+	needs_netns();
+	b = bridge();
+	netlink_bridge_warnings(&b, note_warning, &quiet);
+	assert_int_equal(quiet.n, access("/proc/sys/net/bridge", F_OK) == 0 ? quiet.n : 0);
+	assert_int_equal(ip_run("ip link set br0 type bridge forward_delay 1500 stp_state 1; ip link set br0 down"), 0);
+	b = bridge();
+	assert_true(b.stp);
+	assert_int_equal(b.forward_delay_ms, 15000);
+	netlink_bridge_warnings(&b, note_warning, &loud);
+	assert_int_equal(loud.n, quiet.n + 2);
+	assert_non_null(strstr(loud.text, "carries nothing for 30 s"));
+	assert_non_null(strstr(loud.text, "ip link set br0 up"));
+}
+
+static void test_tap_is_ready_for_qemu(void **state)
+{
+	static const struct mac_addr mac = { { 0xfe, 1, 2, 3, 4, 5 } };
+	struct link_info l;
+	struct err e = { 0 };
+	int ifindex;
+
+	(void)state;
+	needs_netns();
+	ifindex = make_tap("jt0123456789", "www", 1, &e);
+	assert_int_equal(ifindex, if_nametoindex("jt0123456789"));
+	assert_int_equal(netlink_link(nl, "jt0123456789", &l, &e), 0);
+	assert_int_equal(l.ifindex, ifindex);
+	assert_string_equal(l.kind, "tun");
+	assert_string_equal(l.alias, "jitsu:www:1");
+	assert_memory_equal(&l.mac, &mac, sizeof(mac));
+	assert_int_equal(l.master, bridge().ifindex);
+	assert_true(l.up);
+	assert_false(l.carrier); /* nobody holds it */
+	assert_int_equal(ip_run("test -z \"$(ip -6 addr show dev jt0123456789)\""), 0);
+	assert_int_equal(ip_run("ip link show dev jt0123456789 | grep -q 'qdisc noqueue'"), 0);
+	assert_int_equal(netlink_link_by_index(nl, ifindex, &l, &e), 0);
+	assert_string_equal(l.name, "jt0123456789");
+	/* the MAC of the bridge is still its own */
+	assert_int_equal(bridge().mac.b[5], 1);
+}
+
+/* 10 ms is far above what it takes (0.6), and far below what a process would. */
+static void test_tap_is_quick(void **state)
+{
+	uint64_t best = UINT64_MAX;
+	struct err e;
+
+	(void)state;
+	needs_netns();
+	for (int i = 0; i < 5; i++) {
+		char name[MSG_IFNAME_MAX];
+		uint64_t t = clock_now_ns();
+
+		snprintf(name, sizeof(name), "jtquick%d", i);
+		assert_true(make_tap(name, "www", 0, &e) > 0);
+		best = MIN(best, clock_now_ns() - t);
+	}
+	assert_in_range(best, 1, 10 * NS_PER_MS);
+}
+
+static void test_leftover_tap_is_taken(void **state)
+{
+	struct link_info l;
+	struct err e;
+	int first;
+
+	(void)state;
+	needs_netns();
+	first = make_tap("jtleft", "old", 0, &e);
+	assert_true(first > 0);
+	assert_int_equal(ip_run("ip link set jtleft nomaster; ip link set jtleft down"), 0);
+	assert_int_equal(make_tap("jtleft", "new", 0, &e), first);
+	assert_int_equal(netlink_link(nl, "jtleft", &l, &e), 0);
+	assert_string_equal(l.alias, "jitsu:new:0");
+	assert_true(l.up);
+	assert_int_equal(l.master, bridge().ifindex);
+}
+
+static void test_held_tap_is_not_taken(void **state)
+{
+	struct err e = { 0 };
+	char pid[32];
+	int fd;
+
+	(void)state;
+	needs_netns();
+	assert_true(make_tap("jtheld", "www", 0, &e) > 0);
+	fd = tap_attach("jtheld");
+	assert_true(fd >= 0);
+	assert_int_equal(make_tap("jtheld", "www", 0, &e), -EBUSY);
+	snprintf(pid, sizeof(pid), "process %d (", getpid());
+	assert_non_null(strstr(e.text, pid));
+	close(fd);
+	assert_true(make_tap("jtheld", "www", 0, &e) > 0);
+}
+
+static void test_foreign_names_are_left_alone(void **state)
+{
+	struct err e = { 0 };
+
+	(void)state;
+	needs_netns();
+	assert_int_equal(ip_run("ip link add jtforeign type bridge"), 0);
+	assert_int_equal(make_tap("jtforeign", "www", 0, &e), -EEXIST);
+	assert_int_equal(netlink_tap_delete(nl, "jtforeign", &e), -EPERM);
+	assert_int_equal(netlink_tap_delete(nl, "br0", &e), -EPERM);
+	assert_true(if_nametoindex("br0") > 0);
+	assert_int_equal(ip_run("ip link del jtforeign"), 0);
+	assert_int_equal(ip_run("ip tuntap add jtnoalias mode tap"), 0); /* named like ours, without our alias */
+	assert_int_equal(make_tap("jtnoalias", "www", 0, &e), -EEXIST);
+	assert_int_equal(netlink_tap_delete(nl, "jtnoalias", &e), -EPERM);
+	assert_int_equal(ip_run("ip link del jtnoalias"), 0);
+}
+
+static void test_tap_on_no_bridge(void **state)
+{
+	struct tap_conf c = { .ifname = "jtbad", .service = "www", .mac = { { 0xfe } }, .bridge = 987654 };
+	struct err e = { 0 };
+	int ifindex = -1;
+
+	(void)state;
+	needs_netns();
+	assert_true(netlink_tap_create(nl, &c, &ifindex, &e) < 0);
+	assert_non_null(strstr(e.text, "www"));
+	assert_int_equal(ifindex, -1);
+	assert_int_equal(if_nametoindex("jtbad"), 0); /* nothing is left */
+}
+
+static void count_tap(void *arg, const struct tap_info *tap)
+{
+	unsigned *seen = arg, i = (unsigned)(tap->link.name[6] - '0') * 10 + (unsigned)(tap->link.name[7] - '0');
+
+	assert_in_range(i, 0, 39);
+	assert_int_equal(tap->nic, i % MSG_NICS_MAX);
+	assert_string_equal(tap->service, i < 20 ? "www" : "a-service-with:colon");
+	seen[i]++;
+}
+
+static void test_lists_taps_of_ours(void **state)
+{
+	unsigned seen[40] = { 0 };
+	struct err e;
+
+	(void)state;
+	needs_netns();
+	assert_int_equal(ip_run("ip tuntap add jtnoalias mode tap; ip tuntap add vnet0 mode tap; "
+				"ip link set vnet0 alias jitsu:www:0; ip tuntap add jtbadalias mode tap; "
+				"ip link set jtbadalias alias jitsu:www:x"),
+			 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(seen); i++) {
+		char name[MSG_IFNAME_MAX];
+
+		snprintf(name, sizeof(name), "jttest%02u", i);
+		assert_true(make_tap(name, i < 20 ? "www" : "a-service-with:colon", i % MSG_NICS_MAX, &e) > 0);
+	}
+	assert_int_equal(netlink_taps(nl, count_tap, seen, &e), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(seen); i++)
+		assert_int_equal(seen[i], 1);
+	assert_int_equal(ip_run("for i in jtnoalias vnet0 jtbadalias; do ip link del $i; done"), 0);
+}
+
+static void test_deletes(void **state)
+{
+	struct err e;
+
+	(void)state;
+	needs_netns();
+	assert_true(make_tap("jtgone", "www", 0, &e) > 0);
+	assert_int_equal(netlink_tap_delete(nl, "jtgone", &e), 0);
+	assert_int_equal(if_nametoindex("jtgone"), 0);
+	assert_int_equal(netlink_tap_delete(nl, "jtgone", &e), 0);
+}
+
+static void test_fdb(void **state)
+{
+	static const struct mac_addr vm = { { 2, 0, 0, 0, 0, 0x10 } }, own = { { 0xfe, 1, 2, 3, 4, 5 } };
+	struct fdb_entry f;
+	struct err e;
+	int port;
+
+	(void)state;
+	needs_netns();
+	port = make_tap("jtfdb", "www", 0, &e);
+	assert_int_equal(netlink_fdb_find(nl, bridge().ifindex, &vm, &f, &e), -ENOENT);
+	assert_int_equal(ip_run("bridge fdb add 02:00:00:00:00:10 dev jtfdb master static"), 0);
+	assert_int_equal(netlink_fdb_find(nl, bridge().ifindex, &vm, &f, &e), 0);
+	assert_int_equal(f.port, port);
+	assert_true(f.is_static);
+	assert_false(f.local);
+	assert_int_equal(netlink_fdb_find(nl, bridge().ifindex, &own, &f, &e), 0);
+	assert_true(f.local);
+	assert_int_equal(netlink_fdb_delete(nl, port, &vm, &e), 0);
+	assert_int_equal(netlink_fdb_find(nl, bridge().ifindex, &vm, &f, &e), -ENOENT);
+	assert_int_equal(netlink_fdb_delete(nl, port, &vm, &e), 0);
+}
+
+/* ---- news ---- */
+
+struct news {
+	struct event_base *base;
+	unsigned up, down, gone;
+	struct netlink_monitor *to_free; /* at the first word */
+};
+
+static void on_link(void *arg, enum link_event what, const struct link_info *l)
+{
+	struct news *n = arg;
+
+	if (what == LINK_LOST_TRACK || strcmp(l->name, "jtnews") != 0)
+		return;
+	n->up += what == LINK_UP;
+	n->down += what == LINK_DOWN;
+	n->gone += what == LINK_GONE;
+	if (n->to_free)
+		netlink_monitor_free(n->to_free);
+	n->to_free = NULL;
+}
+
+/* Until *what is not 0, but not for ever; without it, for a moment. */
+static void hear(struct news *n, const unsigned *what)
+{
+	struct timeval t = clock_timeval_ms(50);
+
+	for (int i = 0; i < (what ? 60 : 1) && (!what || *what == 0); i++) {
+		event_base_loopexit(n->base, &t);
+		event_base_dispatch(n->base);
+	}
+}
+
+static void test_monitor(void **state)
+{
+	struct news n = { .base = NULL };
+	struct netlink_monitor *m;
+	struct err e;
+	int fd;
+
+	(void)state;
+	needs_netns();
+	n.base = event_base_new();
+	m = netlink_monitor_new(n.base, on_link, &n, &e);
+	assert_non_null(m);
+	assert_true(make_tap("jtnews", "www", 0, &e) > 0);
+	hear(&n, &n.up);
+	n = (struct news){ .base = n.base };
+	hear(&n, &n.down); /* its maker let go of it */
+	n = (struct news){ .base = n.base };
+	fd = tap_attach("jtnews");
+	hear(&n, &n.up);
+	assert_true(n.up > 0);
+	assert_int_equal(n.gone, 0);
+	close(fd);
+	n.down = 0;
+	hear(&n, &n.down);
+	assert_true(n.down > 0);
+	assert_int_equal(ip_run("ip link set jtnews nomaster"), 0);
+	hear(&n, NULL);
+	assert_int_equal(n.gone, 0); /* it only left the bridge */
+	netlink_tap_delete(nl, "jtnews", &e);
+	hear(&n, &n.gone);
+	assert_int_equal(n.gone, 1);
+	n.to_free = m;
+	assert_true(make_tap("jtnews", "www", 0, &e) > 0);
+	hear(&n, NULL);
+	assert_null(n.to_free);
+	event_base_free(n.base);
+}
+
+/* ---- the reaper ---- */
+
+static bool is_there(const char *ifname) { return if_nametoindex(ifname) > 0; }
+
+/* Its clock is the kernel's, so the test waits, a second at most. */
+static bool goes_away(const char *ifname)
+{
+	for (int i = 0; i < 200 && is_there(ifname); i++)
+		usleep(5000);
+	return !is_there(ifname);
+}
+
+static void test_reaper_deletes_taps(void **state)
+{
+	struct reaper *r;
+	struct err e;
+
+	(void)state;
+	needs_netns();
+	r = reaper_new(&e);
+	assert_non_null(r);
+	assert_true(make_tap("jtreap", "www", 0, &e) > 0);
+	reaper_delete_tap(r, "jtreap");
+	assert_true(goes_away("jtreap"));
+	reaper_delete_tap(r, "jtreap"); /* it is gone: nothing happens */
+	reaper_free(r);
+}
+
+static void test_reaper_keeps_what_is_wanted_again(void **state)
+{
+	struct reaper *r;
+	struct err e;
+
+	(void)state;
+	needs_netns();
+	r = reaper_new(&e);
+	for (int i = 0; i < 20; i++) {
+		assert_true(make_tap("jtreap", "www", 0, &e) > 0);
+		reaper_delete_tap(r, "jtreap");
+		if (i % 2)
+			usleep((unsigned)i * 200); /* so that it has sometimes begun */
+		reaper_keep_tap(r, "jtreap");
+		assert_true(make_tap("jtreap", "www", 0, &e) > 0);
+		usleep(2000);
+		assert_true(is_there("jtreap"));
+	}
+	reaper_free(r);
+	assert_true(is_there("jtreap"));
+}
+
+static void test_reaper_closes_later_and_finishes(void **state)
+{
+	struct reaper *r;
+	struct err e;
+	int fds[2];
+	char byte;
+
+	(void)state;
+	needs_netns();
+	r = reaper_new(&e);
+	assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+	reaper_close(r, fds[1]);
+	usleep(20000);
+	assert_int_equal(read(fds[0], &byte, 1), -1); /* still open */
+	assert_int_equal(make_tap("jtreap", "www", 0, &e) > 0, 1);
+	reaper_delete_tap(r, "jtreap");
+	reaper_free(r);
+	assert_int_equal(read(fds[0], &byte, 1), 0); /* closed */
+	assert_false(is_there("jtreap"));
+	close(fds[0]);
+}
+
+#define ON_BRIDGE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		ON_BRIDGE(test_bridge),
+		ON_BRIDGE(test_what_is_no_bridge),
+		ON_BRIDGE(test_warnings),
+		ON_BRIDGE(test_tap_is_ready_for_qemu),
+		ON_BRIDGE(test_tap_is_quick),
+		ON_BRIDGE(test_leftover_tap_is_taken),
+		ON_BRIDGE(test_held_tap_is_not_taken),
+		ON_BRIDGE(test_foreign_names_are_left_alone),
+		ON_BRIDGE(test_tap_on_no_bridge),
+		ON_BRIDGE(test_lists_taps_of_ours),
+		ON_BRIDGE(test_deletes),
+		ON_BRIDGE(test_fdb),
+		ON_BRIDGE(test_monitor),
+		ON_BRIDGE(test_reaper_deletes_taps),
+		ON_BRIDGE(test_reaper_keeps_what_is_wanted_again),
+		ON_BRIDGE(test_reaper_closes_later_and_finishes),
+	};
+
+	have_netns = netns_enter();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
