@@ -36,7 +36,9 @@ LIBVIRT_LIBS := -lvirt -lvirt-qemu -lpthread
 
 TESTS := base/test_addr base/test_codec base/test_ipc base/test_json base/test_slots
 TESTS += dns/test_answer dns/test_process dns/test_serve dns/test_tcp dns/test_waiting dns/test_wire dns/test_zone
+TESTS += launcher/test_budget launcher/test_idle launcher/test_records launcher/test_service_fsm
 TESTS += launcher/test_filter launcher/test_identity launcher/test_image launcher/test_netlink launcher/test_port
+TESTS += launcher/test_launcher
 TESTS += backends/test_contract
 TESTS += synproxy/test_frame synproxy/test_probe synproxy/test_probe_netns
 TESTS += base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
@@ -112,8 +114,58 @@ endef
 $(foreach t,$(TESTS),$(eval $(call test_program,$(t))))
 $(BUILD)/tests/control/test_process: | $(BUILD)/jitsuctl
 
-unit: $(TEST_BINS)
+unit: $(TEST_BINS) $(BUILD)/tests/list
 	$(Q)for t in $(TEST_BINS); do $$t || exit 1; done
+
+$(BUILD)/tests/list: Makefile
+	@mkdir -p $(@D)
+	$(Q)printf '%s\n' $(TESTS) > $@
+
+# ---- everything a person types ----
+
+include tests/guests/guests.mk
+
+PROGRAMS := $(BUILD)/jitsud $(BUILD)/jitsuctl $(BUILD)/jitsu-libvirt
+# What can be built only after the packages are there: each goal installs them first, and then
+# calls make again.
+AFTER_DEPS = $(Q)scripts/deps.sh --missing && $(MAKE) --no-print-directory
+
+deps:
+	$(Q)scripts/deps.sh
+
+demo:
+	$(AFTER_DEPS) demo-now
+demo-now: all guests guests-linux
+	$(Q)BUILD=$(BUILD) scripts/demo.sh
+
+check:
+	$(AFTER_DEPS) check-now
+check-now: all $(TEST_BINS) $(BUILD)/tests/list guests guests-linux
+	$(Q)scripts/check.sh $(BUILD)
+
+check-long:
+	$(AFTER_DEPS) check-long-now
+check-long-now: all $(TEST_BINS) $(BUILD)/tests/list guests guests-linux $(addprefix $(BUILD)/fuzz/,$(FUZZERS))
+	$(Q)LONG=1 FUZZERS="$(FUZZERS)" scripts/check.sh $(BUILD) long
+
+# The tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+ASAN := BUILD=$(BUILD)-asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -DJITSU_SANITIZED" HARDEN=-fPIE
+check-asan:
+	$(Q)scripts/deps.sh --missing && $(MAKE) --no-print-directory $(ASAN) check-asan-now
+check-asan-now: all $(TEST_BINS) $(BUILD)/tests/list guests guests-linux
+	$(Q)SANITIZED=1 scripts/check.sh $(BUILD)
+
+bench:
+	$(AFTER_DEPS) bench-now
+bench-now: all guests guests-linux $(BUILD)/tests/bench/summon
+	$(Q)BUILD=$(BUILD) scripts/bench.sh $(BENCH)
+
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call lib,base)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BASE_LIBS)
+
+lint:
+	$(Q)scripts/lint.sh
 
 # ---- fuzzing: clang's libFuzzer over the same sources ----
 
@@ -137,13 +189,34 @@ $(FUZZ_BINS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(BUILD)/fuzz/libfuz
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DNS_LIBS) -lcrypto $(BASE_LIBS)
 
 SECONDS ?= 60
-fuzz: $(FUZZ_BINS)
+fuzz:
+	$(AFTER_DEPS) fuzz-now
+fuzz-now: $(FUZZ_BINS)
 	$(Q)scripts/fuzz.sh $(BUILD) $(SECONDS) $(FUZZERS)
 
+PREFIX ?= /usr/local
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
+	install -m 644 man/jitsud.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 man/jitsud.8 man/jitsuctl.8 $(DESTDIR)$(PREFIX)/share/man/man8
+
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) $(BUILD)-asan
+
+help:
+	@echo 'make            build $(BUILD)/jitsud and $(BUILD)/jitsuctl'
+	@echo 'make demo       watch sleeping VMs answer curl, from nothing to clean-up (root)'
+	@echo 'make check      every test (root for the system tests)'
+	@echo 'make check-long the full counts, and the fuzzers; check-asan: under ASan and UBSan'
+	@echo 'make bench [BENCH=summon]   measure, and write $(BUILD)/bench.json'
+	@echo 'make fuzz [SECONDS=60]      every fuzzer in turn'
+	@echo 'make lint       clang-tidy, cppcheck, include directions'
+	@echo 'make deps       install the Debian packages, make the users'
+	@echo 'make install    into PREFIX=/usr/local'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-.PHONY: all unit fuzz clean
+.PHONY: all unit deps demo demo-now check check-now check-long check-long-now check-asan check-asan-now bench \
+	bench-now lint fuzz fuzz-now install clean help
 .SECONDARY:

@@ -193,6 +193,20 @@ static void ignore_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* The coarse clock that libevent prefers would make every timer up to 4 ms late. */
+static struct event_base *new_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base;
+
+	if (!config)
+		return NULL;
+	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
 struct child *child_new(const struct child_args *args, const struct child_ops *ops, void *arg)
 {
 	struct child *c = calloc(1, sizeof(*c));
@@ -207,7 +221,7 @@ struct child *child_new(const struct child_args *args, const struct child_ops *o
 	c->ops = ops;
 	c->arg = arg;
 	c->role = args->role;
-	c->base = event_base_new();
+	c->base = new_base();
 	if (c->base)
 		c->supervisor = ipc_new(c->base, CHILD_SUPERVISOR_FD, on_supervisor_msg, on_supervisor_end, c);
 	if (c->base)

@@ -6,6 +6,13 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+/* The sanitizers' own system calls are nobody's to list. */
+#ifdef JITSU_SANITIZED
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
 /* What an event loop with messages, timers, memory and a log needs, and no more: nothing here
  * opens a file, makes a socket, starts a program or looks at another process. */
 static const int common_syscalls[] = {
@@ -91,9 +98,7 @@ int sandbox_enter(const struct sandbox *s, struct err *e)
 	capng_clear(CAPNG_SELECT_ALL);
 	if (capng_apply(CAPNG_SELECT_CAPS) < 0)
 		return err_set(e, -EPERM, "cannot give up the capabilities");
-#ifdef JITSU_SANITIZED
-	return 0; /* the sanitizers' own calls are nobody's to list */
-#else
-	return s->no_seccomp ? 0 : enter_seccomp(s, e);
-#endif
+	if (s->no_seccomp || SANITIZED)
+		return 0;
+	return enter_seccomp(s, e);
 }

@@ -44,6 +44,7 @@ enum trouble {
 };
 
 /* SERVFAIL for a query that parsed before.  The length. */
-size_t answer_servfail(const struct wire_query *q, bool tcp, bool may_forward, enum trouble why, uint8_t *reply);
+size_t answer_servfail(const struct wire_query *q, bool tcp, bool may_forward, enum trouble why,
+		       uint8_t *reply);
 
 #endif

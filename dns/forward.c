@@ -100,7 +100,7 @@ static void deliver(struct asked *a, uint8_t *packet, size_t n)
 	}
 	wire_put16(packet + 2, flags);
 	f->first = a->upstream % MAX(f->n_upstreams, 1u);
-	f->on_answer(f->arg, &a->client, flags & FLAG_RCODE, packet, n);
+	f->on_answer(f->arg, &a->client, packet, n);
 	forget(a);
 }
 
@@ -112,7 +112,7 @@ static void give_up(struct asked *a)
 
 	a->q.id = a->client_id;
 	n = answer_servfail(&a->q, a->client.conn != 0, true, TROUBLE_UPSTREAM, reply);
-	f->on_answer(f->arg, &a->client, RCODE_SERVFAIL, reply, n);
+	f->on_answer(f->arg, &a->client, reply, n);
 	forget(a);
 }
 

@@ -22,7 +22,7 @@ enum {
 };
 
 /* The answer for the client: the upstream's, or SERVFAIL. */
-typedef void forward_answer_fn(void *arg, const struct client *to, uint16_t rcode, const uint8_t *packet, size_t n);
+typedef void forward_answer_fn(void *arg, const struct client *to, const uint8_t *packet, size_t n);
 
 /* NULL: no memory. */
 struct forward *forward_new(struct event_base *base, forward_answer_fn *on_answer, void *arg);

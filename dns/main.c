@@ -133,12 +133,6 @@ static void on_gone(void *arg, uint64_t conn)
 	arm(d);
 }
 
-static void on_forwarded(void *arg, const struct client *to, uint16_t rcode, const uint8_t *packet, size_t n)
-{
-	(void)rcode;
-	reply(arg, to, packet, n);
-}
-
 static void on_launcher(void *arg)
 {
 	struct dns *d = arg;
@@ -160,11 +154,14 @@ static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const
 static void on_listen(struct dns *d, const struct msg_listen *m, int *fd)
 {
 	char text[ADDR_TEXT_MAX];
-	int r = -EINVAL;
+	int r;
 
 	if (*fd < 0 || (m->proto != LISTEN_UDP && m->proto != LISTEN_TCP))
 		return;
-	r = m->proto == LISTEN_UDP ? udp_add(d->udp, *fd, &m->addr, m->port) : tcp_add(d->tcp, *fd, &m->addr, m->port);
+	if (m->proto == LISTEN_UDP)
+		r = udp_add(d->udp, *fd, &m->addr, m->port);
+	else
+		r = tcp_add(d->tcp, *fd, &m->addr, m->port);
 	*fd = -1;
 	if (r < 0)
 		log_error("cannot serve %s: %s", endpoint_format(&m->addr, m->port, text), strerror(-r));
@@ -217,7 +214,7 @@ static void init(struct dns *d, const struct child_args *args)
 	d->serve = serve_new(&serve_ops, d, seed);
 	d->udp = udp_new(base, on_query, d);
 	d->tcp = tcp_new(base, TCP_IDLE_MS, on_query, on_gone, d);
-	d->forward = forward_new(base, on_forwarded, d);
+	d->forward = forward_new(base, reply, d);
 	d->deadline = evtimer_new(base, on_deadline, d);
 	if (!d->serve || !d->udp || !d->tcp || !d->forward || !d->deadline)
 		log_fatal("no memory");

@@ -110,8 +110,8 @@ static void end_wait(struct serve *s, struct waiter *w, unsigned rcode, const ui
 	s->ops->tell(s->arg, MSG_DNS_ANSWERED, &m);
 }
 
-static size_t servfail(const struct serve *s, const struct client *c, const struct wire_query *q, enum trouble why,
-		       uint8_t *reply)
+static size_t servfail(const struct serve *s, const struct client *c, const struct wire_query *q,
+		       enum trouble why, uint8_t *reply)
 {
 	return answer_servfail(q, c->conn != 0, tables_may_forward(s->tables, &c->addr), why, reply);
 }
@@ -154,7 +154,8 @@ static void try_again(struct serve *s, struct waiter *w)
 
 /* ---- queries ---- */
 
-static size_t hold(struct serve *s, const struct client *from, const struct answer *a, uint8_t *reply, bool *waits)
+static size_t hold(struct serve *s, const struct client *from, const struct answer *a, uint8_t *reply,
+		   bool *waits)
 {
 	uint64_t deadline_ns = from->t_ns + a->service->max_hold_ms * NS_PER_MS;
 	uint8_t packet[WIRE_NORMAL_MAX];
@@ -175,7 +176,8 @@ static size_t hold(struct serve *s, const struct client *from, const struct answ
 	return servfail(s, from, &a->q, TROUBLE_CROWD, reply);
 }
 
-static size_t forward(struct serve *s, const struct client *from, const struct answer *a, uint8_t *reply, bool *waits)
+static size_t forward(struct serve *s, const struct client *from, const struct answer *a, uint8_t *reply,
+		      bool *waits)
 {
 	int r = s->ops->forward(s->arg, from, &a->q);
 
@@ -186,7 +188,8 @@ static size_t forward(struct serve *s, const struct client *from, const struct a
 	return servfail(s, from, &a->q, r == -ENOSPC || r == -EDQUOT ? TROUBLE_CROWD : TROUBLE_UPSTREAM, reply);
 }
 
-size_t serve_query(void *arg, const struct client *from, const uint8_t *packet, size_t n, uint8_t *reply, bool *waits)
+size_t serve_query(void *arg, const struct client *from, const uint8_t *packet, size_t n, uint8_t *reply,
+		   bool *waits)
 {
 	struct serve *s = arg;
 	struct answer a;

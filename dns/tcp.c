@@ -4,16 +4,17 @@
  * (tcp_reply(), by the connection's number; numbers are never used again, so an answer cannot
  * reach the wrong client).
  *
- *	accept -> reading <-> full (WAITING_MAX unanswered, or OUTPUT_MAX unsent: not reading)
- *	             |
+ *	accept -> reading <-> full (TCP_WAITING_MAX unanswered, or OUTPUT_MAX unsent: what comes
+ *	             |		stays in the input buffer, and when that is full, in the kernel)
  *	      client's FIN -> finishing: answers what waits, then closes
  *
- * A connection ends when: the client is done and everything is answered; no query came for TCP_IDLE_MS
- * while nothing waits (a client that sends a byte now and then does not count as active: only a
- * whole query does); what was sent is not read for WRITE_MS; a message is longer than any query
+ * A connection ends when: the client is done and everything is answered; no query came for
+ * TCP_IDLE_MS while nothing waits (a client that sends a byte now and then does not count as
+ * active: only a whole query does); what was sent is not read for WRITE_MS; a message is longer than any query
  * we would answer; or another client needs the place and this one is idle.
  *
- * Memory: at most QUERY_MAX of input and OUTPUT_MAX + one answer of output for each client.
+ * Memory, for each client: QUERY_MAX of input; OUTPUT_MAX of output, and the answers to the
+ * TCP_WAITING_MAX queries that were taken before it was reached.
  */
 #include "dns/tcp.h"
 
@@ -106,17 +107,11 @@ static void used(struct connection *c)
 	event_add(c->idle, &tv);
 }
 
-/* After anything happened: goes, stops reading or reads on.  May free it. */
+/* After anything happened: may free it. */
 static void settle(struct connection *c)
 {
-	if (c->finishing && c->waiting == 0 && unsent(c) == 0) {
+	if (c->finishing && c->waiting == 0 && unsent(c) == 0)
 		close_connection(c);
-		return;
-	}
-	if (c->finishing || is_full(c))
-		bufferevent_disable(c->bev, EV_READ);
-	else
-		bufferevent_enable(c->bev, EV_READ);
 }
 
 static void send_message(struct connection *c, const uint8_t *packet, size_t n)

@@ -147,10 +147,14 @@ static void prepare(struct udp *u)
 		struct message *msg = &u->in[i];
 
 		msg->iov = (struct iovec){ u->query[i], QUERY_MAX };
-		u->in_head[i].msg_hdr = (struct msghdr){ .msg_name = &msg->peer, .msg_namelen = sizeof(msg->peer),
-							 .msg_iov = &msg->iov, .msg_iovlen = 1,
-							 .msg_control = &msg->control,
-							 .msg_controllen = sizeof(msg->control) };
+		u->in_head[i].msg_hdr = (struct msghdr){
+			.msg_name = &msg->peer,
+			.msg_namelen = sizeof(msg->peer),
+			.msg_iov = &msg->iov,
+			.msg_iovlen = 1,
+			.msg_control = &msg->control,
+			.msg_controllen = sizeof(msg->control),
+		};
 	}
 }
 
@@ -238,8 +242,14 @@ static struct udp_socket *socket_for(struct udp *u, const struct ip_addr *addr, 
 	if (u->n_sockets == UDP_SOCKETS_MAX)
 		return NULL;
 	s = &u->sockets[u->n_sockets];
-	*s = (struct udp_socket){ .udp = u, .fd = -1, .addr = *addr, .port = port, .place = (uint16_t)u->n_sockets,
-				  .v6 = !ip_is_v4(addr) };
+	*s = (struct udp_socket){
+		.udp = u,
+		.fd = -1,
+		.v6 = !ip_is_v4(addr),
+		.addr = *addr,
+		.port = port,
+		.place = (uint16_t)u->n_sockets,
+	};
 	u->n_sockets++;
 	return s;
 }

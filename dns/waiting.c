@@ -142,7 +142,8 @@ static bool is_same(const struct waiter *q, const struct client *c, const uint8_
 	       ip_equal(&q->client.local, &c->local) && memcmp(q->packet, packet, n) == 0;
 }
 
-static struct waiter_list *key_bucket(struct waiting *w, const struct client *c, const uint8_t *packet, size_t n)
+static struct waiter_list *key_bucket(struct waiting *w, const struct client *c, const uint8_t *packet,
+				      size_t n)
 {
 	uint64_t hash = mix(w->seed, &c->addr, sizeof(c->addr));
 

@@ -106,8 +106,10 @@ static int parse_records(const uint8_t *packet, size_t n, struct wire_query *q)
 		at = skip_name(packet, n, at);
 		if (at == 0 || n - at < RR_FIXED || n - at - RR_FIXED < wire_get16(packet + at + 8))
 			return RCODE_FORMERR;
-		if (wire_get16(packet + at) == TYPE_OPT && (i < before || take_opt(packet, name_at, at, q) != 0))
-			return RCODE_FORMERR;
+		if (wire_get16(packet + at) == TYPE_OPT) {
+			if (i < before || take_opt(packet, name_at, at, q) != 0)
+				return RCODE_FORMERR;
+		}
 		at += RR_FIXED + (size_t)wire_get16(packet + at + 8);
 	}
 	return at == n ? 0 : RCODE_FORMERR;
@@ -197,7 +199,8 @@ void wire_begin(struct wire_reply *r, const struct wire_query *q, uint8_t *b, si
 	r->n = WIRE_HEADER + (size_t)q->question_n;
 }
 
-uint8_t *wire_add(struct wire_reply *r, enum wire_section section, const uint8_t *records, size_t n, unsigned count)
+uint8_t *wire_add(struct wire_reply *r, enum wire_section section, const uint8_t *records, size_t n,
+		  unsigned count)
 {
 	uint8_t *at = r->b + r->n;
 

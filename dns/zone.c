@@ -67,20 +67,18 @@ struct tables {
 
 /* ---- memory ---- */
 
-/* Makes room for one more element of `size` bytes; 0 or -ENOMEM. */
-static int make_room(void **array, uint32_t n, uint32_t *room, size_t size)
+/* The array with room for one more element of `size` bytes; NULL: no memory, it is as before. */
+static void *make_room(void *array, uint32_t n, uint32_t *room, size_t size)
 {
 	uint32_t more = *room ? *room * 2 : 16;
 	void *p;
 
 	if (n < *room)
-		return 0;
-	p = reallocarray(*array, more, size);
-	if (!p)
-		return -ENOMEM;
-	*array = p;
-	*room = more;
-	return 0;
+		return array;
+	p = reallocarray(array, more, size);
+	if (p)
+		*room = more;
+	return p;
 }
 
 /* The offset, or -errno; `bytes` must not lie in the arena. */
@@ -262,13 +260,18 @@ static int64_t get_node(struct tables *t, const uint8_t *name, size_t n, unsigne
 			uint32_t zone)
 {
 	uint32_t i = find_node(t, hash, name, n);
+	struct zone_node *nodes;
 	int64_t at;
 
 	if (i != ZONE_NONE)
 		return i;
 	if (t->n_nodes >= ZONE_NAMES_MAX)
 		return -ENOSPC;
-	if (grow_buckets(t) < 0 || make_room((void **)&t->nodes, t->n_nodes, &t->nodes_room, sizeof(*t->nodes)) < 0)
+	nodes = make_room(t->nodes, t->n_nodes, &t->nodes_room, sizeof(*nodes));
+	if (!nodes)
+		return -ENOMEM;
+	t->nodes = nodes;
+	if (grow_buckets(t) < 0)
 		return -ENOMEM;
 	at = store(t, name, n);
 	if (at < 0)
@@ -437,10 +440,12 @@ static int64_t new_zone(struct tables *t, const struct name *name)
 {
 	uint8_t starts[WIRE_LABELS_MAX + 1];
 	uint32_t hash = HASH_ROOT, zone = t->n_zones;
+	struct zone *zones = make_room(t->zones, t->n_zones, &t->zones_room, sizeof(*zones));
 	int64_t node;
 
-	if (make_room((void **)&t->zones, t->n_zones, &t->zones_room, sizeof(*t->zones)) < 0)
+	if (!zones)
 		return -ENOMEM;
+	t->zones = zones;
 	label_starts(name->b, name->labels, starts);
 	for (unsigned l = name->labels; l-- > 0;)
 		hash = hash_label(hash, name->b + starts[l]);
@@ -478,6 +483,7 @@ static bool zone_names(const struct msg_dns_zone *m, struct name *ns, unsigned *
 int tables_add_zone(struct tables *t, const struct msg_dns_zone *m)
 {
 	struct name apex, mailbox, ns[MSG_LIST_MAX];
+	const struct name *primary;
 	struct zone_match match;
 	struct zone *z;
 	unsigned n_ns;
@@ -499,9 +505,10 @@ int tables_add_zone(struct tables *t, const struct msg_dns_zone *m)
 		return (int)zone;
 	z = &t->zones[zone];
 	z->ttl_s = m->ttl_s;
-	r = add_soa(t, m, n_ns ? &ns[0] : &apex, &mailbox, m->ttl_s, &z->soa);
+	primary = n_ns ? &ns[0] : &apex;
+	r = add_soa(t, m, primary, &mailbox, m->ttl_s, &z->soa);
 	if (r == 0) /* RFC 2308, 3 */
-		r = add_soa(t, m, n_ns ? &ns[0] : &apex, &mailbox, MIN(m->ttl_s, m->minimum_s), &z->negative_soa);
+		r = add_soa(t, m, primary, &mailbox, MIN(m->ttl_s, m->minimum_s), &z->negative_soa);
 	if (r == 0)
 		r = add_ns(t, ns, n_ns, m->ttl_s, &z->ns);
 	if (r == 0)
@@ -530,11 +537,18 @@ static int keep_names(struct tables *t, const struct msg_dns_service *m, struct 
 
 static int services_room(struct tables *t)
 {
-	uint32_t room = t->services_room;
+	uint32_t room = t->services_room; /* both grow together */
+	struct unplaced *unplaced = make_room(t->unplaced, t->n_services, &room, sizeof(*unplaced));
+	struct zone_service *services;
 
-	if (make_room((void **)&t->unplaced, t->n_services, &room, sizeof(*t->unplaced)) < 0)
+	if (!unplaced)
 		return -ENOMEM;
-	return make_room((void **)&t->services, t->n_services, &t->services_room, sizeof(*t->services));
+	t->unplaced = unplaced;
+	services = make_room(t->services, t->n_services, &t->services_room, sizeof(*services));
+	if (!services)
+		return -ENOMEM;
+	t->services = services;
+	return 0;
 }
 
 int tables_add_service(struct tables *t, const struct msg_dns_service *m)
@@ -544,7 +558,8 @@ int tables_add_service(struct tables *t, const struct msg_dns_service *m)
 	int64_t at;
 	int r;
 
-	if (m->svc >= SLOTS_MAX || m->state >= STATE_N || m->answer >= ANSWER_N || t->by_svc[m->svc] != SVC_NONE) {
+	if (m->svc >= SLOTS_MAX || t->by_svc[m->svc] != SVC_NONE || m->state >= STATE_N ||
+	    m->answer >= ANSWER_N) {
 		log_warn("service=%s left out: the launcher's message makes no sense", m->name);
 		return 0;
 	}
@@ -601,8 +616,8 @@ static int64_t place_service_name(struct tables *t, uint32_t service, const stru
 		return i;
 	node = &t->nodes[i];
 	if (node->service != ZONE_NONE) {
-		log_warn("service=%s: one of its DNS names is %s's already, left out", t->services[service].name,
-			 t->services[node->service].name);
+		log_warn("service=%s: one of its DNS names is %s's already, left out",
+			 t->services[service].name, t->services[node->service].name);
 		return ZONE_NONE;
 	}
 	node->service = service;
@@ -627,7 +642,8 @@ static int64_t zone_like(struct tables *t, const struct name *name, uint32_t lik
 	return zone;
 }
 
-static int place_reverse(struct tables *t, const struct ip_addr *addr, const struct zone_records *ptr, uint32_t like)
+static int place_reverse(struct tables *t, const struct ip_addr *addr, const struct zone_records *ptr,
+			 uint32_t like)
 {
 	struct zone_match match;
 	struct name name;
@@ -696,11 +712,16 @@ static int nest_zone(struct tables *t, uint32_t zone)
 	const struct zone_node *apex = &t->nodes[t->zones[zone].apex];
 	struct name name = { .n = apex->name_n, .labels = apex->labels };
 	struct zone_match outer;
-	int64_t r = 0;
+	size_t parent_at;
+	int64_t r;
 
+	if (name.labels == 0)
+		return 0;
 	memcpy(name.b, t->arena + apex->name_at, apex->name_n);
-	if (name.labels > 0 && tables_find(t, name.b + name.b[0] + 1, name.n - name.b[0] - 1u, name.labels - 1u, &outer))
-		r = place_name(t, &name, (uint32_t)(outer.zone - t->zones));
+	parent_at = name.b[0] + 1u;
+	if (!tables_find(t, name.b + parent_at, name.n - parent_at, name.labels - 1u, &outer))
+		return 0;
+	r = place_name(t, &name, (uint32_t)(outer.zone - t->zones));
 	return r < 0 ? (int)r : 0;
 }
 

@@ -32,6 +32,7 @@
 #include "launcher/journal.h"
 #include "launcher/netlink.h"
 #include "launcher/port.h"
+#include "launcher/reaper.h"
 #include "launcher/run_state.h"
 #include "launcher/service_fsm.h"
 #include "launcher/trace.h"
@@ -106,6 +107,7 @@ struct service {
 
 	/* ready */
 	bool links_known; /* probing is under way */
+	int probe_fd; /* synproxy's socket, kept so that its close costs synproxy nothing; -1 */
 	bool probes_done, delay_done, running;
 
 	/* waiting to start */
@@ -150,6 +152,7 @@ struct launcher {
 	struct image_reader qemu;
 	struct netlink *netlink;
 	struct port_monitor *monitor;
+	struct reaper *reaper;
 
 	TAILQ_HEAD(, hypervisor) hypervisors;
 	struct service *services[SLOTS_MAX];

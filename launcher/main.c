@@ -133,6 +133,15 @@ static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const
 
 /* ---- life ---- */
 
+/* Taps that were about to be deleted are. */
+static void on_stop(void *arg)
+{
+	struct launcher *l = arg;
+
+	reaper_free(l->reaper);
+	l->reaper = NULL;
+}
+
 static void on_dns_late(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -157,7 +166,8 @@ static int prepare(struct launcher *l, struct err *e)
 	if (!l->netlink)
 		return e->code;
 	l->monitor = port_monitor_new(l->netlink, getenv("JITSU_NO_BPF") ? PORT_WAY_SOCKET : PORT_WAY_BPF, e);
-	if (!l->monitor)
+	l->reaper = reaper_new(e);
+	if (!l->monitor || !l->reaper)
 		return e->code;
 	if (port_monitor_note(l->monitor)[0])
 		log_warn("traffic is counted by packet sockets: %s", port_monitor_note(l->monitor));
@@ -167,13 +177,11 @@ static int prepare(struct launcher *l, struct err *e)
 static void delete_stray_tap(void *arg, const struct tap_info *tap)
 {
 	struct launcher *l = arg;
-	struct err e;
 
 	if (service_by_name(l, tap->service) || tap->link.carrier)
 		return;
-	if (netlink_tap_delete(l->netlink, tap->link.name, &e) == 0)
-		log_info("removed %s, the tap of service \"%s\", which is no longer configured", tap->link.name,
-			 tap->service);
+	log_info("removing %s, the tap of service \"%s\", which is no longer configured", tap->link.name, tap->service);
+	reaper_delete_tap(l->reaper, tap->link.name);
 }
 
 int launcher_main(const struct child_args *args)
@@ -181,6 +189,7 @@ int launcher_main(const struct child_args *args)
 	static const struct child_ops ops = {
 		.on_launcher_msg = on_launcher_msg,
 		.on_supervisor_msg = on_supervisor_msg,
+		.on_stop = on_stop,
 	};
 	struct launcher *l = calloc(1, sizeof(*l));
 	struct err e;

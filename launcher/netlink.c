@@ -33,7 +33,7 @@ struct netlink {
 	unsigned portid;
 	uint32_t seq;
 	bool has_ipv6;
-	char answer[ANSWER_MAX];
+	_Alignas(struct nlmsghdr) char answer[ANSWER_MAX];
 };
 
 /* ---- one request ---- */
@@ -528,7 +528,7 @@ struct netlink_monitor {
 	void *arg;
 	bool in_callback; /* netlink_monitor_free() inside one only marks it */
 	bool freed;
-	char news[ANSWER_MAX];
+	_Alignas(struct nlmsghdr) char news[ANSWER_MAX];
 };
 
 static int on_news(const struct nlmsghdr *h, void *arg)

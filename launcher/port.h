@@ -48,7 +48,9 @@ struct port_activity {
 };
 
 /* Begins to count.  It takes about half a millisecond and may be done after the VM's start is
- * under way.  What an earlier launcher left attached is replaced.  -ENODEV when there is no such
+ * under way, but must be done before anybody is sent to the VM: adding a clsact qdisc makes the
+ * kernel deactivate the interface's queues for a moment, and a SYN that comes just then is lost,
+ * which costs its client a second.  One that is there already is used as it is.  What an earlier launcher left attached is replaced.  -ENODEV when there is no such
  * interface. */
 int port_open(struct port_monitor *m, const struct port_conf *c, struct port **out, struct err *e);
 

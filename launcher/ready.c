@@ -86,12 +86,20 @@ static int find_prober(const struct service *s, struct prober *out, struct err *
 	return 0;
 }
 
+/* The last close of a packet socket takes the kernel 15 ms: neither synproxy, which closes its copy
+ * when it has done with it, nor our loop shall wait for that. */
+static void drop_socket(struct service *s)
+{
+	if (s->probe_fd >= 0)
+		reaper_close(s->l->reaper, s->probe_fd);
+	s->probe_fd = -1;
+}
+
 static int send_probe(struct service *s, struct err *e)
 {
 	struct msg_probe_start m = { .svc = s->index, .gen = s->gen, .interval_ms = PROBE_INTERVAL_MS };
-	cleanup_close int fd = -1;
 	struct prober prober;
-	int r;
+	int fd, r;
 
 	if (s->n_nics == 0 || !s->nics[0].ifname[0] || !s->nics[0].bridge[0])
 		return err_set(e, -EOPNOTSUPP, "its first NIC is not on a Linux bridge, so that nobody can ask whether it is "
@@ -110,6 +118,8 @@ static int send_probe(struct service *s, struct err *e)
 	fd = port_probe_socket(s->nics[0].ifname, &m.vm_mac, &m.probe_mac, e);
 	if (fd < 0)
 		return fd;
+	drop_socket(s);
+	s->probe_fd = fd;
 	if (s->l->synproxy)
 		ipc_send_fd(s->l->synproxy, MSG_PROBE_START, &m, fd);
 	return 0;
@@ -185,6 +195,7 @@ void ready_stop(struct service *s)
 	if (s->links_known && s->l->synproxy)
 		ipc_send(s->l->synproxy, MSG_PROBE_STOP, &m);
 	s->links_known = false;
+	drop_socket(s);
 }
 
 void ready_event(struct launcher *l, const struct msg_probe_event *m)

@@ -153,6 +153,7 @@ static void begin_start(struct service *s)
 		return;
 	}
 	ready_begin(s);
+	start_open_ports(s);
 }
 
 static void begin_resume(struct service *s)
@@ -174,6 +175,7 @@ static void begin_probe(struct service *s)
 	if (s->timer_for != TIMER_START)
 		service_arm(s, TIMER_START, s->conf->start_timeout_ms);
 	save_run_state(s, false);
+	start_open_ports(s); /* of a domain that is not ours the port is known only now */
 	ready_running(s);
 }
 
@@ -359,7 +361,6 @@ static void paused(struct service *s, enum service_state before)
 		snprintf(s->stop_reason, sizeof(s->stop_reason), "it was paused from outside");
 	s->last_stop_ms = clock_now_ms();
 	log_info("service=%s is suspended: %s", s->conf->name, s->stop_reason);
-	start_close_ports(s);
 	save_run_state(s, true);
 }
 
@@ -491,6 +492,7 @@ struct service *service_new(struct launcher *l, struct conf_ref *ref, const stru
 	s->index = free_index(l);
 	s->gen = ++l->last_gen;
 	s->domain_id = -1;
+	s->probe_fd = -1;
 	s->since_ms = clock_now_ms();
 	s->timer = evtimer_new(l->base, on_timer, s);
 	if (!s->timer)
@@ -529,6 +531,7 @@ void service_free(struct service *s)
 	if (s->queued)
 		TAILQ_REMOVE(&l->waiting, s, queue);
 	start_close_ports(s);
+	fd_close(&s->probe_fd);
 	event_free(s->timer);
 	if (s->delay)
 		event_free(s->delay);

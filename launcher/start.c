@@ -131,6 +131,7 @@ static int make_tap(struct service *s, size_t nic, struct err *e)
 		return r;
 	c.bridge = bridge.ifindex;
 	c.mtu = bridge.mtu;
+	reaper_keep_tap(s->l->reaper, n->ifname);
 	return netlink_tap_create(s->l->netlink, &c, &ifindex, e);
 }
 
@@ -183,13 +184,9 @@ void start_open_ports(struct service *s)
 
 void start_clean_up(struct service *s)
 {
-	struct err e;
-
 	start_close_ports(s);
-	for (uint16_t i = 0; i < s->n_nics && !s->conf->machine.domain[0]; i++) {
-		if (netlink_tap_delete(s->l->netlink, s->nics[i].ifname, &e) < 0)
-			log_warn("service=%s %s", s->conf->name, e.text);
-	}
+	for (uint16_t i = 0; i < s->n_nics && !s->conf->machine.domain[0]; i++)
+		reaper_delete_tap(s->l->reaper, s->nics[i].ifname);
 	if (!s->conf->machine.domain[0])
 		s->n_nics = 0;
 	for (uint16_t i = 0; i < s->n_nics; i++)

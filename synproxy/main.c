@@ -4,8 +4,10 @@
  * MSG_PROBE_START; one timer for all.  The timer is set to the probe that is due first and serves
  * all that are due then, at most FRAMES_PER_TICK frames together, beginning each time with another
  * probe, so that none starves when there are more questions than budget.  What is left over goes
- * out a tick later: however many VMs boot and ports are closed, the process sends at most
- * FRAMES_PER_TICK frames a millisecond.
+ * out a tick later: however many VMs boot and ports are closed, the process asks at most
+ * FRAMES_PER_TICK questions a millisecond.  A VM that talks without end is heard READS_PER_WAKEUP frames at
+ * a time, with DEAF_MS between: the rest is dropped by its socket, at the kernel's price.  The timer is a timerfd of our own: libevent's go by a
+ * clock that steps every 4 ms.
  *
  * A probe ends when everything answered, at MSG_PROBE_STOP, when a later start replaces it, or
  * when a snapshot of the launcher (MSG_BEGIN .. MSG_END) does not mention it any more.  While
@@ -18,9 +20,9 @@
 #include "synproxy/main.h"
 
 #include <event2/event.h>
-#include <net/if.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -29,9 +31,10 @@
 
 enum {
 	WATCHES_MAX = 1024,
-	FRAMES_PER_TICK = 32,
+	FRAMES_PER_TICK = 16,
 	TICK_LEAST_MS = 1,
 	READS_PER_WAKEUP = 64,
+	DEAF_MS = 2,
 	FRAME_READ_BYTES = 512, /* of a longer frame the rest is of no interest */
 };
 
@@ -43,12 +46,14 @@ struct watch {
 	int fd;
 	uint32_t svc, gen;
 	uint64_t due_ns; /* 0: never */
+	uint64_t hear_ns; /* deaf until then; 0: it is not */
 	bool stale; /* not yet mentioned in the snapshot that is coming in */
 };
 
 struct synproxy {
 	struct child *child;
-	struct event *timer;
+	int timer; /* a timerfd */
+	struct event *tick;
 	TAILQ_HEAD(watches, watch) watches;
 	unsigned n_watches;
 	struct watch *by_svc[SLOTS_MAX];
@@ -90,24 +95,22 @@ static const struct probe_ops probe_ops = { .send = send_frame, .event = tell_ev
 
 /* ---- one timer ---- */
 
+static uint64_t sooner(uint64_t a, uint64_t b) { return !a || (b && b < a) ? b : a; }
+
 static void set_timer(struct synproxy *s, uint64_t now_ns)
 {
-	uint64_t first = UINT64_MAX;
-	struct timeval tv;
+	struct itimerspec at = { 0 };
+	uint64_t first = 0;
 	struct watch *w;
 
-	TAILQ_FOREACH (w, &s->watches, next) {
-		if (w->due_ns)
-			first = MIN(first, w->due_ns);
+	TAILQ_FOREACH (w, &s->watches, next)
+		first = sooner(first, sooner(w->due_ns, w->hear_ns));
+	if (first) { /* else it is turned off */
+		first = MAX(first, now_ns + TICK_LEAST_MS * NS_PER_MS);
+		at.it_value.tv_sec = (time_t)(first / NS_PER_S);
+		at.it_value.tv_nsec = (long)(first % NS_PER_S);
 	}
-	if (first == UINT64_MAX) {
-		evtimer_del(s->timer);
-		return;
-	}
-	first = MAX(first, now_ns + TICK_LEAST_MS * NS_PER_MS) - now_ns;
-	tv.tv_sec = (time_t)(first / NS_PER_S);
-	tv.tv_usec = (suseconds_t)(first % NS_PER_S / 1000);
-	evtimer_add(s->timer, &tv);
+	timerfd_settime(s->timer, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
 static void watch_free(struct watch *w)
@@ -124,26 +127,41 @@ static void watch_free(struct watch *w)
 	free(w);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void hear_again(struct synproxy *s, uint64_t now_ns)
 {
-	struct synproxy *s = arg;
+	struct watch *w;
+
+	TAILQ_FOREACH (w, &s->watches, next) {
+		if (w->hear_ns && w->hear_ns <= now_ns && event_add(w->readable, NULL) == 0)
+			w->hear_ns = 0;
+	}
+}
+
+static void tick(struct synproxy *s)
+{
 	uint64_t now_ns = clock_now_ns();
 	unsigned budget = FRAMES_PER_TICK;
-	struct watch *w, *first;
 
-	(void)fd;
-	(void)what;
+	hear_again(s, now_ns);
 	for (unsigned i = s->n_watches; i > 0 && budget > 0; i--) {
-		w = TAILQ_FIRST(&s->watches);
+		struct watch *w = TAILQ_FIRST(&s->watches);
+
 		TAILQ_REMOVE(&s->watches, w, next);
 		TAILQ_INSERT_TAIL(&s->watches, w, next);
 		w->due_ns = probe_tick(w->probe, now_ns, &budget);
 		if (probe_is_done(w->probe))
 			watch_free(w);
 	}
-	first = TAILQ_FIRST(&s->watches);
-	if (first)
-		set_timer(s, now_ns);
+	set_timer(s, now_ns);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	uint64_t times;
+
+	(void)what;
+	if (read(fd, &times, sizeof(times)) == sizeof(times))
+		tick(arg);
 }
 
 /* ---- frames ---- */
@@ -153,23 +171,25 @@ static void on_frames(evutil_socket_t fd, short what, void *arg)
 	struct watch *w = arg;
 	struct synproxy *s = w->s;
 	uint8_t frame[FRAME_READ_BYTES];
+	ssize_t n = 0;
 
 	(void)what;
-	for (int i = 0; i < READS_PER_WAKEUP && !probe_is_done(w->probe); i++) {
-		ssize_t n = recv(fd, frame, sizeof(frame), MSG_DONTWAIT);
-
-		if (n >= 0) {
+	for (int i = 0; i < READS_PER_WAKEUP && n >= 0 && !probe_is_done(w->probe); i++) {
+		n = recv(fd, frame, sizeof(frame), MSG_DONTWAIT);
+		if (n >= 0)
 			probe_frame(w->probe, frame, (size_t)n, clock_now_ns());
-		} else {
-			if (!is_passing(errno))
-				log_limited(LOG_WARN, "cannot hear service %u: %s", w->svc, strerror(errno));
-			break;
-		}
+		else if (!is_passing(errno))
+			log_limited(LOG_WARN, "cannot hear service %u: %s", w->svc, strerror(errno));
 	}
 	if (probe_is_done(w->probe)) {
 		watch_free(w);
-		set_timer(s, clock_now_ns());
+	} else if (n >= 0) { /* there may be more: it must wait */
+		event_del(w->readable);
+		w->hear_ns = clock_now_ns() + DEAF_MS * NS_PER_MS;
+	} else {
+		return;
 	}
+	set_timer(s, clock_now_ns());
 }
 
 /* ---- what the launcher says ---- */
@@ -216,7 +236,7 @@ static void on_start(struct synproxy *s, const struct msg_probe_start *m, int *f
 	if (!watch_new(s, m, *fd))
 		log_limited(LOG_ERROR, "no memory to probe service %u", m->svc);
 	*fd = -1;
-	on_timer(-1, 0, s); /* the first question goes out now */
+	tick(s); /* the first question goes out now */
 }
 
 static void on_probe_stop(struct synproxy *s, const struct msg_probe_stop *m)
@@ -275,13 +295,15 @@ int synproxy_main(const struct child_args *args)
 		return 1;
 	TAILQ_INIT(&s->watches);
 	s->child = child_new(args, &child_ops, s);
-	s->timer = evtimer_new(child_base(s->child), on_timer, s);
-	if (!s->timer)
-		log_fatal("no memory for a timer");
+	s->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	s->tick = event_new(child_base(s->child), s->timer, EV_READ | EV_PERSIST, on_timer, s);
+	if (s->timer < 0 || !s->tick || event_add(s->tick, NULL) < 0)
+		log_fatal("cannot make a timer");
 	status = child_run(s->child);
 	while (!TAILQ_EMPTY(&s->watches))
 		watch_free(TAILQ_FIRST(&s->watches));
-	event_free(s->timer);
+	event_free(s->tick);
+	fd_close(&s->timer);
 	child_free(s->child);
 	free(s);
 	return status;

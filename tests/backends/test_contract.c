@@ -3,8 +3,9 @@
  *
  *     test_contract                          the fake one; needs nothing
  *     test_contract libvirt KERNEL [strict]  jitsu-libvirt with its embedded driver; root
+ *     test_contract libvirtd KERNEL          jitsu-libvirt with a libvirtd that the test starts; root
  *
- * KERNEL is tests/guests' www for x86_64.  JITSU_LIBVIRT names the program (default: beside the
+ * KERNEL is tests/guests' www.elf; www-arm64.img beside it is tried too.  JITSU_LIBVIRT names the program (default: beside the
  * tests in the build directory).  Exits 77 where the host cannot do it, and says why.
  */
 #include <setjmp.h>
@@ -29,6 +30,7 @@
 
 #include "backends/backend.h"
 #include "backends/fake.h"
+#include "backends/kvm.h"
 #include "base/clock.h"
 #include "base/ring_file.h"
 
@@ -39,9 +41,11 @@ enum { WAIT_MS = 30000, TAPS = 4, QUIET_MS = 300 };
 #define EXISTING_UUID UUID_OF("e")
 
 static struct {
-	bool libvirt;
+	bool libvirt, daemon;
 	const char *program, *kernel, *isolation;
-	char dir[64], root[96];
+	char dir[64], root[96], kernel_arm64[4096];
+	char uri[160], pid_dir[128];
+	pid_t libvirtd;
 } suite;
 
 static struct {
@@ -204,10 +208,7 @@ static int fake_main(void)
 
 static void exec_libvirt(void)
 {
-	char uri[128];
-
-	snprintf(uri, sizeof(uri), "qemu:///embed?root=%s", suite.root);
-	execl(suite.program, suite.program, "--role", "backend", "--name", "test", "--uri", uri, "--isolation", suite.isolation,
+	execl(suite.program, suite.program, "--role", "backend", "--name", "test", "--uri", suite.uri, "--isolation", suite.isolation,
 	      "--run-dir", suite.dir, "--qemu-user", "libvirt-qemu", "--log", getenv("JITSU_LOG") ? getenv("JITSU_LOG") : "error",
 	      (char *)NULL);
 	_exit(127);
@@ -324,7 +325,7 @@ static struct msg_be_domain row_of(const char *name)
 	enum msg_type type;
 
 	while ((type = hear(WAIT_MS)) != MSG_BE_LIST_END) {
-		assert_true(type == MSG_BE_DOMAIN || type == MSG_BE_EVENT);
+		assert_true(type == MSG_BE_DOMAIN || type == MSG_BE_EVENT || type == MSG_BE_HELLO);
 		if (type == MSG_BE_EVENT)
 			keep_event();
 		else if (strcmp(got.domain.name, name) == 0)
@@ -604,11 +605,11 @@ static void test_guests_outlive_the_process(void **state)
 
 static pid_t qemu_pid(const char *name)
 {
-	char path[192];
+	char path[256];
 	cleanup_fclose FILE *f = NULL;
 	int pid = 0;
 
-	snprintf(path, sizeof(path), "%s/run/qemu/%s.pid", suite.root, name);
+	snprintf(path, sizeof(path), "%s/%s.pid", suite.pid_dir, name);
 	f = fopen(path, "re");
 	assert_non_null(f);
 	assert_int_equal(fscanf(f, "%d", &pid), 1);
@@ -681,6 +682,136 @@ static void test_console_is_kept(void **state)
 	stop(m.name);
 }
 
+/* ---- libvirtd ---- */
+
+static void run_libvirtd(void)
+{
+	char conf[128], socket_path[128], out[128];
+	uint64_t until = clock_now_ms() + WAIT_MS;
+
+	snprintf(conf, sizeof(conf), "%s/libvirtd.conf", suite.dir);
+	snprintf(socket_path, sizeof(socket_path), "%s/libvirt-sock", suite.dir);
+	snprintf(out, sizeof(out), "%s/libvirtd.out", suite.dir);
+	fflush(NULL);
+	suite.libvirtd = fork();
+	if (suite.libvirtd == 0) {
+		int fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(fd, STDOUT_FILENO);
+		dup2(fd, STDERR_FILENO);
+		execl("/usr/sbin/libvirtd", "libvirtd", "-f", conf, "-p", "/run/libvirt/libvirtd.pid", (char *)NULL);
+		_exit(127);
+	}
+	while (access(socket_path, F_OK) < 0 && clock_now_ms() < until)
+		usleep(10000);
+}
+
+static void kill_libvirtd(void)
+{
+	char socket_path[128];
+	int status;
+
+	snprintf(socket_path, sizeof(socket_path), "%s/libvirt-sock", suite.dir);
+	kill(suite.libvirtd, SIGKILL);
+	waitpid(suite.libvirtd, &status, 0);
+	unlink(socket_path);
+}
+
+static void test_lost_libvirtd_is_told_and_found_again(void **state)
+{
+	struct msg_be_start m = machine(1);
+	int32_t id;
+
+	(void)state;
+	start(&m);
+	id = got.result.domain_id;
+	kill_libvirtd();
+	hear_until(MSG_BE_HELLO);
+	assert_false(got.hello.connected);
+	assert_true(got.hello.text[0]);
+	expect(ask(MSG_BE_INSPECT, m.name, 0), -ENOTCONN);
+	expect(ask(MSG_BE_STOP, m.name, STOP_DESTROY), -ENOTCONN);
+	run_libvirtd();
+	do
+		hear_until(MSG_BE_HELLO);
+	while (!got.hello.connected);
+	assert_int_equal(row_of(m.name).state, DOMAIN_RUNNING);
+	assert_int_equal(row_of(m.name).domain_id, id);
+	n_events = 0;
+	stop(m.name);
+	hear_event(m.name, EVENT_STOPPED); /* events come again */
+}
+
+/* A daemon that is stopped, not dead, answers nothing: calls must not hang for ever. */
+static void test_silent_libvirtd_is_given_up(void **state)
+{
+	(void)state;
+	kill(suite.libvirtd, SIGSTOP);
+	do
+		hear_until(MSG_BE_HELLO);
+	while (got.hello.connected);
+	expect(ask(MSG_BE_INSPECT, EXISTING, 0), -ENOTCONN);
+	kill(suite.libvirtd, SIGCONT);
+	do
+		hear_until(MSG_BE_HELLO);
+	while (!got.hello.connected);
+	assert_string_equal(row_of(EXISTING).uuid, EXISTING_UUID);
+}
+
+/* Each kind of machine boots: the guest says so on its console.  With a disk and without. */
+static void boots(const char *arch, const char *kind, const char *kernel, const char *disk_format)
+{
+	struct msg_be_start m = machine(3);
+	uint64_t until = clock_now_ms() + WAIT_MS;
+	char path[160], banner[128];
+
+	snprintf(m.name, sizeof(m.name), "jitsu-%s-%s-%s", arch, kind[0] ? kind : "any", disk_format);
+	snprintf(m.cmdline, sizeof(m.cmdline), "ip=10.77.0.13/24 mac=52:54:00:77:00:03 name=%s", m.name);
+	snprintf(banner, sizeof(banner), "jitsu guest: booting %s", m.name);
+	str_copy(m.arch, arch);
+	str_copy(m.machine, kind);
+	str_copy(m.kernel, kernel);
+	if (disk_format[0]) {
+		m.n_disks = 1;
+		snprintf(path, sizeof(path), "%s/disk.raw", suite.dir);
+		str_copy(m.disks[0].path, path);
+		str_copy(m.disks[0].format, disk_format);
+		m.disks[0].read_only = true;
+	}
+	start(&m);
+	while (!console_says(m.name, banner) && clock_now_ms() < until)
+		usleep(10000);
+	if (!console_says(m.name, banner))
+		fail_msg("%s does not boot", m.name);
+	assert_int_equal(row_of(m.name).state, DOMAIN_RUNNING);
+	assert_string_equal(row_of(m.name).nics[0].ifname, "jt3");
+	assert_false(row_of(m.name).writable_disk);
+	stop(m.name);
+}
+
+static void test_every_machine_boots(void **state)
+{
+	char path[160];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/disk.raw", suite.dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+	boots("x86_64", "", suite.kernel, "");
+	boots("x86_64", "microvm", suite.kernel, "raw");
+	boots("x86_64", "pc", suite.kernel, "");
+	boots("x86_64", "pc", suite.kernel, "raw");
+	boots("x86_64", "q35", suite.kernel, "");
+	boots("x86_64", "q35", suite.kernel, "raw");
+	if (access(suite.kernel_arm64, R_OK) == 0 && access("/usr/bin/qemu-system-aarch64", X_OK) == 0) {
+		boots("aarch64", "", suite.kernel_arm64, "");
+		boots("aarch64", "virt", suite.kernel_arm64, "raw");
+	}
+}
+
 /* ---- the host ---- */
 
 static bool make_tap(unsigned i)
@@ -712,13 +843,51 @@ static void make_path(char *path)
 	}
 }
 
-/* A domain that the embedded driver finds defined when it starts. */
+static const char *embed_etc(void)
+{
+	static char etc[128];
+
+	snprintf(etc, sizeof(etc), "%s/etc", suite.root);
+	return etc;
+}
+
+static bool write_file(const char *path, const char *text)
+{
+	cleanup_fclose FILE *f = fopen(path, "we");
+
+	return f && fputs(text, f) >= 0;
+}
+
+/* Everything libvirtd keeps is on file systems of our own. */
+static bool prepare_libvirtd(void)
+{
+	static const char *const dirs[] = { "/run/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt",
+					    "/etc/libvirt" };
+	char path[128], text[256];
+	struct err e;
+
+	/* Where KVM does not work, libvirtd would look for it again and again, for seconds each. */
+	if (kvm_hide(&e) < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		if ((mkdir(dirs[i], 0755) < 0 && errno != EEXIST) || mount("test", dirs[i], "tmpfs", 0, "mode=0755") < 0)
+			return false;
+	}
+	snprintf(path, sizeof(path), "%s/libvirtd.conf", suite.dir);
+	snprintf(text, sizeof(text), "unix_sock_dir = \"%s\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\n", suite.dir);
+	return write_file(path, text) &&
+	       write_file("/etc/libvirt/qemu.conf", "stdio_handler = \"file\"\nuser = \"libvirt-qemu\"\ngroup = \"libvirt-qemu\"\n"
+						      "dynamic_ownership = 0\nremember_owner = 0\ncgroup_controllers = []\n"
+						      "namespaces = []\nsecurity_driver = \"none\"\n");
+}
+
+/* A domain that the driver finds defined when it starts. */
 static bool define_existing(void)
 {
 	char path[160];
 	cleanup_fclose FILE *f = NULL;
 
-	snprintf(path, sizeof(path), "%s/etc/qemu/%s.xml", suite.root, EXISTING);
+	snprintf(path, sizeof(path), "%s/qemu/%s.xml", suite.daemon ? "/etc/libvirt" : embed_etc(), EXISTING);
 	make_path(path);
 	f = fopen(path, "we");
 	return f && fprintf(f,
@@ -756,6 +925,14 @@ static int prepare_libvirt(void)
 	if (!mkdtemp(suite.dir) || chmod(suite.dir, 0755) < 0 || mount("test", suite.dir, "tmpfs", 0, "mode=0755") < 0)
 		return cannot("needs a tmpfs of its own");
 	snprintf(suite.root, sizeof(suite.root), "%s/qemu", suite.dir);
+	snprintf(suite.uri, sizeof(suite.uri), "qemu:///embed?root=%s", suite.root);
+	snprintf(suite.pid_dir, sizeof(suite.pid_dir), "%s/run/qemu", suite.root);
+	if (suite.daemon) {
+		snprintf(suite.uri, sizeof(suite.uri), "qemu:///system?socket=%s/libvirt-sock", suite.dir);
+		snprintf(suite.pid_dir, sizeof(suite.pid_dir), "/run/libvirt/qemu");
+		if (access("/usr/sbin/libvirtd", X_OK) < 0 || !prepare_libvirtd())
+			return cannot("needs libvirtd (package libvirt-daemon)");
+	}
 	return define_existing() ? 0 : cannot("cannot write to its own tmpfs");
 }
 
@@ -779,6 +956,12 @@ static const struct CMUnitTest with_guests[] = {
 	cmocka_unit_test(test_guest_that_dies_is_told),
 	cmocka_unit_test(test_qemu_has_no_privileges),
 	cmocka_unit_test(test_console_is_kept),
+	cmocka_unit_test(test_every_machine_boots),
+};
+
+static const struct CMUnitTest with_daemon[] = {
+	cmocka_unit_test(test_lost_libvirtd_is_told_and_found_again),
+	cmocka_unit_test(test_silent_libvirtd_is_given_up),
 };
 
 static int run_libvirt(void)
@@ -787,8 +970,14 @@ static int run_libvirt(void)
 
 	if (status != 0)
 		return status;
+	if (suite.daemon)
+		run_libvirtd();
 	status = cmocka_run_group_tests_name("backend contract: libvirt", common, begin, end);
 	status += cmocka_run_group_tests_name("backend contract: libvirt's guests", with_guests, begin, end);
+	if (suite.daemon) {
+		status += cmocka_run_group_tests_name("backend contract: libvirtd", with_daemon, begin, end);
+		kill_libvirtd();
+	}
 	umount2(suite.dir, MNT_DETACH);
 	rmdir(suite.dir);
 	return status;
@@ -803,10 +992,12 @@ int main(int argc, char **argv)
 	suite.isolation = "fast";
 	if (argc < 2 || strcmp(argv[1], "fake") == 0)
 		return cmocka_run_group_tests_name("backend contract: fake", common, begin, end);
-	if (argc < 3 || strcmp(argv[1], "libvirt") != 0)
-		return cannot("usage: test_contract [fake | libvirt KERNEL [strict]]");
+	suite.daemon = strcmp(argv[1], "libvirtd") == 0;
+	if (argc < 3 || (!suite.daemon && strcmp(argv[1], "libvirt") != 0))
+		return cannot("usage: test_contract [fake | libvirt KERNEL [strict] | libvirtd KERNEL]");
 	suite.libvirt = true;
 	suite.kernel = argv[2];
+	snprintf(suite.kernel_arm64, sizeof(suite.kernel_arm64), "%s/www-arm64.img", dirname(strdup(argv[2])));
 	if (argc > 3)
 		suite.isolation = argv[3];
 	suite.program = getenv("JITSU_LIBVIRT");

@@ -529,6 +529,23 @@ static void test_waiter_follows_its_name(void **state)
 	assert_int_equal(w->answered[0].svc, 9);
 }
 
+static void test_refusal_of_the_past_is_ignored(void **state)
+{
+	struct world *w = *state;
+	struct msg_dns_refused m = { .svc = SVC_WWW, .gen = GEN + 1 };
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	ask(w, 1);
+	begin(w, 100); /* the service was changed: the wish is told anew */
+	add_service(w, SVC_WWW, GEN + 1, "www", STATE_OFF, ANSWER_READY);
+	end(w);
+	m.token = w->wakes[0].token;
+	say_refused(w, m.token);
+	assert_int_equal(w->n_replies, 0);
+	serve_launcher_msg(w->serve, MSG_DNS_REFUSED, &m);
+	assert_int_equal(w->n_replies, 1);
+}
+
 static void test_service_goes_under_its_waiters(void **state)
 {
 	struct world *w = *state;
@@ -649,6 +666,7 @@ int main(void)
 		T(test_tables_serve_while_the_launcher_is_away),
 		T(test_unheld_wake_is_kept_for_the_launcher),
 		T(test_waiter_follows_its_name),
+		T(test_refusal_of_the_past_is_ignored),
 		T(test_service_goes_under_its_waiters),
 		T(test_zone_goes_under_its_waiters),
 		T(test_standing_failed_after_a_snapshot_wakes),

@@ -90,9 +90,12 @@ static void make_matching(uint8_t *tcp, size_t n, const struct frame *syn)
 
 static void make_sound_ip4(uint8_t *ip, size_t n, unsigned flags, const struct frame *syn)
 {
-	size_t header = (size_t)(ip[0] & 15) * 4;
+	size_t header;
 
-	if (n < 40 || header < 20 || header + 20 > n)
+	if (n < 40)
+		return;
+	header = (size_t)(ip[0] & 15) * 4;
+	if (header < 20 || header + 20 > n)
 		return;
 	if (flags & MATCHING) {
 		memcpy(ip + 12, syn->dst.b + 12, 4);
@@ -108,10 +111,11 @@ static void make_sound_ip4(uint8_t *ip, size_t n, unsigned flags, const struct f
 
 static void make_sound_ip6(uint8_t *ip, size_t n, unsigned flags, const struct frame *syn)
 {
-	size_t at = ip[6] == 58 ? 2 : 16;
+	size_t at;
 
 	if (n < 60)
 		return;
+	at = ip[6] == 58 ? 2 : 16;
 	if (flags & MATCHING) {
 		memcpy(ip + 8, syn->dst.b, 16);
 		memcpy(ip + 24, syn->src.b, 16);

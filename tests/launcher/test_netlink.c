@@ -186,11 +186,11 @@ static void test_tap_is_quick(void **state)
 
 	(void)state;
 	needs_netns();
-	for (int i = 0; i < 5; i++) {
+	for (unsigned i = 0; i < 5; i++) {
 		char name[MSG_IFNAME_MAX];
 		uint64_t t = clock_now_ns();
 
-		snprintf(name, sizeof(name), "jtquick%d", i);
+		snprintf(name, sizeof(name), "jtquick%u", i % 10);
 		assert_true(make_tap(name, "www", 0, &e) > 0);
 		best = MIN(best, clock_now_ns() - t);
 	}

@@ -244,6 +244,11 @@ clean_up() {
     return 0
 }
 
+# Under ASan and UBSan what they say stands in the log; a process that died of it was restarted.
+no_sanitizer_spoke() {
+    ! grep -A30 'Sanitizer\|runtime error:' "$dir/log" 2>/dev/null
+}
+
 # Each test runs in a subshell of its own, with networks and a directory of its own.
 run_one() {
     (
@@ -253,7 +258,7 @@ run_one() {
         trap clean_up EXIT
         trap 'exit 1' INT TERM
         make_dir && make_networks || exit 1
-        "$1"
+        "$1" && no_sanitizer_spoke
     )
 }
 

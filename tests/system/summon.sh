@@ -58,6 +58,21 @@ test_many_clients_one_vm() {
     [ "$(field boots www)" = 1 ] || fail "started $(field boots www) times"
 }
 
+# Nothing of ours may cost the client a SYN just when it comes: a lost one shows as a second.
+test_no_client_waits_a_second() {
+    configure "$(service www 20)"
+    start_jitsud || return 1
+    local i ip took
+    for i in $(seq 20); do
+        ip -n "$client" neigh flush dev eth0
+        ip=$(ask www) || fail "no answer" || return 1
+        took=$(in_client curl -s --noproxy '*' -o /dev/null -m 10 -w '%{time_connect}' "http://$ip/") ||
+            fail "round $i: no page" || return 1
+        awk -v t="$took" 'BEGIN { exit !(t < 0.9) }' || fail "round $i: connecting took $took s" || return 1
+        ctl stop www > /dev/null || return 1
+    done
+}
+
 # The port opens 300 ms after the address answers: with answer: ready nobody is refused.
 test_late_port() {
     configure "$(service www 20 machine.cmdline '"ip={ip}/{prefix} name={name} listen_delay=300"')"

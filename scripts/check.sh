@@ -1,0 +1,90 @@
+#!/bin/bash
+# check.sh BUILD [long]: every test, and a count of them as the last line.
+#
+#     unit tests      cmocka programs, each bounded in time
+#     guests          the unikernels under plain QEMU
+#     system tests    real libvirt, real guests, namespaces of their own (tests/system)
+#     fuzzers         long only: 60 s each
+#
+# Exit status 0 when nothing failed.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+build=$1
+long=${2:-}
+passed=0
+failed=0
+skipped=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+export BUILD=$build
+export CMOCKA_MESSAGE_OUTPUT=STDOUT
+export UBSAN_OPTIONS=print_stacktrace=1
+
+# Adds what a cmocka program said in $log; $1 its status, $2 its name.
+count_cmocka() {
+    local p s f
+    p=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" | paste -sd+ - | bc_sum)
+    s=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) test.*/\1/p' "$log" | paste -sd+ - | bc_sum)
+    f=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test.*/\1/p' "$log" | paste -sd+ - | bc_sum)
+    [ "$1" = 0 ] || [ "$f" -gt 0 ] || f=1
+    [ $((p + s + f)) -gt 0 ] || f=1 # it ran no test
+    passed=$((passed + p))
+    skipped=$((skipped + s))
+    failed=$((failed + f))
+    if [ "$f" -gt 0 ]; then
+        echo "not ok - $2: $f failed (status $1)"
+        sed 's/^/    /' "$log"
+    else
+        echo "ok - $2: $p passed$([ "$s" = 0 ] || echo ", $s skipped: $(grep -i 'skip:' "$log" | sort -u | head -3 | tr '\n' ' ')")"
+    fi
+}
+
+bc_sum() { local sum; read -r sum || true; echo $((${sum:-0})); }
+
+run_unit() {
+    local test
+    for test in $(cat "$build/tests/list"); do
+        timeout 300 "$build/tests/$test" > "$log" 2>&1
+        count_cmocka $? "$test"
+    done
+}
+
+# Runs a script that prints "ok", "not ok" and "skip" lines, shows them as they come, counts them.
+run_script() { # run_script SECONDS COMMAND...
+    local limit=$1 status p f s
+    shift
+    timeout --kill-after=20 "$limit" "$@" 2>&1 < /dev/null | tee "$log"
+    status=${PIPESTATUS[0]}
+    p=$(grep -c '^ok ' "$log")
+    f=$(grep -c '^not ok ' "$log")
+    s=$(grep -ci '^skip \|^ok # skip' "$log")
+    p=$((p - $(grep -ci '^ok # skip' "$log")))
+    if [ "$status" != 0 ] && [ "$status" != 77 ] && [ "$f" = 0 ]; then
+        echo "not ok - $*: status $status$([ "$status" = 124 ] && echo ": over its $limit s")"
+        f=1
+    fi
+    passed=$((passed + p))
+    failed=$((failed + f))
+    skipped=$((skipped + s))
+}
+
+run_unit
+# Our processes are not dumpable, so that LeakSanitizer cannot look at them; unit tests were looked at.
+export ASAN_OPTIONS=detect_leaks=0
+if [ "$(id -u)" = 0 ]; then
+    run_script 240 env GUESTS_DIR="$build/guests" SELFTEST_LIMIT="${long:+600}" tests/guests/selftest.sh
+    for suite in tests/system/*.sh; do
+        [ "$suite" = tests/system/lib.sh ] || run_script "${SUITE_LIMIT:-600}" "$suite"
+    done
+else
+    echo "skip - system tests # need root: they make network namespaces"
+    skipped=$((skipped + 1))
+fi
+if [ -n "$long" ]; then
+    # shellcheck disable=SC2086
+    run_script 3600 scripts/fuzz.sh "$build" 60 $FUZZERS
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
