@@ -74,7 +74,7 @@ static void add_os(struct buf *out, const struct msg_be_start *m, const struct m
 	if (!m->kernel[0])
 		buf_adds(out, "<boot dev='hd'/>");
 	buf_adds(out, "</os>");
-	if (k->acpi && is_general_purpose(m))
+	if (k->acpi && (k->bus == BUS_PCI || is_general_purpose(m)))
 		buf_adds(out, "<features><acpi/></features>");
 	buf_adds(out, "<on_poweroff>destroy</on_poweroff><on_reboot>destroy</on_reboot><on_crash>destroy</on_crash>");
 }
@@ -175,7 +175,8 @@ int domain_xml_write(const struct msg_be_start *m, const struct domain_host *hos
 	/* qboot instead of SeaBIOS with an option ROM that loads the kernel. */
 	if (k->option_roms)
 		buf_adds(out, "<qemu:commandline><qemu:arg value='-machine'/><qemu:arg value='x-option-roms=off'/></qemu:commandline>");
-	buf_adds(out, "</domain>");
+	/* With it, libvirt asks QEMU for some 400 CPU properties one by one before the guest may run. */
+	buf_adds(out, "<qemu:capabilities><qemu:del capability='cpu-unavailable-features'/></qemu:capabilities></domain>");
 	return 0;
 }
 

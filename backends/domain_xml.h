@@ -3,9 +3,9 @@
  *
  * What we choose where the operator says nothing:
  * - machine: x86_64 boots a kernel on microvm, a disk on q35; aarch64 has virt.
- * - acpi: off for a kernel alone (a unikernel: microvm then tells it its devices on the command
- *   line, and starts 6 ms sooner), on with an initrd or a disk: a general-purpose system, which
- *   wants it for its devices and for a shutdown that is asked for.
+ * - acpi: off for a kernel alone on microvm (a unikernel: it is then told its devices on the
+ *   command line, and starts 6 ms sooner, but has no power button); on with an initrd or a disk, a
+ *   general-purpose system, which wants it for its devices; on with PCI.
  * - No device beyond those asked for but a virtio-rng and the serial console: no USB, no memory
  *   balloon, no video.
  */

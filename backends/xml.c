@@ -42,7 +42,7 @@ static const char *tag_end(const char *p)
 {
 	char quote = 0;
 
-	for (; *p; p++) {
+	for (; *p && *p != '<'; p++) {
 		if (quote) {
 			if (*p == quote)
 				quote = 0;
@@ -50,8 +50,6 @@ static const char *tag_end(const char *p)
 			quote = *p;
 		} else if (*p == '>') {
 			return p;
-		} else if (*p == '<') {
-			return NULL;
 		}
 	}
 	return NULL;

@@ -223,7 +223,7 @@ static const struct opt limits_opts[] = {
 	  .help = "RAM of all VMs together; a percentage is of the host's." },
 	{ "wakes_per_source", OPT_RATE, 0, AT(uint32_t, limits_conf, wakes_per_source),
 	  ALSO(uint64_t, limits_conf, wakes_period_ms), .min = 1, .max = 1000000, .fallback = "\"30/min\"",
-	  .help = "Wakes that one client's address may cause." },
+	  .help = "Wakes that one client's network (IPv4 /24, IPv6 /56) may cause." },
 	{ "max_waiting", OPT_INT, 0, AT(uint32_t, limits_conf, max_waiting), .min = 1, .max = 65536,
 	  .fallback = "1024", .help = "Queries that wait for a VM at once." },
 	{ "max_tcp", OPT_INT, 0, AT(uint32_t, limits_conf, max_tcp), .min = 1, .max = 4096, .fallback = "128",

@@ -6,12 +6,17 @@
  * that hypervisor may be started.  Requests whose answer died with an old channel are settled by
  * the same list.
  *
+ * What happens while the list is on its way may be in it or not: those of whom an event told
+ * meanwhile are looked at once more.
+ *
  * An event "stopped" may belong to a boot that is over already, so it is not believed where that
  * matters: the backend is asked whether the domain truly is gone (REQUEST_VERIFY).
  */
 #include <strings.h>
 
 #include "launcher/launcher.h"
+
+enum { LIST_AGAIN_MS = 1000 };
 
 struct hypervisor *hypervisor_find(struct launcher *l, const char *name)
 {
@@ -133,7 +138,7 @@ static bool is_of(const struct msg_be_domain *d, const struct service *s)
 
 static bool started_by_us(const struct service *s, const struct msg_be_domain *d)
 {
-	if (!s->conf->machine.domain[0] || s->conf->manage == MANAGE_ALWAYS)
+	if (!s->conf->machine.domain[0] || s->conf->manage == MANAGE_ALWAYS || s->run.domain_id == RUN_STATE_ASKED)
 		return true;
 	return strcasecmp(s->run.uuid, d->uuid) == 0 && s->run.domain_id == d->domain_id && d->domain_id >= 0;
 }
@@ -158,6 +163,12 @@ static void tell_found(struct service *s, const struct msg_be_domain *d)
 	service_event(s, event);
 }
 
+static void tell_stopped(struct service *s)
+{
+	s->domain_id = -1;
+	service_event(s, SVC_STOPPED);
+}
+
 /* Not running.  What that means depends on what we believed. */
 static void tell_absent(struct service *s)
 {
@@ -166,7 +177,7 @@ static void tell_absent(struct service *s)
 	case STATE_OFF:
 	case STATE_FAILED:
 	case STATE_CONFLICT: service_gone(s); break;
-	default: service_event(s, SVC_STOPPED);
+	default: tell_stopped(s);
 	}
 }
 
@@ -216,6 +227,17 @@ static void name_strays(struct hypervisor *hv)
 	}
 }
 
+static void look_again(struct service *s)
+{
+	if (!s->changed_meanwhile)
+		return;
+	s->changed_meanwhile = false;
+	if (state_counts(s->state))
+		hypervisor_verify(s);
+	else
+		send_target(s, MSG_BE_INSPECT, REQUEST_DISCOVER, 0);
+}
+
 static void reconcile(struct hypervisor *hv)
 {
 	struct launcher *l = hv->l;
@@ -228,6 +250,7 @@ static void reconcile(struct hypervisor *hv)
 		if (s->hv == hv) {
 			s->stop_under_way = false;
 			settle(hv, s);
+			look_again(s);
 		}
 	}
 	name_strays(hv);
@@ -259,6 +282,7 @@ static void start_done(struct service *s, const struct msg_be_result *m)
 		trace_mark(s->l->trace, s->wake, MARK_RUNNING, m->t_done_ns);
 		service_event(s, SVC_STARTED);
 	} else if (m->error == -EEXIST) {
+		s->run.domain_id = RUN_STATE_OFF; /* it was asked for, but by then it ran */
 		str_copy(d.uuid, m->uuid);
 		d.memory_bytes = s->memory_bytes;
 		d.n_nics = m->n_nics;
@@ -285,14 +309,17 @@ static void resume_done(struct service *s, const struct msg_be_result *m)
 	hypervisor_verify(s);
 }
 
-/* A shutdown that was asked for ends with an event; the others end here.  A suspended domain that
- * is stopped by the operator is destroyed by the backend as the request says. */
+/* A shutdown that was asked for ends with an event, unless it was off before; the others end here.
+ * A suspended domain that is stopped by the operator is destroyed by the backend as the request
+ * says. */
 static void stop_done(struct service *s, const struct msg_be_result *m)
 {
-	bool asked_only = s->conf->stop == STOP_SHUTDOWN && s->state == STATE_STOPPING;
+	bool asked_only = s->conf->stop == STOP_SHUTDOWN && (s->state == STATE_STOPPING || s->state == STATE_FAILED);
 
-	if (m->error == 0 && asked_only)
+	if (m->error == 0 && asked_only) {
+		hypervisor_verify(s);
 		return;
+	}
 	s->stop_under_way = false;
 	if (m->error < 0) {
 		service_set_error(s, "it could not be stopped: %s", m->text);
@@ -305,8 +332,16 @@ static void stop_done(struct service *s, const struct msg_be_result *m)
 	else if (s->state == STATE_OFF || s->state == STATE_FAILED)
 		service_gone(s);
 	else
-		service_event(s, SVC_STOPPED);
+		tell_stopped(s);
 	wake_pump(s->l);
+}
+
+/* A domain runs, or runs again, and that was not our doing. */
+static void discovered(struct service *s, const struct request *r)
+{
+	if (r->found && r->domain.state == DOMAIN_RUNNING &&
+	    (!state_counts(s->state) || s->state == STATE_SUSPENDED))
+		tell_found(s, &r->domain);
 }
 
 static void verified(struct service *s, const struct request *r, const struct msg_be_result *m)
@@ -315,29 +350,28 @@ static void verified(struct service *s, const struct request *r, const struct ms
 		    (r->domain.state == DOMAIN_RUNNING || r->domain.state == DOMAIN_PAUSED) &&
 		    r->domain.domain_id == s->domain_id;
 
+	if (runs && s->state == STATE_FAILED && r->domain.state == DOMAIN_PAUSED && !s->stop_under_way)
+		service_event(s, SVC_FOUND_PAUSED);
 	if (runs || (m->error < 0 && m->error != -ENOENT))
 		return;
 	if (s->state == STATE_OFF || s->state == STATE_FAILED)
 		service_gone(s);
 	else
-		service_event(s, SVC_STOPPED);
-}
-
-/* A domain that we did not start began to run. */
-static void discovered(struct service *s, const struct request *r)
-{
-	if (r->found && r->domain.state == DOMAIN_RUNNING && !state_counts(s->state))
-		tell_found(s, &r->domain);
+		tell_stopped(s);
+	discovered(s, r); /* another boot of it, by someone else */
+	wake_pump(s->l);
 }
 
 static void on_result(struct hypervisor *hv, const struct msg_be_result *m)
 {
 	struct request *found = request_find(hv, m->req), r;
+	struct timeval again = clock_timeval_ms(LIST_AGAIN_MS);
 	struct service *s;
 
 	if (m->req == hv->list_req && m->req != 0) {
 		log_warn("hypervisor \"%s\" cannot say what runs: %s", hv->name, m->text);
-		hv->list_req = 0; /* its next MSG_BE_HELLO begins again */
+		hv->list_req = 0;
+		event_add(hv->list_again, &again);
 		return;
 	}
 	if (!found)
@@ -395,17 +429,21 @@ static void domain_stopped(struct service *s, const struct msg_be_event *m)
 	if (m->what == EVENT_CRASHED || (m->text[0] && s->state != STATE_STOPPING && s->state != STATE_OFF))
 		service_set_error(s, "the VM stopped by itself: %s", m->text);
 	if (s->state == STATE_STOPPING && !has_request(s->hv, s, REQUEST_START))
-		service_event(s, SVC_STOPPED);
+		tell_stopped(s);
 	else if (state_counts(s->state) || s->stop_under_way)
 		hypervisor_verify(s);
 }
 
 static void on_event(struct hypervisor *hv, const struct msg_be_event *m)
 {
-	struct service *s = hv->reconciled ? service_of(hv, m) : NULL;
+	struct service *s = service_of(hv, m);
 
 	if (!s)
 		return;
+	if (!hv->reconciled) {
+		s->changed_meanwhile = true;
+		return;
+	}
 	switch (m->what) {
 	case EVENT_STOPPED:
 	case EVENT_CRASHED: domain_stopped(s, m); break;
@@ -415,7 +453,8 @@ static void on_event(struct hypervisor *hv, const struct msg_be_event *m)
 		break;
 	case EVENT_STARTED:
 	case EVENT_RESUMED:
-		if (!has_request(hv, s, REQUEST_START) && !has_request(hv, s, REQUEST_RESUME) && !state_counts(s->state))
+		if (!has_request(hv, s, REQUEST_START) && !has_request(hv, s, REQUEST_RESUME) &&
+		    (!state_counts(s->state) || s->state == STATE_SUSPENDED))
 			send_target(s, MSG_BE_INSPECT, REQUEST_DISCOVER, 0);
 		break;
 	default: break;
@@ -483,6 +522,16 @@ void hypervisor_channel(struct hypervisor *hv, int fd)
 		abort();
 }
 
+static void on_list_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct hypervisor *hv = arg;
+
+	(void)fd;
+	(void)what;
+	if (hv->channel && hv->hello.connected && !hv->reconciled && hv->list_req == 0)
+		ask_list(hv);
+}
+
 struct hypervisor *hypervisor_new(struct launcher *l, const char *name)
 {
 	struct hypervisor *hv = calloc(1, sizeof(*hv));
@@ -491,6 +540,9 @@ struct hypervisor *hypervisor_new(struct launcher *l, const char *name)
 		abort();
 	hv->l = l;
 	str_copy(hv->name, name);
+	hv->list_again = evtimer_new(l->base, on_list_again, hv);
+	if (!hv->list_again)
+		abort();
 	TAILQ_INSERT_TAIL(&l->hypervisors, hv, next);
 	return hv;
 }
@@ -499,6 +551,7 @@ void hypervisor_free(struct hypervisor *hv)
 {
 	TAILQ_REMOVE(&hv->l->hypervisors, hv, next);
 	ipc_free(hv->channel);
+	event_free(hv->list_again);
 	free(hv->found);
 	free(hv->requests);
 	free(hv);

@@ -63,6 +63,7 @@ struct hypervisor {
 	struct msg_be_hello hello;
 	bool reconciled; /* we know what runs there: services may be started */
 	uint32_t list_req; /* of the MSG_BE_LIST under way, 0 for none */
+	struct event *list_again; /* the last one failed */
 	size_t n_found, room_found;
 	struct msg_be_domain *found;
 	size_t n_requests, room_requests;
@@ -70,7 +71,7 @@ struct hypervisor {
 	bool wanted; /* mark and sweep of a reload */
 };
 
-enum timer_for { TIMER_NONE, TIMER_START, TIMER_IDLE, TIMER_DRAIN, TIMER_STOP };
+enum timer_for { TIMER_NONE, TIMER_START, TIMER_IDLE, TIMER_DRAIN, TIMER_STOP, TIMER_FORGET };
 
 struct service {
 	struct launcher *l;
@@ -93,6 +94,7 @@ struct service {
 	struct msg_nic nics[MSG_NICS_MAX];
 	struct port *ports[MSG_NICS_MAX];
 	struct run_state run;
+	bool changed_meanwhile; /* an event told of it while the hypervisor was asked what runs */
 	bool stop_under_way; /* a stop was asked of the backend and has not ended: no start before */
 
 	/* the wake under way, or the last one */
@@ -197,6 +199,8 @@ int wake_by_hand(struct service *s, struct err *e);
 /* Starts what waits and may now. */
 void wake_pump(struct launcher *l);
 int wake_init(struct launcher *l);
+/* Whoever woke it and waits for the start is told no more: it is not to be started after all. */
+void wake_forget(struct service *s, const char *why);
 /* What it waits for, as a sentence; "" when it does not wait. */
 void wake_explain(const struct service *s, char *out, size_t size);
 

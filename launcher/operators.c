@@ -264,7 +264,7 @@ static void do_stop(struct operators *r, const struct msg_ctl_request *ask)
 		return;
 	}
 	snprintf(s->stop_reason, sizeof(s->stop_reason), "stopped by the operator (uid %u)", ask->uid);
-	s->wake_again = false;
+	wake_forget(s, s->stop_reason);
 	service_event(s, SVC_OPERATOR_STOP);
 	wait_for(r, ask, s);
 }

@@ -177,10 +177,12 @@ static void apply_service(struct launcher *l, const struct service_conf *c)
 	}
 }
 
+static bool is_busy(const struct service *s) { return state_counts(s->state) || s->stop_under_way; }
+
 static void remove_service(struct service *s)
 {
 	s->removed = true;
-	if (state_counts(s->state) || s->stop_under_way) {
+	if (is_busy(s)) {
 		log_info("service=%s is no longer configured; its VM is stopped once nobody uses it", s->conf->name);
 		if (s->state == STATE_UP)
 			service_arm(s, TIMER_IDLE, 1);
@@ -190,15 +192,35 @@ static void remove_service(struct service *s)
 	service_free(s);
 }
 
-/* Those still pointing to another configuration than the current one were not in it. */
+static bool is_configured(const struct conf *conf, const struct service *s)
+{
+	for (size_t i = 0; i < conf->services.n; i++) {
+		if (strcmp(conf->services.v[i].name, s->conf->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* First of all, so that their indices are free for new ones. */
 static void apply_removals(struct launcher *l)
 {
 	struct service *s;
 
 	FOR_EACH_SERVICE(l, s) {
-		if (s->ref != l->ref && !s->removed)
+		if (!s->removed && !is_configured(l->conf, s))
 			remove_service(s);
 	}
+}
+
+/* Those no longer configured keep their index until they are off. */
+static bool is_room_for(const struct launcher *l, const struct conf *conf)
+{
+	size_t n = conf->services.n;
+	struct service *s;
+
+	FOR_EACH_SERVICE(l, s)
+		n += is_busy(s) && !is_configured(conf, s);
+	return n <= SLOTS_MAX;
 }
 
 static void warn_about_bridge(void *arg, const char *sentence)
@@ -236,9 +258,9 @@ static void apply(struct launcher *l, struct conf *conf)
 	if (image_reader_find(conf->users.qemu, &l->qemu, &e) < 0)
 		log_warn("%s", e.text);
 	apply_hypervisors(l);
+	apply_removals(l);
 	for (size_t i = 0; i < conf->services.n; i++)
 		apply_service(l, &conf->services.v[i]);
-	apply_removals(l);
 	drop_hypervisors(l);
 	look_at_bridges(l);
 	conf_unref(old);
@@ -286,6 +308,13 @@ int reload(struct launcher *l, struct buf *mistakes)
 	}
 	if (strcmp(conf->run_dir, l->conf->run_dir) != 0) {
 		buf_addf(mistakes, "%s: run_dir cannot change while jitsud runs: restart it\n", l->args->conf_path);
+		log_mistakes(mistakes);
+		conf_free(conf);
+		return -EINVAL;
+	}
+	if (!is_room_for(l, conf)) {
+		buf_addf(mistakes, "%s: with those that are removed and still run there are more than %d services: try "
+				   "again when they are off\n", l->args->conf_path, SLOTS_MAX);
 		log_mistakes(mistakes);
 		conf_free(conf);
 		return -EINVAL;

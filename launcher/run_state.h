@@ -1,6 +1,7 @@
 /* What must outlive the launcher, but not the host: one small file per service that runs, under
  * RUN_DIR/services.  It tells a VM that we started from one that somebody else did: the domain's
- * UUID and its id, which libvirt changes each time the domain starts.
+ * UUID and its id, which libvirt changes each time the domain starts; or, between the request to
+ * start it and the answer, that it was asked for.
  *
  * A file is written beside its place and renamed, so that a reader sees the old or the new.
  */
@@ -10,9 +11,11 @@
 #include "base/err.h"
 #include "base/msg.h"
 
+enum { RUN_STATE_OFF = -1, RUN_STATE_ASKED = -2 };
+
 struct run_state {
 	char uuid[MSG_UUID_MAX];
-	int32_t domain_id; /* -1: it is not running, or did not when this was written */
+	int32_t domain_id; /* or RUN_STATE_OFF: it did not run when this was written; RUN_STATE_ASKED */
 	bool up; /* it was seen ready */
 	uint64_t boots; /* how often it was started, ever since the host booted */
 };

@@ -10,6 +10,7 @@
  *   DRAINING            dns has not acknowledged in time: it is away or hangs, and whoever restarts
  *                       it gets a snapshot without this service's address
  *   STOPPING            stop_timeout
+ *   any that is off     it is no longer configured, and is forgotten at the next turn of the loop
  *
  * Stopping without anybody noticing: from UP the service first goes to DRAINING, which dns
  * acknowledges once it sends nobody to the VM any more.  Then one last look: was its address given
@@ -131,12 +132,23 @@ void service_arm(struct service *s, enum timer_for what, uint64_t ms)
 static void save_run_state(struct service *s, bool up)
 {
 	str_copy(s->run.uuid, s->uuid);
-	s->run.domain_id = s->by_us ? s->domain_id : -1;
+	s->run.domain_id = s->by_us ? s->domain_id : RUN_STATE_OFF;
 	s->run.up = up && s->by_us;
 	run_state_save(s->l->conf->run_dir, s->conf->name, &s->run);
 }
 
 /* ---- starting ---- */
+
+/* A machine of ours is known by its UUID; a domain that was started while nobody heard the result
+ * is known by this. */
+static void note_asked(struct service *s)
+{
+	if (!s->conf->machine.domain[0])
+		return;
+	s->run.domain_id = RUN_STATE_ASKED;
+	s->run.up = false;
+	run_state_save(s->l->conf->run_dir, s->conf->name, &s->run);
+}
 
 static void begin_start(struct service *s)
 {
@@ -147,6 +159,7 @@ static void begin_start(struct service *s)
 	s->last_error[0] = '\0';
 	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
 	service_arm(s, TIMER_START, s->conf->start_timeout_ms);
+	note_asked(s);
 	if (start_send(s, &e) < 0) {
 		service_set_error(s, "%s", e.text);
 		service_event(s, SVC_START_FAILED);
@@ -217,7 +230,7 @@ static void note_started(struct service *s) { save_run_state(s, s->state == STAT
 static void adopt(struct service *s)
 {
 	ready_stop(s);
-	s->by_us = false;
+	s->by_us = s->wake_again = false;
 	service_arm(s, TIMER_NONE, 0);
 	trace_end(s->l->trace, s->wake, TRACE_UP, "it was started by someone else");
 	log_info("service=%s runs, started by someone else: it is served and never stopped", s->conf->name);
@@ -250,7 +263,7 @@ static void fail(struct service *s)
 	ready_stop(s);
 	service_arm(s, TIMER_NONE, 0);
 	back_off(s);
-	if (!s->stop_under_way)
+	if (!s->stop_under_way && s->domain_id < 0) /* else a resume failed: it is there, paused */
 		service_gone(s);
 }
 
@@ -283,7 +296,7 @@ static void drain(struct service *s)
 
 void service_drained(struct service *s, uint32_t seq)
 {
-	if (s->state != STATE_DRAINING || seq != s->drain_seq)
+	if (s->state != STATE_DRAINING || seq == 0 || seq != s->drain_seq)
 		return;
 	/* packets of a client that was given the address just before may still be on their way */
 	service_arm(s, TIMER_DRAIN, DRAIN_SETTLE_MS);
@@ -328,6 +341,10 @@ static void stay(struct service *s, enum service_state before)
 		s->stop_under_way = false;
 		log_warn("service=%s %s", s->conf->name, s->last_error);
 	}
+	if (s->wake_again) {
+		trace_end(s->l->trace, s->wake, TRACE_UP, "it could not be stopped");
+		s->wake_ns = 0;
+	}
 	s->wake_again = false;
 	service_arm(s, TIMER_IDLE, 1000);
 }
@@ -339,6 +356,17 @@ void service_gone(struct service *s)
 	s->running = false;
 	start_clean_up(s);
 	save_run_state(s, false);
+	if (s->removed)
+		service_arm(s, TIMER_FORGET, 0);
+}
+
+/* Not from inside an event: whoever brought it still looks at the service. */
+static void forget(struct service *s)
+{
+	if (!s->removed || state_counts(s->state) || s->stop_under_way)
+		return;
+	log_info("service=%s is forgotten", s->conf->name);
+	service_free(s);
 }
 
 static void down(struct service *s, enum service_state before)
@@ -395,7 +423,7 @@ static void moved(struct service *s, enum service_state before)
 {
 	struct launcher *l = s->l;
 
-	if (s->wake_again && (s->state == STATE_OFF || s->state == STATE_SUSPENDED)) {
+	if (s->wake_again && !s->removed && (s->state == STATE_OFF || s->state == STATE_SUSPENDED)) {
 		s->wake_again = false;
 		s->queued_until_ms = clock_now_ms() + s->conf->max_hold_ms;
 		if (!s->queued)
@@ -450,6 +478,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		break;
 	case TIMER_DRAIN: last_look(s); break;
 	case TIMER_STOP: stop_is_late(s); break;
+	case TIMER_FORGET: forget(s); break;
 	case TIMER_NONE: break;
 	}
 }
@@ -462,7 +491,7 @@ static uint32_t free_index(struct launcher *l)
 
 	while (i < l->n_services && l->services[i])
 		i++;
-	assert(i < SLOTS_MAX); /* config/load.c allows no more; removed ones are counted there too */
+	assert(i < SLOTS_MAX); /* the schema allows no more, and reload() counts the removed ones too */
 	if (i == l->n_services)
 		l->n_services++;
 	return i;

@@ -63,8 +63,10 @@ void wake_explain(const struct service *s, char *out, size_t size)
 
 static void remember_wake(struct service *s, enum wake_cause cause, const struct ip_addr *client, uint64_t query_ns)
 {
+	uint64_t now = clock_now_ns();
+
 	s->wake = trace_begin(s->l->trace, s->conf->name, cause, client, query_ns);
-	s->wake_ns = query_ns ? query_ns : clock_now_ns();
+	s->wake_ns = query_ns ? MIN(query_ns, now) : now;
 	s->cause = cause;
 	s->client = *client;
 	s->woken_ms = clock_now_ms();
@@ -95,8 +97,18 @@ static void enqueue(struct service *s)
 	log_limited(LOG_INFO, "service=%s waits to be started: %s", s->conf->name, why);
 }
 
+/* It sleeps, or is about to, and nobody has woken it since. */
+static bool needs_a_wake(const struct service *s)
+{
+	return (is_asleep(s) || s->state == STATE_STOPPING) && !s->queued && !s->wake_again;
+}
+
 static void start_or_wait(struct service *s)
 {
+	if (s->state == STATE_STOPPING) {
+		service_event(s, SVC_WAKE); /* again, once it is down */
+		return;
+	}
 	if (!s->queued && TAILQ_EMPTY(&s->l->waiting) && may_start(s))
 		service_event(s, SVC_WAKE);
 	else
@@ -104,12 +116,12 @@ static void start_or_wait(struct service *s)
 	wake_pump(s->l);
 }
 
-/* True when it may not be tried now, with the reason. */
+/* True when it may not be tried now, with the reason.  SUSPENDED: it could not be resumed. */
 static bool is_backing_off(const struct service *s, struct err *e)
 {
 	uint64_t now = clock_now_ms();
 
-	if (s->state != STATE_FAILED || now >= s->retry_ms)
+	if ((s->state != STATE_FAILED && s->state != STATE_SUSPENDED) || now >= s->retry_ms)
 		return false;
 	err_set(e, -EAGAIN, "the last start failed (%.300s); the next try is allowed in %" PRIu64 " s", s->last_error,
 		(s->retry_ms - now + 999) / 1000);
@@ -132,11 +144,11 @@ void wake_heard(struct launcher *l, const struct msg_wake *m)
 
 	if (!s || s->removed || m->cause >= CAUSE_N)
 		return;
-	if (s->state == STATE_DRAINING || s->state == STATE_STOPPING) {
+	if (s->state == STATE_DRAINING) {
 		service_event(s, SVC_WAKE);
 		return;
 	}
-	if (!is_asleep(s) || s->queued)
+	if (!needs_a_wake(s))
 		return;
 	if (is_backing_off(s, &e)) {
 		refuse(s, m, e.text);
@@ -156,11 +168,11 @@ int wake_by_hand(struct service *s, struct err *e)
 
 	if (s->state == STATE_CONFLICT)
 		return err_set(e, -EADDRINUSE, "its address is in use elsewhere");
-	if (s->state == STATE_DRAINING || s->state == STATE_STOPPING) {
+	if (s->state == STATE_DRAINING) {
 		service_event(s, SVC_WAKE);
 		return 0;
 	}
-	if (!is_asleep(s) || s->queued)
+	if (!needs_a_wake(s))
 		return 0;
 	s->retry_ms = 0; /* the operator knows what he does */
 	remember_wake(s, CAUSE_CLI, &nobody, 0);
@@ -169,17 +181,25 @@ int wake_by_hand(struct service *s, struct err *e)
 	return 0;
 }
 
+void wake_forget(struct service *s, const char *why)
+{
+	if (!s->queued && !s->wake_again)
+		return;
+	if (s->queued)
+		TAILQ_REMOVE(&s->l->waiting, s, queue);
+	s->queued = s->wake_again = false;
+	s->wake_ns = 0;
+	trace_end(s->l->trace, s->wake, TRACE_REFUSED, why);
+}
+
 static void expire(struct service *s)
 {
 	char why[MSG_TEXT_MAX];
 
 	wake_explain(s, why, sizeof(why));
-	TAILQ_REMOVE(&s->l->waiting, s, queue);
-	s->queued = false;
-	s->wake_ns = 0;
 	service_set_error(s, "it waited %" PRIu64 " s to be started: %s", s->conf->max_hold_ms / 1000, why);
 	log_warn("service=%s %s", s->conf->name, s->last_error);
-	trace_end(s->l->trace, s->wake, TRACE_REFUSED, s->last_error);
+	wake_forget(s, s->last_error);
 	operators_state_changed(s);
 }
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <linux/if_tun.h>
@@ -964,6 +965,26 @@ static const struct CMUnitTest with_daemon[] = {
 	cmocka_unit_test(test_silent_libvirtd_is_given_up),
 };
 
+/* A case that failed half-way may have left guests. */
+static void kill_guests(void)
+{
+	DIR *dir = opendir(suite.pid_dir);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		char path[512];
+		cleanup_fclose FILE *f = NULL;
+		int pid = 0;
+
+		snprintf(path, sizeof(path), "%s/%s", suite.pid_dir, entry->d_name);
+		f = strstr(entry->d_name, "jitsu-") == entry->d_name && strstr(path, ".pid") ? fopen(path, "re") : NULL;
+		if (f && fscanf(f, "%d", &pid) == 1 && pid > 1)
+			kill(pid, SIGKILL);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 static int run_libvirt(void)
 {
 	int status = prepare_libvirt();
@@ -978,6 +999,7 @@ static int run_libvirt(void)
 		status += cmocka_run_group_tests_name("backend contract: libvirtd", with_daemon, begin, end);
 		kill_libvirtd();
 	}
+	kill_guests();
 	umount2(suite.dir, MNT_DETACH);
 	rmdir(suite.dir);
 	return status;

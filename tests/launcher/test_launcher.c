@@ -624,9 +624,10 @@ static void test_one_that_never_gets_ready_is_ended(void **state)
 	uint32_t req;
 
 	(void)state;
-	begin(SERVICE_AS("a", "1", "10s", "destroy", ",\"start_timeout\":\"150ms\""));
+	begin(SERVICE_AS("a", "1", "200", "destroy", ",\"start_timeout\":\"250ms\""));
 	wake("a");
 	expect_state("a", STATE_STARTING);
+	usleep(120 * 1000); /* and then its delay is longer than what is left */
 	say_result(expect_start("dom-a"), "dom-a", 0, "", 4);
 	expect_state("a", STATE_BOOTING);
 	expect_state("a", STATE_FAILED);
@@ -645,13 +646,14 @@ static void test_one_that_never_gets_ready_is_shut_down_with_care(void **state)
 	uint32_t inspect;
 
 	(void)state;
-	begin_with("\"max_running\":1", SERVICE_AS("a", "1", "10s", "shutdown", ",\"start_timeout\":\"100ms\"") ","
+	begin_with("\"max_running\":1", SERVICE_AS("a", "1", "200", "shutdown", ",\"start_timeout\":\"250ms\"") ","
 		   SERVICE("b", "2", LAZY));
 	connect_with(NULL);
 	meet(&w.dns, ROLE_DNS);
 	hear_snapshot();
 	wake("a");
 	expect_state("a", STATE_STARTING);
+	usleep(120 * 1000);
 	say_result(expect_start("dom-a"), "dom-a", 0, "", 4);
 	expect_state("a", STATE_BOOTING);
 	expect_state("a", STATE_FAILED);
@@ -1157,6 +1159,19 @@ static void test_an_event_within_the_list(void **state)
 	expect_state("a", STATE_OFF);
 }
 
+static void test_a_list_that_fails(void **state)
+{
+	(void)state;
+	begin_with("", SERVICE("a", "1", LAZY));
+	say_result(connect_backend(), "", -EIO, "cannot recv data", -1);
+	expect(w.be, MSG_BE_LIST);
+	end_list(got.target.req);
+	meet(&w.dns, ROLE_DNS);
+	hear_snapshot();
+	wake("a");
+	expect_start("dom-a");
+}
+
 /* Old numbers mean nothing on a new channel. */
 static void test_results_of_the_old_channel(void **state)
 {
@@ -1193,6 +1208,9 @@ static void test_a_new_launcher_knows_its_own(void **state)
 	wake("c");
 	expect_state("c", STATE_STARTING);
 	say_result(expect_start("dom-c"), "dom-c", 0, "", 7);
+	expect_state("c", STATE_BOOTING);
+	expect_state("c", STATE_UP);
+	settle();
 	relaunch();
 	/* dom-b was never ours, and dom-c was started again by someone */
 	meet(&w.dns, ROLE_DNS);
@@ -1219,6 +1237,28 @@ static void test_a_new_launcher_goes_on_with_a_boot(void **state)
 	hear_snapshot();
 	assert_int_equal(of("a")->state, STATE_BOOTING);
 	expect_state("a", STATE_UP);
+}
+
+/* It died between the request and its answer. */
+static void test_a_new_launcher_finds_what_the_old_one_asked_for(void **state)
+{
+	(void)state;
+	begin(SERVICE("a", "1", EAGER) "," SERVICE("b", "2", EAGER));
+	wake("a");
+	expect_start("dom-a");
+	wake("b");
+	say_result(expect_start("dom-b"), "dom-b", -EEXIST, "is running already", 3);
+	settle();
+	relaunch();
+	connect_with(DOMAINS({ "dom-a", 5, DOMAIN_RUNNING }, { "dom-b", 3, DOMAIN_RUNNING }));
+	meet(&w.dns, ROLE_DNS);
+	hear_snapshot();
+	assert_int_equal(of("b")->state, STATE_ADOPTED);
+	if (of("a")->state == STATE_BOOTING)
+		expect_state("a", STATE_UP);
+	else
+		assert_int_equal(of("a")->state, STATE_UP);
+	drain_and_stop("a", "dom-a");
 }
 
 /* A file that has become bad is not used, and the last good one is. */
@@ -1253,6 +1293,7 @@ static void test_no_more_run_than_may(void **state)
 	assert_non_null(strstr(field(CTL_SHOW, "b", "reason"), "limits.max_running"));
 	ask(CTL_STOP, "a", true);
 	say_result(expect_target(MSG_BE_STOP, "dom-a"), "dom-a", 0, "", -1);
+	expect(w.control, MSG_CTL_END);
 	expect_start("dom-b"); /* first come, first served */
 	quiet(w.be);
 }
@@ -1326,7 +1367,7 @@ static void test_a_stop_takes_it_out_of_the_queue(void **state)
 static void test_a_source_wakes_no_more_than_it_may(void **state)
 {
 	(void)state;
-	begin_with("\"wakes_per_source\":\"2/hour\",\"max_starting\":8",
+	begin_with("\"wakes_per_source\":\"2/h\",\"max_starting\":8",
 		   SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY) "," SERVICE("c", "3", LAZY));
 	connect_with(NULL);
 	meet(&w.dns, ROLE_DNS);
@@ -1353,7 +1394,7 @@ static void test_a_source_may_not_keep_restarting(void **state)
 	uint32_t req;
 
 	(void)state;
-	begin_with("\"wakes_per_source\":\"1/hour\"", SERVICE("a", "1", EAGER));
+	begin_with("\"wakes_per_source\":\"1/h\"", SERVICE("a", "1", EAGER));
 	connect_with(NULL);
 	meet(&w.dns, ROLE_DNS);
 	hear_snapshot();
@@ -1380,11 +1421,12 @@ static void test_an_old_generation_is_the_past(void **state)
 {
 	struct msg_dns_service old;
 	struct msg_wake m = { .token = 1 };
+	struct msg_dns_state ack = { 0 };
 
 	(void)state;
 	begin(SERVICE("a", "1", LAZY));
 	old = *of("a");
-	reload_with(SERVICE("b", "2", LAZY));
+	reload_with(SERVICE("b", "2", EAGER));
 	assert_int_equal(w.n, 1);
 	assert_int_equal(of("b")->svc, old.svc);
 	assert_int_not_equal(of("b")->gen, old.gen);
@@ -1393,8 +1435,12 @@ static void test_an_old_generation_is_the_past(void **state)
 	say(w.dns, MSG_WAKE, &m);
 	quiet(w.be);
 	quiet(w.dns);
-	wake("b");
-	expect_start("dom-b");
+	bring_up("b", "dom-b", 1);
+	expect_state("b", STATE_DRAINING);
+	ack = got.state;
+	ack.gen = old.gen;
+	say(w.dns, MSG_DNS_STATE_ACK, &ack);
+	quiet(w.be);
 }
 
 static void test_removed_while_up(void **state)
@@ -1618,9 +1664,11 @@ int main(int argc, char **argv)
 		CASE(test_a_stop_whose_result_was_lost),
 		CASE(test_gone_meanwhile),
 		CASE(test_an_event_within_the_list),
+		CASE(test_a_list_that_fails),
 		CASE(test_results_of_the_old_channel),
 		CASE(test_a_new_launcher_knows_its_own),
 		CASE(test_a_new_launcher_goes_on_with_a_boot),
+		CASE(test_a_new_launcher_finds_what_the_old_one_asked_for),
 		CASE(test_a_new_launcher_with_a_bad_file),
 		CASE(test_no_more_run_than_may),
 		CASE(test_no_more_start_at_once_than_may),

@@ -97,9 +97,9 @@ static void check_power(void)
     if (now < button_due)
         return;
     button_due = now + BUTTON_EVERY;
-    if (platform_power_button()) {
+    if (off_due == NEVER && platform_power_button()) {
         say("power button: bye", "");
-        platform_off();
+        off_due = now + options.shutdown_delay * (uint64_t)MILLISECOND;
     }
 }
 

@@ -98,6 +98,7 @@ static const struct {
     { "mute=", &options.mute, NULL },
     { "name=", NULL, parse_name },
     { "port=", NULL, parse_ports },
+    { "shutdown_delay=", &options.shutdown_delay, NULL },
 };
 
 static void parse_word(const char *word)

@@ -21,6 +21,7 @@ struct options {
     uint32_t listen_delay;      /* milliseconds from there to the first SYN-ACK */
     uint32_t mute;              /* mute=1: never a word on the network */
     uint32_t hang;              /* hang=1: stop before the network */
+    uint32_t shutdown_delay;    /* milliseconds from the power button to the end */
     uint32_t loss;              /* loss=20: lose one frame in 20, each way */
 };
 
