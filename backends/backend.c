@@ -431,8 +431,8 @@ void backend_event(struct backend *b, const struct msg_be_event *event)
 
 static void expire(struct backend *b, struct request *r)
 {
-	log_error("a call to the hypervisor for %s has not returned in %d s", r->job.keys[0],
-		  BACKEND_DEADLINE_MS / (int)MS_PER_S);
+	log_limited(LOG_ERROR, "a call to the hypervisor for %s has not returned in %d s",
+		    r->job.keys[0][0] ? r->job.keys[0] : "the list of domains", BACKEND_DEADLINE_MS / (int)MS_PER_S);
 	if (workers_take_back(b->workers, &r->job)) {
 		answer_early(r, -ETIMEDOUT, "the hypervisor is stuck in calls for this domain");
 		request_free(r);
@@ -440,7 +440,7 @@ static void expire(struct backend *b, struct request *r)
 	}
 	answer_early(r, -ETIMEDOUT, "the hypervisor did not answer in time; the call may still go on");
 	if (workers_add(b->workers) < 0)
-		log_error("no more threads for calls to the hypervisor: too many of them hang");
+		log_limited(LOG_ERROR, "no more threads for calls to the hypervisor: too many of them hang");
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)

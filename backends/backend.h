@@ -5,7 +5,8 @@
  *
  * - Whenever the launcher's channel is new, whenever the connection is made or lost, and when more
  *   is known of it, it says MSG_BE_HELLO.  While it is not connected it answers every request with
- *   -ENOTCONN and the reason, and goes on trying to connect.
+ *   -ENOTCONN and the reason, and goes on trying to connect.  When the connection is lost, what has
+ *   not begun is answered so too; what has begun, with what its call says in the end.
  * - Each request (START, STOP, RESUME, INSPECT) gets exactly one MSG_BE_RESULT with its `req`,
  *   whatever happens: after BACKEND_DEADLINE_MS it is -ETIMEDOUT, and what the call may still do
  *   is told by events.  INSPECT, when it succeeds, gets one MSG_BE_DOMAIN before it.  LIST gets a

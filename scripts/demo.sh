@@ -53,9 +53,10 @@ configure "$(service www 20 idle_timeout '"5s"' dns_horizon '"5s"')" ${linux:+"$
 step "A host with a bridge, a client beside it, and jitsud with sleeping services"
 note "starting jitsud (the first start asks QEMU what it can do: a few seconds)"
 start_jitsud || give_up "jitsud does not start"
+wait_until 60 grep -q 'connected: libvirt' "$dir/log" || give_up "libvirt does not answer"
 operator list
-[ -z "$(our_qemus)" ] || give_up "a VM runs already"
-note "no QEMU runs on this host for them: $(our_qemus | wc -l)"
+[ -z "$(our_vms)" ] || give_up "a VM runs already"
+note "no QEMU runs for them"
 
 step "The client looks the name up, and that is all it takes"
 client dig +noall +answer +tries=1 +time=30 www.jitsu.example A || give_up "no answer"
@@ -73,12 +74,12 @@ operator list
 
 step "Nobody uses them: they go away (idle_timeout is 5 s here)"
 for _ in $(seq 60); do
-    [ -z "$(our_qemus)" ] && break
+    [ -z "$(our_vms)" ] && break
     printf '.'
     sleep 1
 done
 echo
-[ -z "$(our_qemus)" ] || give_up "they do not stop"
+[ -z "$(our_vms)" ] || give_up "they do not stop"
 operator list
 operator why www
 

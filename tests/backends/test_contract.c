@@ -604,6 +604,35 @@ static void test_guests_outlive_the_process(void **state)
 	stop(m.name);
 }
 
+/* A driver's directory has one owner: who comes while the old one still dies waits for it. */
+static void test_successor_waits_for_its_predecessor(void **state)
+{
+	struct msg_peer peer = { .role = ROLE_LAUNCHER };
+	pid_t old = be.pid;
+	int old_supervisor = be.supervisor, old_launcher = be.launcher;
+	int fds[2], status;
+
+	(void)state;
+	be.supervisor = be.launcher = -1;
+	run_process();
+	assert_int_equal(ipc_pair(fds), 0);
+	say_fd(be.supervisor, MSG_PEER, &peer, fds[1]);
+	close(fds[1]);
+	be.launcher = fds[0];
+	do
+		hear_until(MSG_BE_HELLO);
+	while (strstr(got.hello.text, "still connecting"));
+	assert_false(got.hello.connected);
+	kill(old, SIGKILL);
+	waitpid(old, &status, 0);
+	close(old_supervisor);
+	close(old_launcher);
+	do
+		hear_until(MSG_BE_HELLO);
+	while (!got.hello.connected);
+	assert_int_equal(row_of(EXISTING).state, DOMAIN_OFF);
+}
+
 static pid_t qemu_pid(const char *name)
 {
 	char path[256];
@@ -960,6 +989,10 @@ static const struct CMUnitTest with_guests[] = {
 	cmocka_unit_test(test_every_machine_boots),
 };
 
+static const struct CMUnitTest embedded[] = {
+	cmocka_unit_test(test_successor_waits_for_its_predecessor),
+};
+
 static const struct CMUnitTest with_daemon[] = {
 	cmocka_unit_test(test_lost_libvirtd_is_told_and_found_again),
 	cmocka_unit_test(test_silent_libvirtd_is_given_up),
@@ -995,6 +1028,8 @@ static int run_libvirt(void)
 		run_libvirtd();
 	status = cmocka_run_group_tests_name("backend contract: libvirt", common, begin, end);
 	status += cmocka_run_group_tests_name("backend contract: libvirt's guests", with_guests, begin, end);
+	if (!suite.daemon)
+		status += cmocka_run_group_tests_name("backend contract: the embedded driver", embedded, begin, end);
 	if (suite.daemon) {
 		status += cmocka_run_group_tests_name("backend contract: libvirtd", with_daemon, begin, end);
 		kill_libvirtd();
@@ -1019,12 +1054,14 @@ int main(int argc, char **argv)
 		return cannot("usage: test_contract [fake | libvirt KERNEL [strict] | libvirtd KERNEL]");
 	suite.libvirt = true;
 	suite.kernel = argv[2];
-	snprintf(suite.kernel_arm64, sizeof(suite.kernel_arm64), "%s/www-arm64.img", dirname(strdup(argv[2])));
+	snprintf(suite.kernel_arm64, sizeof(suite.kernel_arm64), "%s-arm64.img", suite.kernel);
+	if (strstr(suite.kernel, ".elf"))
+		strcpy(strstr(suite.kernel_arm64, ".elf"), "-arm64.img");
 	if (argc > 3)
 		suite.isolation = argv[3];
 	suite.program = getenv("JITSU_LIBVIRT");
 	if (!suite.program) {
-		snprintf(beside, sizeof(beside), "%s/../../jitsu-libvirt", dirname(strdup(argv[0])));
+		snprintf(beside, sizeof(beside), "%s/../../jitsu-libvirt", dirname(argv[0]));
 		suite.program = beside;
 	}
 	return run_libvirt();

@@ -87,7 +87,7 @@ test_supervisor() {
     page 10.77.0.20 | grep -q '^boot 1$' || fail "rebooted" || return 1
     wait_state www up 10 && wait_state other up 10 || fail "not known again: $(ctl list)" || return 1
     ctl stop www > /dev/null && ctl stop other > /dev/null || return 1
-    [ -z "$(our_qemus)" ] || fail "a VM is left" || return 1
+    [ -z "$(our_vms)" ] || fail "a VM is left" || return 1
     [ "$(ls "$dir/run/pids" | wc -l)" = 5 ] || fail "records: $(ls "$dir/run/pids")"
 }
 
@@ -124,7 +124,7 @@ test_launcher_dies_while_booting() {
     kill -9 "$(process_pid launcher)"
     wait $asking
     grep -q '^boot 1$' "$dir/page" || fail "the client got: $(cat "$dir/page")" || return 1
-    [ "$(our_qemus | wc -l)" = 1 ] || fail "$(our_qemus | wc -l) VMs"
+    [ "$(our_vms | wc -l)" = 1 ] || fail "$(our_vms | wc -l) VMs"
 }
 
 run_tests "$@"

@@ -7,7 +7,7 @@ test_idle_stop_and_next_wake() {
     start_jitsud || return 1
     summon www | grep -q '^boot 1$' || fail "no page" || return 1
     wait_state www off 20 || fail "it is $(state_of www): $(ctl why www)" || return 1
-    [ -z "$(our_qemus)" ] || fail "its QEMU is left" || return 1
+    [ -z "$(our_vms)" ] || fail "its QEMU is left" || return 1
     [ -z "$(ip -n "$host" -o link show | grep ': jt')" ] || fail "its tap is left" || return 1
     ctl why www | grep -q idle || fail "why: $(ctl why www)" || return 1
     summon www | grep -q '^boot 2$' || fail "it does not wake again"

@@ -62,14 +62,22 @@ remove_networks() {
 our_qemus() {
     local pid
     for pid in $(pgrep -f "qemu-system.*$dir" 2>/dev/null); do
-        tr '\0' ' ' < "/proc/$pid/cmdline" 2>/dev/null | grep -q "$dir" && echo "$pid"
+        cat "/proc/$pid/cmdline" 2>/dev/null | tr '\0' ' ' | grep -q "$dir" && echo "$pid"
+    done
+}
+
+# Those among them that are VMs (QEMU also runs for a moment to be asked what it can do).
+our_vms() {
+    local pid
+    for pid in $(our_qemus); do
+        cat "/proc/$pid/cmdline" 2>/dev/null | tr '\0' '\n' | grep -q '^guest=' && echo "$pid"
     done
 }
 
 qemu_of() { # qemu_of SERVICE: the pid of its QEMU
     local pid
     for pid in $(our_qemus); do
-        tr '\0' '\n' < "/proc/$pid/cmdline" 2>/dev/null | grep -q "^guest=jitsu-$1," && echo "$pid"
+        cat "/proc/$pid/cmdline" 2>/dev/null | tr '\0' '\n' | grep -q "^guest=jitsu-$1," && echo "$pid"
     done
 }
 

@@ -17,7 +17,7 @@ test_wake_by_query() {
     [ "$(stat -c %U "/proc/$pid")" = libvirt-qemu ] || fail "QEMU runs as $(stat -c %U "/proc/$pid")" || return 1
     grep -q '^Seccomp:.2' "/proc/$pid/status" || fail "QEMU runs without seccomp" || return 1
     ctl stop www || fail "stop failed" || return 1
-    is_state www off && [ -z "$(our_qemus)" ] || fail "it still runs" || return 1
+    is_state www off && [ -z "$(our_vms)" ] || fail "it still runs" || return 1
     text=$(summon www) || fail "no second page" || return 1
     grep -q '^boot 2$' <<< "$text" || fail "not the second boot: $text"
 }
@@ -54,7 +54,7 @@ test_many_clients_one_vm() {
     good=$(grep -l '^name www$' "$dir"/page.* | wc -l)
     [ "$good" = 50 ] || fail "$good of 50 got the page" || return 1
     [ "$(grep -h '^boot ' "$dir"/page.* | sort -u)" = 'boot 1' ] || fail "more than one boot" || return 1
-    [ "$(our_qemus | wc -l)" = 1 ] || fail "$(our_qemus | wc -l) VMs" || return 1
+    [ "$(our_vms | wc -l)" = 1 ] || fail "$(our_vms | wc -l) VMs" || return 1
     [ "$(field boots www)" = 1 ] || fail "started $(field boots www) times"
 }
 
