@@ -22,7 +22,7 @@ CONTROL := main peer protocol requests server session
 LAUNCHER := budget describe dns_side filter hypervisor identity idle image journal main netlink operators port prober ready \
 	reaper reload rows run_state service service_fsm start tap trace wake
 BACKENDS := backend workers
-LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans xml
+LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale xml
 JITSUD := jitsud leftovers supervisor
 JITSUCTL := client jitsuctl render table text waterfall
 

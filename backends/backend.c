@@ -66,6 +66,7 @@ struct connecting {
 };
 
 struct backend {
+	struct event_base *base;
 	const struct backend_ops *ops;
 	void *hv;
 	backend_tell_fn *tell;
@@ -443,6 +444,16 @@ static void expire(struct backend *b, struct request *r)
 		log_limited(LOG_ERROR, "no more threads for calls to the hypervisor: too many of them hang");
 }
 
+static void reconnect(struct backend *b)
+{
+	if (b->ops->spent && b->ops->spent(b->hv)) {
+		log_warn("ending, because only a new process can connect again");
+		event_base_loopbreak(b->base);
+		return;
+	}
+	open_start(b);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct backend *b = arg;
@@ -457,7 +468,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 			expire(b, r);
 	}
 	if (b->conn == CONN_CLOSED && now >= b->reconnect_ns)
-		open_start(b);
+		reconnect(b);
 }
 
 /* ---- life ---- */
@@ -470,6 +481,7 @@ struct backend *backend_new(struct event_base *base, const struct backend_ops *o
 
 	if (!b)
 		return NULL;
+	b->base = base;
 	b->ops = ops;
 	b->hv = hv;
 	b->tell = tell;

@@ -44,7 +44,7 @@ enum { BACKEND_DEADLINE_MS = 180 * 1000, BACKEND_REQUESTS_MAX = 1024, BACKEND_RE
 struct backend;
 struct backend_rows; /* where LIST puts its domains */
 
-/* All but `console` are called in worker threads, several at a time, and may block.  0 or -errno
+/* All but `console` and `spent` are called in worker threads, several at a time, and may block.  0 or -errno
  * with *e, whose text is the hypervisor's own words.  `hv` is the implementation's own. */
 struct backend_ops {
 	/* Connects, again after a loss.  Fills in version and text as far as they are known. */
@@ -60,6 +60,9 @@ struct backend_ops {
 	int (*list)(void *hv, struct backend_rows *rows, struct err *e);
 	/* Loop thread; must not block.  May be NULL. */
 	void (*console)(void *hv, const char *name);
+	/* Loop thread, before connecting again: true when only a new process can.  The loop ends
+	 * then.  May be NULL. */
+	bool (*spent)(void *hv);
 };
 
 int backend_add_row(struct backend_rows *rows, const struct msg_be_domain *d); /* 0 or -ENOMEM */

@@ -33,6 +33,7 @@ struct libvirt {
 	struct utsname host;
 	pthread_mutex_t lock;
 	virConnectPtr conn; /* under lock */
+	bool spent; /* under lock: the embedded driver failed to start, which it can try once */
 	int lifecycle_id; /* of the callback on conn, -1: none; one worker opens at a time */
 };
 
@@ -264,6 +265,26 @@ static void close_old(struct libvirt *l)
 	virConnectClose(old);
 }
 
+/* A second try of the embedded driver in the same process finds "too many drivers".  The usual
+ * reason for the first to fail is a predecessor of ours that still holds the lock. */
+static void mark_spent(struct libvirt *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->spent = is_embedded(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static bool libvirt_spent(void *hv)
+{
+	struct libvirt *l = hv;
+	bool spent;
+
+	pthread_mutex_lock(&l->lock);
+	spent = l->spent;
+	pthread_mutex_unlock(&l->lock);
+	return spent;
+}
+
 static int libvirt_open(void *hv, struct msg_be_hello *hello, struct err *e)
 {
 	struct libvirt *l = hv;
@@ -273,8 +294,10 @@ static int libvirt_open(void *hv, struct msg_be_hello *hello, struct err *e)
 		return err_set(e, -ENOENT, "%s", l->conf.unusable);
 	close_old(l);
 	c = virConnectOpen(l->conf.uri);
-	if (!c)
+	if (!c) {
+		mark_spent(l);
 		return say(e);
+	}
 	/* From here on events count: first known, then listened to. */
 	set_conn(l, c);
 	l->lifecycle_id = virConnectDomainEventRegisterAny(c, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
@@ -605,6 +628,7 @@ const struct backend_ops libvirt_ops = {
 	.inspect = libvirt_inspect,
 	.list = libvirt_list,
 	.console = libvirt_console,
+	.spent = libvirt_spent,
 };
 
 struct libvirt *libvirt_new(const struct libvirt_conf *conf)

@@ -16,6 +16,7 @@
 #include "backends/libvirt_conf.h"
 #include "backends/libvirt_events.h"
 #include "backends/orphans.h"
+#include "backends/stale.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -162,7 +163,8 @@ static void prepare_embedded(struct program *p, const struct child_args *args)
 	enum isolation isolation = strcmp(args->isolation ? args->isolation : "", "fast") == 0 ? ISOLATION_FAST : ISOLATION_STRICT;
 
 	snprintf(p->log_dir, sizeof(p->log_dir), "%s/log/qemu", p->root);
-	libvirt_conf_write(p->root, isolation, p->user.uid, p->user.gid, &p->unusable);
+	if (libvirt_conf_write(p->root, isolation, p->user.uid, p->user.gid, &p->unusable) == 0)
+		stale_clear(p->root);
 }
 
 /* The paths and the consoles, before anything can ask for one. */
@@ -231,5 +233,5 @@ int main(int argc, char **argv)
 	status = child_run(p.child);
 	/* A worker may hang in a call for ever, and libvirt keeps threads of its own: nothing is
 	 * freed that they may be using.  Guests live on. */
-	_exit(status);
+	_exit(libvirt_ops.spent(p.libvirt) ? 1 : status);
 }

@@ -39,7 +39,7 @@
 
 enum {
 	RESTART_MIN_MS = 20,
-	RESTART_MAX_MS = 5000,
+	RESTART_MAX_MS = 1000,
 	RESTART_FORGET_MS = 10000,
 	STOP_WAIT_MS = 3000,
 	TAKEOVER_WAIT_MS = 1000,
@@ -85,11 +85,13 @@ struct supervisor {
 	TAILQ_HEAD(, process) processes;
 	TAILQ_HEAD(, socket_held) sockets;
 	bool settled; /* the first MSG_WANT_END went well */
+	bool failed; /* ... or did not: exit status 1 */
 	bool stopping;
 	struct event *stop_timer, *sigchld, *sigterm, *sigint, *sighup;
 };
 
 static void spawn(struct process *p);
+static void begin_stop(struct supervisor *s);
 
 /* ---- users ---- */
 
@@ -154,6 +156,7 @@ static int make_run_dir(const struct supervisor *s, struct err *e)
 	char path[PATH_MAX];
 	int r = 0;
 
+	r = make_dir(s->conf->state_dir, 0755, e);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(dirs); i++) {
 		snprintf(path, sizeof(path), "%s%s", s->conf->run_dir, dirs[i].name);
 		r = make_dir(path, dirs[i].mode, e);
@@ -197,7 +200,8 @@ static int set_options(int fd, const struct msg_listen *what)
 	int on = 1, size = UDP_BUFFER_BYTES;
 	bool v4 = ip_is_v4(&what->addr);
 
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	/* Not for UDP: two servers that both set it would share the port, and neither would notice. */
+	if ((what->proto == LISTEN_TCP && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) ||
 	    (!v4 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0))
 		return -errno;
 	if (what->proto == LISTEN_UDP) {
@@ -324,8 +328,12 @@ static void want_listen(struct supervisor *s, const struct msg_listen *what)
 		return;
 	fd = open_listener(what, &e);
 	if (fd < 0) {
-		if (!s->settled)
-			log_fatal("%s", e.text);
+		if (!s->settled) {
+			log_error("%s", e.text);
+			s->failed = true;
+			begin_stop(s);
+			return;
+		}
 		str_copy(failed.text, e.text);
 		ipc_send(launcher->channel, MSG_WANT_FAILED, &failed);
 		return;
@@ -409,6 +417,19 @@ static void unmark_backends(struct supervisor *s)
 }
 
 /* ---- what children say ---- */
+
+/* Our own lines go to the launcher too, which keeps the last ones for `jitsuctl log`. */
+static void tell_log(void *arg, enum log_level level, const char *line)
+{
+	struct process *launcher = find(arg, ROLE_LAUNCHER, "");
+	struct msg_log m = { .level = (uint8_t)level };
+
+	if (!launcher || !launcher->channel || level > LOG_INFO)
+		return;
+	str_copy(m.line, line);
+	ipc_send(launcher->channel, MSG_LOG, &m);
+}
+
 
 static void notify(const char *state)
 {
@@ -726,14 +747,11 @@ static void on_stop_late(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-static void on_sigterm(evutil_socket_t sig, short what, void *arg)
+static void begin_stop(struct supervisor *s)
 {
-	struct supervisor *s = arg;
 	struct timeval tv = clock_timeval_ms(STOP_WAIT_MS);
 	struct process *p;
 
-	(void)sig;
-	(void)what;
 	if (s->stopping)
 		return;
 	s->stopping = true;
@@ -747,6 +765,13 @@ static void on_sigterm(evutil_socket_t sig, short what, void *arg)
 	}
 	event_add(s->stop_timer, &tv);
 	finish_if_alone(s);
+}
+
+static void on_sigterm(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	begin_stop(arg);
 }
 
 static void on_sighup(evutil_socket_t sig, short what, void *arg)
@@ -844,12 +869,14 @@ int supervisor_run(const struct conf *conf, const char *conf_path)
 	s.sigint = watch(&s, SIGINT, on_sigterm);
 	s.sighup = watch(&s, SIGHUP, on_sighup);
 	s.stop_timer = evtimer_new(s.base, on_stop_late, &s);
+	log_set_sink(tell_log, &s);
 	for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
 		spawn(process_new(&s, roles[i], role_name(roles[i])));
 	event_base_dispatch(s.base);
 	snprintf(path, sizeof(path), "%s/control.sock", conf->run_dir);
 	unlink(path);
 	release(&s);
+	log_set_sink(NULL, NULL);
 	log_info("stopped");
-	return 0;
+	return s.failed;
 }

@@ -12,8 +12,8 @@ enum { SNAPSHOT_LATE_MS = 700, ZONE_REFRESH_S = 3600, ZONE_RETRY_S = 600, ZONE_E
 static void copy_names(struct msg_domain_name *to, uint16_t *n, const struct string_list *from)
 {
 	*n = 0;
-	for (size_t i = 0; i < from->n && i < MSG_LIST_MAX; i++)
-		str_copy(to[(*n)++].text, from->v[i]);
+	for (size_t i = 0; i < from->n && i < MSG_LIST_MAX; i++, (*n)++)
+		str_copy(to[i].text, from->v[i]);
 }
 
 static void send_zone(struct launcher *l, const struct zone_conf *z)
@@ -118,8 +118,10 @@ static void answered(struct launcher *l, const struct msg_dns_answered *m)
 	if (!s)
 		return;
 	trace_mark(l->trace, s->wake, MARK_ANSWERED, MIN(m->t_answer_ns, clock_now_ns()));
-	if (m->rcode == 0)
+	if (m->rcode == 0) {
 		s->answered_ms = clock_now_ms();
+		s->answers++;
+	}
 }
 
 static void acknowledged(struct launcher *l, const struct msg_dns_state *m)

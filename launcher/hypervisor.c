@@ -125,7 +125,10 @@ static void learn(struct service *s, const char *uuid, int32_t id, uint16_t n_ni
 	if (uuid[0])
 		str_copy(s->uuid, uuid);
 	s->domain_id = id;
-	if (n_nics > 0) {
+	if (!s->conf->machine.domain[0]) {
+		if (s->n_nics == 0)
+			start_name_nics(s);
+	} else if (n_nics > 0) {
 		s->n_nics = n_nics;
 		memcpy(s->nics, nics, sizeof(s->nics));
 	}
@@ -222,8 +225,8 @@ static void name_strays(struct hypervisor *hv)
 		FOR_EACH_SERVICE(hv->l, s)
 			known = known || is_of(d, s);
 		if (!known)
-			log_warn("the VM %s runs on \"%s\" and belongs to no service: end it with virsh destroy, or "
-				 "configure its service again", d->name, hv->name);
+			log_warn("the VM %s runs on \"%s\" and belongs to no service: configure its service again and "
+				 "stop it with jitsuctl, or end its QEMU", d->name, hv->name);
 	}
 }
 

@@ -58,7 +58,8 @@ struct request {
 struct hypervisor {
 	TAILQ_ENTRY(hypervisor) next;
 	struct launcher *l;
-	char name[MSG_NAME_MAX];
+	char name[MSG_NAME_MAX], uri[MSG_PATH_MAX];
+	enum isolation isolation;
 	struct ipc *channel;
 	struct msg_be_hello hello;
 	bool reconciled; /* we know what runs there: services may be started */
@@ -124,9 +125,10 @@ struct service {
 
 	/* stopping */
 	uint32_t drain_seq;
-	uint64_t drain_ns;
+	uint64_t uses; /* when it was found idle: any more, and it is not */
 	uint64_t stop_failed_ms;
 	uint64_t answered_ms; /* last waiting query answered with its address */
+	uint64_t answers; /* how many were */
 	char stop_reason[MSG_TEXT_MAX];
 	uint64_t last_stop_ms;
 
@@ -206,6 +208,7 @@ void wake_explain(const struct service *s, char *out, size_t size);
 
 /* ---- start.c ---- */
 int start_send(struct service *s, struct err *e);
+void start_name_nics(struct service *s); /* of a machine that we define: we know them best */
 void start_clean_up(struct service *s); /* taps and ports of a VM that is gone */
 void start_open_ports(struct service *s);
 void start_close_ports(struct service *s);

@@ -117,6 +117,8 @@ static void on_supervisor_msg(void *arg, struct ipc *ch, enum msg_type type, con
 		map_slots(l, *fd);
 	else if (type == MSG_RELOAD)
 		reload(l, &mistakes);
+	else if (type == MSG_LOG)
+		launcher_hear_log(l, "jitsud", body);
 	else if (type == MSG_WANT_FAILED)
 		log_error("%s", ((const struct msg_want_failed *)body)->text);
 }

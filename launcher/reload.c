@@ -85,12 +85,12 @@ static void want_sockets(struct launcher *l, struct ipc *supervisor)
 static void tell_wants(struct launcher *l)
 {
 	struct ipc *supervisor = child_supervisor(l->child);
+	struct hypervisor *hv;
 
 	if (!supervisor)
 		return;
 	want_sockets(l, supervisor);
-	for (size_t i = 0; i < l->conf->hypervisors.n; i++) {
-		const struct hypervisor_conf *hv = &l->conf->hypervisors.v[i];
+	TAILQ_FOREACH(hv, &l->hypervisors, next) { /* those that a removed service's VM still needs, too */
 		struct msg_want_backend m = { .isolation = (uint8_t)hv->isolation };
 
 		str_copy(m.name, hv->name);
@@ -120,11 +120,13 @@ static void apply_hypervisors(struct launcher *l)
 	TAILQ_FOREACH(hv, &l->hypervisors, next)
 		hv->wanted = false;
 	for (size_t i = 0; i < l->conf->hypervisors.n; i++) {
-		const char *name = l->conf->hypervisors.v[i].name;
+		const struct hypervisor_conf *c = &l->conf->hypervisors.v[i];
 
-		hv = hypervisor_find(l, name);
+		hv = hypervisor_find(l, c->name);
 		if (!hv)
-			hv = hypervisor_new(l, name);
+			hv = hypervisor_new(l, c->name);
+		str_copy(hv->uri, c->uri);
+		hv->isolation = c->isolation;
 		hv->wanted = true;
 	}
 }

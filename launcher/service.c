@@ -14,7 +14,8 @@
  *
  * Stopping without anybody noticing: from UP the service first goes to DRAINING, which dns
  * acknowledges once it sends nobody to the VM any more.  Then one last look: was its address given
- * away, or did a packet come, since we began to drain?  Only if not, it stops.
+ * away, or did a packet come, since it was found idle?  Only if not, it stops.  That is counted, and
+ * not told from times: an answer is marked with the time its query came.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -96,6 +97,21 @@ static uint64_t last_asked_ms(const struct service *s)
 	if (s->l->slots)
 		asked = slots_asked_ns(s->l->slots, s->index, s->gen, clock_now_ns()) / NS_PER_MS;
 	return MAX(asked, s->answered_ms);
+}
+
+/* Changes with each answer that gave its address away and each packet from or to it. */
+static uint64_t count_uses(struct service *s)
+{
+	uint64_t now = clock_now_ns(), n = s->answers;
+	struct port_activity a;
+
+	if (s->l->slots)
+		n += slots_count(s->l->slots, s->index, s->gen);
+	for (uint16_t i = 0; i < s->n_nics; i++) {
+		if (s->ports[i] && port_activity(s->ports[i], now, &a) == 0)
+			n += a.packets;
+	}
+	return n;
 }
 
 struct idle_verdict service_idle(struct service *s)
@@ -194,8 +210,10 @@ static void begin_probe(struct service *s)
 
 static void look_for_idle(struct service *s)
 {
-	struct idle_verdict v = service_idle(s);
+	struct idle_verdict v;
 
+	s->uses = count_uses(s); /* first: what comes after it, the last look sees */
+	v = service_idle(s);
 	if (v.idle)
 		service_event(s, SVC_IDLE);
 	else
@@ -289,7 +307,6 @@ static void give_up(struct service *s)
 
 static void drain(struct service *s)
 {
-	s->drain_ns = clock_now_ns();
 	service_arm(s, TIMER_DRAIN, DRAIN_MS);
 	/* service_event() has told dns, whose acknowledgement comes to service_drained() */
 }
@@ -305,8 +322,7 @@ void service_drained(struct service *s, uint32_t seq)
 
 static void last_look(struct service *s)
 {
-	uint64_t began_ms = s->drain_ns / NS_PER_MS;
-	bool wanted = last_asked_ms(s) >= began_ms || last_traffic_ms(s) >= began_ms;
+	bool wanted = count_uses(s) != s->uses;
 
 	if (!wanted)
 		snprintf(s->stop_reason, sizeof(s->stop_reason), "idle: no traffic for %" PRIu64 " s and nobody holds its address",

@@ -114,6 +114,25 @@ static void choose_mac(const struct service *s, size_t nic, struct mac_addr *out
 		*out = c->mac;
 }
 
+static void name_nic(struct service *s, size_t nic)
+{
+	struct msg_nic *n = &s->nics[nic];
+
+	choose_mac(s, nic, &n->mac);
+	str_copy(n->kind, "ethernet");
+	str_copy(n->bridge, s->conf->machine.nics.v[nic].bridge);
+	identity_tap_name(&s->l->identity, s->conf->name, (unsigned)nic, n->ifname);
+}
+
+void start_name_nics(struct service *s)
+{
+	s->n_nics = 0;
+	for (size_t i = 0; i < s->conf->machine.nics.n && i < ARRAY_SIZE(s->nics); i++) {
+		name_nic(s, i);
+		s->n_nics++;
+	}
+}
+
 static int make_tap(struct service *s, size_t nic, struct err *e)
 {
 	struct msg_nic *n = &s->nics[nic];
@@ -121,10 +140,7 @@ static int make_tap(struct service *s, size_t nic, struct err *e)
 	struct tap_conf c = { .ifname = n->ifname, .service = s->conf->name, .nic = (unsigned)nic };
 	int ifindex, r;
 
-	choose_mac(s, nic, &n->mac);
-	str_copy(n->kind, "ethernet");
-	str_copy(n->bridge, s->conf->machine.nics.v[nic].bridge);
-	identity_tap_name(&s->l->identity, s->conf->name, (unsigned)nic, n->ifname);
+	name_nic(s, nic);
 	identity_tap_mac(&s->l->identity, s->conf->name, (unsigned)nic, &c.mac);
 	r = netlink_bridge(s->l->netlink, n->bridge, &bridge, e);
 	if (r < 0)

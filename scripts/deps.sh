@@ -16,7 +16,7 @@ util-linux mandoc'
 optional='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-tidy cppcheck'
 
 users='jitsu-dns jitsu-net jitsu-ctl libvirt-qemu'
-groups='jitsu jitsu-admin'
+groups='jitsu jitsu-admin kvm'
 
 installed() {
     dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
@@ -34,7 +34,7 @@ missing_accounts() {
 }
 
 need_root() {
-    [ "$(id -u)" = 0 ] && return
+    [ "$(id -u)" = 0 ] && return 0
     echo "deps.sh: $*: run \"make deps\" as root" >&2
     exit 1
 }
@@ -53,7 +53,7 @@ install_packages() {
 
 make_accounts() {
     need_root "users or groups are missing"
-    for group in $groups kvm; do
+    for group in $groups; do
         getent group "$group" >/dev/null || groupadd --system "$group"
     done
     for user in $users; do
@@ -61,18 +61,21 @@ make_accounts() {
         echo "making the user $user"
         useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
     done
-    usermod --append --groups kvm libvirt-qemu
 }
+
+# QEMU may use KVM only if its user may open /dev/kvm.
+may_use_kvm() { id -nG libvirt-qemu 2>/dev/null | tr ' ' '\n' | grep -qx kvm; }
 
 # shellcheck disable=SC2086
 wanted=$(missing_of $build $run $test)
 # shellcheck disable=SC2086
 extra=$(missing_of $optional)
 accounts=$(missing_accounts)
-[ "${1:-}" = --missing ] && [ -z "$wanted$extra$accounts" ] && exit 0
+[ "${1:-}" = --missing ] && [ -z "$wanted$extra$accounts" ] && may_use_kvm && exit 0
 
 # shellcheck disable=SC2086
 [ -z "$wanted" ] || install_packages $wanted
 # shellcheck disable=SC2086
 [ -z "$extra" ] || install_packages $extra || echo "deps.sh: going on without: $extra" >&2
 [ -z "$accounts" ] || make_accounts
+may_use_kvm || { need_root "libvirt-qemu is not in group kvm" && usermod --append --groups kvm libvirt-qemu; }
