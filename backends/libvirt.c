@@ -414,7 +414,7 @@ static void copy_identity(struct msg_be_result *r, virDomainPtr d)
 
 static int fill_from_running(virConnectPtr c, virDomainPtr d, struct msg_be_result *r, struct err *e)
 {
-	struct msg_be_domain found;
+	struct msg_be_domain found = { 0 };
 	int error = describe(c, d, &found, e);
 
 	if (error < 0)

@@ -158,7 +158,7 @@ static uint64_t oldest(const struct header *h)
 
 ssize_t ring_file_read(int fd, uint64_t *at, void *buf, size_t size)
 {
-	struct header before, after;
+	struct header before, after = { 0 };
 	uint64_t from;
 	size_t n, lost = 0;
 	int error = read_header(fd, &before);

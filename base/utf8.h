@@ -11,4 +11,8 @@ size_t utf8_length(const char *s, size_t n);
 /* Its code point; utf8_length() must have said that it is whole. */
 uint32_t utf8_point(const char *s);
 
+/* Writes the character whose code point is `c`, at most 0x1fffff; how many bytes it took.  That it is
+ * one is the caller's to know. */
+size_t utf8_encode(uint32_t c, char out[4]);
+
 #endif

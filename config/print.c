@@ -138,6 +138,7 @@ static void print_list(const struct opt *o, const void *record, struct json_writ
 
 static void print_object(const struct schema *s, const void *record, struct json_writer *w, const char *key)
 {
+	assert(s);
 	json_open(w, key, '{');
 	for (size_t i = 0; i < s->n; i++) {
 		const struct opt *o = &s->opts[i];

@@ -93,9 +93,9 @@ int duration_parse(const char *text, uint64_t *ms)
 const char *duration_format(uint64_t ms, char *out)
 {
 	if (ms == DURATION_NEVER)
-		strcpy(out, "never");
+		str_copy_n(out, VALUE_TEXT_MAX, "never");
 	else if (ms == DURATION_AUTO)
-		strcpy(out, "auto");
+		str_copy_n(out, VALUE_TEXT_MAX, "auto");
 	else if (ms % MS_PER_S == 0)
 		snprintf(out, VALUE_TEXT_MAX, "%llus", (unsigned long long)(ms / MS_PER_S));
 	else
@@ -218,17 +218,21 @@ const char *ready_format(const struct ready_rule *rule, char *out)
 
 	switch (rule->kind) {
 	case READY_ARP:
-		return strcpy(out, "arp");
+		str_copy_n(out, VALUE_TEXT_MAX, "arp");
+		break;
 	case READY_TCP:
-		return strcpy(out, "tcp");
+		str_copy_n(out, VALUE_TEXT_MAX, "tcp");
+		break;
 	case READY_TCP_PORT:
 		snprintf(out, VALUE_TEXT_MAX, "tcp:%u", rule->port);
-		return out;
+		break;
 	case READY_DELAY:
 		snprintf(out, VALUE_TEXT_MAX, "delay:%.32s", duration_format(rule->delay_ms, delay));
-		return out;
+		break;
+	default:
+		str_copy_n(out, VALUE_TEXT_MAX, "?");
 	}
-	return strcpy(out, "?");
+	return out;
 }
 
 /* ---- kinds of text ---- */

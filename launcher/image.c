@@ -213,7 +213,7 @@ int image_check(const struct string_list *image_dirs, const char *path, enum ima
 		const struct image_reader *reader, struct image_file *out, struct err *e)
 {
 	struct walk w = { .path = path, .what = kind_names[kind], .kind = kind, .reader = reader, .e = e };
-	struct stat st;
+	struct stat st = { 0 };
 	size_t longest = 0;
 	int r;
 

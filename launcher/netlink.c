@@ -334,7 +334,7 @@ static int refuse_kind(const struct link_info *l, struct err *e)
 
 int netlink_bridge(struct netlink *nl, const char *name, struct bridge_info *out, struct err *e)
 {
-	struct link_detail d;
+	struct link_detail d = { 0 };
 	struct bridge_info b = { 0 };
 	int r = netlink_is_ifname(name) ? netlink_find_link(nl, name, 0, &d) : -ENODEV;
 

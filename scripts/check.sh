@@ -3,6 +3,7 @@
 #
 #     unit tests      cmocka programs, each bounded in time
 #     guests          the unikernels under plain QEMU
+#     contract        the backend contract against real libvirt, in both isolations
 #     system tests    real libvirt, real guests, namespaces of their own (tests/system)
 #     fuzzers         long only: 60 s each
 #
@@ -50,6 +51,18 @@ run_unit() {
     done
 }
 
+# The backend contract, as the unit tests ran it against the fake, now against real libvirt.
+run_contract() { # run_contract MODE...
+    timeout 600 "$build/tests/backends/test_contract" "$@" > "$log" 2>&1
+    local status=$?
+    if [ $status = 77 ]; then
+        echo "skip - backend contract, $1: $(tail -n 1 "$log")"
+        skipped=$((skipped + 1))
+    else
+        count_cmocka $status "backend contract, $1${3:+ $3}"
+    fi
+}
+
 # Runs a script that prints "ok", "not ok" and "skip" lines, shows them as they come, counts them.
 run_script() { # run_script SECONDS COMMAND...
     local limit=$1 status p f s
@@ -72,10 +85,15 @@ run_script() { # run_script SECONDS COMMAND...
 run_unit
 # Our processes are not dumpable, so that LeakSanitizer cannot look at them; unit tests were looked at.
 export ASAN_OPTIONS=detect_leaks=0
+suite_limit=600
+[ -z "$long" ] || suite_limit=3000
 if [ "$(id -u)" = 0 ]; then
-    run_script 240 env GUESTS_DIR="$build/guests" SELFTEST_LIMIT="${long:+600}" tests/guests/selftest.sh
+    run_script 300 env GUESTS_DIR="$build/guests" SELFTEST_LIMIT=270 tests/guests/selftest.sh
+    run_contract libvirt "$build/guests/www.elf"
+    run_contract libvirt "$build/guests/www.elf" strict
+    [ -z "$long" ] || run_contract libvirtd "$build/guests/www.elf"
     for suite in tests/system/*.sh; do
-        [ "$suite" = tests/system/lib.sh ] || run_script "${SUITE_LIMIT:-600}" "$suite"
+        [ "$suite" = tests/system/lib.sh ] || run_script "$suite_limit" "$suite"
     done
 else
     echo "skip - system tests # need root: they make network namespaces"

@@ -13,7 +13,8 @@ folders='base config dns synproxy control launcher backends cmd'
 # shellcheck disable=SC2086
 mapfile -t ours < <(find $folders -name '*.[ch]' | sort)
 mapfile -t tests < <(find tests -name '*.[ch]' | sort)
-mapfile -t sources < <(printf '%s\n' "${ours[@]}" "${tests[@]}" | grep '\.c$' | grep -v '\.bpf\.c$')
+# (what runs in a guest or in the kernel is another world)
+mapfile -t sources < <(printf '%s\n' "${ours[@]}" "${tests[@]}" | grep '\.c$' | grep -v '\.bpf\.c$\|^tests/guests/')
 
 report() { # report NAME COUNT
     if [ "$2" = 0 ]; then
@@ -75,19 +76,20 @@ check_includes() {
     ' "${ours[@]}" < <(allowed)
 }
 
+# It must see the list macros, and no other system header.
 run_cppcheck() {
     cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr -j 2 \
+        --include="/usr/include/$(gcc -print-multiarch)/sys/queue.h" '-DLIBBPF_OPTS(type,name,...)=struct type name' \
         --suppressions-list=scripts/cppcheck.txt --error-exitcode=1 \
         --template='{file}:{line}: {severity}: {message} [{id}]' \
         -D_GNU_SOURCE -D__linux__ -DACTIVITY_BPF='""' -I. "${sources[@]}" 2>&1
 }
 
+# One file at a time: version 14 carries the state of va_lists over from the file before.
 run_clang_tidy() {
     printf '%s\0' "${sources[@]}" |
-        xargs -0 -n 4 -P 2 sh -c 'clang-tidy --quiet "$@" -- -std=gnu11 -D_GNU_SOURCE -DACTIVITY_BPF="\"\"" \
-            -DFUZZING -I. 2>/dev/null' lint |
-        grep -v '^$' | sort -u | tee /dev/stderr 2>&1 | grep -qE '(warning|error):' && return 1
-    return 0
+        xargs -0 -n 1 -P 2 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$1" -- -std=gnu11 -D_GNU_SOURCE \
+            -DACTIVITY_BPF="\"\"" -I. 2>/dev/null' lint
 }
 
 check_includes

@@ -7,37 +7,12 @@
 
 #include "base/utf8.h"
 
-/* The form of RFC 3629, section 3, told from the numbers. */
-static size_t encode(uint32_t c, char *out)
-{
-	if (c < 0x80) {
-		out[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		out[0] = (char)(0xc0 | c >> 6);
-		out[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		out[0] = (char)(0xe0 | c >> 12);
-		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | c >> 18);
-	out[1] = (char)(0x80 | (c >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
-}
-
 static void test_every_character_is_known(void **state)
 {
 	(void)state;
 	for (uint32_t c = 0; c < 0x120000; c++) {
 		char s[4] = { 0 };
-		size_t n = encode(c, s);
+		size_t n = utf8_encode(c, s);
 		bool good = c != 0 && c <= 0x10ffff && !(c >= 0xd800 && c <= 0xdfff);
 
 		assert_int_equal(utf8_length(s, n), good ? n : 0);
@@ -45,6 +20,21 @@ static void test_every_character_is_known(void **state)
 		if (good)
 			assert_int_equal(utf8_point(s), c);
 	}
+}
+
+static void test_known_forms(void **state)
+{
+	char s[4];
+
+	(void)state;
+	assert_int_equal(utf8_encode('A', s), 1);
+	assert_memory_equal(s, "A", 1);
+	assert_int_equal(utf8_encode(0xe9, s), 2);
+	assert_memory_equal(s, "\xc3\xa9", 2);
+	assert_int_equal(utf8_encode(0x20ac, s), 3);
+	assert_memory_equal(s, "\xe2\x82\xac", 3);
+	assert_int_equal(utf8_encode(0x1f600, s), 4);
+	assert_memory_equal(s, "\xf0\x9f\x98\x80", 4);
 }
 
 static void test_broken_forms_are_refused(void **state)
@@ -70,6 +60,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_character_is_known),
+		cmocka_unit_test(test_known_forms),
 		cmocka_unit_test(test_broken_forms_are_refused),
 	};
 

@@ -378,7 +378,7 @@ static struct output jitsuctl(struct world *w, const char *const *args)
 	pid_t pid;
 
 	jitsuctl_path(program, sizeof(program));
-	for (size_t i = 0; args[i] && i < 14; i++)
+	for (size_t i = 0; i < 14 && args[i]; i++)
 		argv[i + 1] = args[i];
 	pid = fork_with_parent();
 	if (pid == 0) {

@@ -51,8 +51,10 @@ test_every_child() {
     start_jitsud || return 1
     summon www > /dev/null || return 1
     local process fds
-    for process in dns synproxy control launcher local; do
-        kill_and_look "$process" || return 1
+    for _ in $(rounds 1 10); do
+        for process in dns synproxy control launcher local; do
+            kill_and_look "$process" || return 1
+        done
     done
     # nothing leaks: descriptors of the survivors do not grow with more deaths
     for process in dns launcher; do

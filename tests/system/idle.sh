@@ -75,7 +75,7 @@ test_wakes_around_every_stop() {
     configure "$(service www 20)"
     start_jitsud || return 1
     local i ip
-    for i in $(seq 10); do
+    for i in $(rounds 10 200); do
         ctl stop www > /dev/null 2>&1 &
         ip=$(ask www) && [ -n "$ip" ] || fail "round $i: not answered" || return 1
         wait $!

@@ -24,6 +24,9 @@ extra_pids=
 host_ip=10.77.0.1
 client_ip=10.77.0.2
 
+# How often a test goes round: $1 usually, $2 in the long run.
+rounds() { if [ -n "${LONG:-}" ]; then seq "$2"; else seq "$1"; fi; }
+
 # Seconds that are long enough on a slow, busy machine.
 patience=${PATIENCE:-30}
 

@@ -63,7 +63,7 @@ test_no_client_waits_a_second() {
     configure "$(service www 20)"
     start_jitsud || return 1
     local i ip took
-    for i in $(seq 20); do
+    for i in $(rounds 20 200); do
         ip -n "$client" neigh flush dev eth0
         ip=$(ask www) || fail "no answer" || return 1
         took=$(in_client curl -s --noproxy '*' -o /dev/null -m 10 -w '%{time_connect}' "http://$ip/") ||
@@ -78,7 +78,7 @@ test_late_port() {
     configure "$(service www 20 machine.cmdline '"ip={ip}/{prefix} name={name} listen_delay=300"')"
     start_jitsud || return 1
     local i ip
-    for i in 1 2 3; do
+    for i in $(rounds 3 30); do
         ip=$(ask www) || fail "no answer" || return 1
         page "$ip" 5 | grep -q '^name www' || fail "round $i: refused (curl: $?)" || return 1
         ctl stop www || return 1
