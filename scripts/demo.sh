@@ -32,8 +32,6 @@ clean_up_demo() {
     clean_up
 }
 
-tsc_khz() { awk '/^cpu MHz/ { printf "%d", $4 * 1000; found = 1; exit } END { if (!found) print 1000000 }' /proc/cpuinfo; }
-
 trap clean_up_demo EXIT
 trap 'exit 1' INT TERM
 make_dir && make_networks || { echo "cannot make network namespaces" >&2; exit 1; }

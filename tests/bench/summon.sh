@@ -19,8 +19,6 @@ strict_dir=
 die() { echo "bench: $*" >&2; tail -n 20 "$dir/log" "$strict_dir/log" >&2; exit 1; }
 figure() { echo "$1 $2" >&3; }
 
-tsc_khz() { awk '/^cpu MHz/ { printf "%d", $4 * 1000; found = 1; exit } END { if (!found) print 1000000 }' /proc/cpuinfo; }
-
 median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2; else print -1 }'; }
 percentile() { sort -g | awk -v p="$1" '{ v[NR] = $1 } END { i = int(NR * p / 100 + 0.999999); if (i < 1) i = 1; print NR ? v[i] : -1 }'; }
 good() { grep -v '^-' "$1"; }

@@ -124,6 +124,10 @@ make_dir() {
     return 0
 }
 
+# For Linux guests' tsc_early_khz: without it they hang in calibration under emulation, and with a
+# wrong value their clock is wrong.
+tsc_khz() { awk '/^cpu MHz/ { printf "%d", $4 * 1000; found = 1; exit } END { if (!found) print 1000000 }' /proc/cpuinfo; }
+
 # service NAME LAST-OCTET [KEY JSON]...: one service of the unikernel; keys given replace its own.
 # Keys that begin with machine. go into the machine.
 service() {

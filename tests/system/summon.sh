@@ -119,7 +119,7 @@ test_linux_guest() {
     [ -f "$dir/images/linux" ] || skip "the Linux guest is not built (make guests-linux)"
     configure "$(service web 30 start_timeout '"120s"' max_hold '"120s"' machine.kernel "\"$dir/images/linux\"" \
         machine.initrd "\"$dir/images/initrd\"" machine.memory '"256MiB"' \
-        machine.cmdline '"console=ttyS0 quiet tsc_early_khz=1000000 ip={ip}/{prefix} gw={gw} name={name} boot={boot}"')"
+        machine.cmdline "\"console=ttyS0 quiet panic=-1 tsc_early_khz=$(tsc_khz) ip={ip}/{prefix} gw={gw} name={name} boot={boot}\"")"
     start_jitsud || return 1
     local ip; ip=$(patience=120 ask web) || fail "no answer" || return 1
     page "$ip" 60 | grep -q '^name web' || fail "no page" || return 1
