@@ -343,7 +343,7 @@ static int walk_array(struct walk *w, struct json_node *v)
 static int walk_member(struct walk *w, struct json_node **out)
 {
 	struct json_place key_at;
-	const char *key;
+	const char *key = NULL;
 	int r;
 
 	if (!at_char(w, '"'))

@@ -71,25 +71,33 @@ static struct request *request_find(struct hypervisor *hv, uint32_t req)
 	return NULL;
 }
 
-static bool has_request(const struct hypervisor *hv, const struct service *s, enum request_kind kind)
+static struct request *request_of(const struct hypervisor *hv, const struct service *s, enum request_kind kind)
 {
 	for (size_t i = 0; i < hv->n_requests; i++) {
-		const struct request *r = &hv->requests[i];
+		struct request *r = &hv->requests[i];
 
 		if (r->svc == s->index && r->gen == s->gen && r->kind == kind)
-			return true;
+			return r;
 	}
-	return false;
+	return NULL;
+}
+
+static bool has_request(const struct hypervisor *hv, const struct service *s, enum request_kind kind)
+{
+	return request_of(hv, s, kind) != NULL;
 }
 
 static int send_target(struct service *s, enum msg_type type, enum request_kind kind, uint8_t how)
 {
 	struct msg_be_target m = { .svc = s->index, .gen = s->gen, .how = how };
+	struct request *r;
 
 	if (!hypervisor_ready(s->hv))
 		return -ENOTCONN;
 	str_copy(m.domain, s->target);
-	m.req = request_new(s->hv, kind, s)->req;
+	r = request_new(s->hv, kind, s);
+	r->how = how;
+	m.req = r->req;
 	return ipc_send(s->hv->channel, type, &m);
 }
 
@@ -112,9 +120,16 @@ int hypervisor_stop(struct service *s, enum stop_how how)
 	return r;
 }
 
+bool hypervisor_is_stopping(const struct service *s) { return s->hv && has_request(s->hv, s, REQUEST_STOP); }
+
+/* The answer that is on its way may be older than what is asked about now. */
 void hypervisor_verify(struct service *s)
 {
-	if (s->hv && !has_request(s->hv, s, REQUEST_VERIFY))
+	struct request *r = s->hv ? request_of(s->hv, s, REQUEST_VERIFY) : NULL;
+
+	if (r)
+		r->again = true;
+	else if (s->hv)
 		send_target(s, MSG_BE_INSPECT, REQUEST_VERIFY, 0);
 }
 
@@ -280,7 +295,9 @@ static void start_done(struct service *s, const struct msg_be_result *m)
 {
 	struct msg_be_domain d = { .domain_id = m->domain_id, .state = DOMAIN_RUNNING };
 
-	if (m->error == 0) {
+	if (m->error == 0 && s->stop_under_way && !state_counts(s->state)) {
+		learn(s, m->uuid, m->domain_id, m->n_nics, m->nics); /* too late: its stop follows */
+	} else if (m->error == 0) {
 		learn(s, m->uuid, m->domain_id, m->n_nics, m->nics);
 		trace_mark(s->l->trace, s->wake, MARK_RUNNING, m->t_done_ns);
 		service_event(s, SVC_STARTED);
@@ -313,13 +330,10 @@ static void resume_done(struct service *s, const struct msg_be_result *m)
 }
 
 /* A shutdown that was asked for ends with an event, unless it was off before; the others end here.
- * A suspended domain that is stopped by the operator is destroyed by the backend as the request
- * says. */
-static void stop_done(struct service *s, const struct msg_be_result *m)
+ * What cannot be stopped may be gone (what is off cannot be suspended): verified() decides. */
+static void stop_done(struct service *s, const struct request *r, const struct msg_be_result *m)
 {
-	bool asked_only = s->conf->stop == STOP_SHUTDOWN && (s->state == STATE_STOPPING || s->state == STATE_FAILED);
-
-	if (m->error == 0 && asked_only) {
+	if (m->error == 0 && r->how == STOP_SHUTDOWN) {
 		hypervisor_verify(s);
 		return;
 	}
@@ -327,10 +341,10 @@ static void stop_done(struct service *s, const struct msg_be_result *m)
 	if (m->error < 0) {
 		service_set_error(s, "it could not be stopped: %s", m->text);
 		if (s->state == STATE_STOPPING)
-			service_event(s, SVC_STOP_FAILED);
+			hypervisor_verify(s);
 		return;
 	}
-	if (s->conf->stop == STOP_SUSPEND && s->state == STATE_STOPPING)
+	if (r->how == STOP_SUSPEND)
 		service_event(s, SVC_SUSPENDED);
 	else if (s->state == STATE_OFF || s->state == STATE_FAILED)
 		service_gone(s);
@@ -342,7 +356,7 @@ static void stop_done(struct service *s, const struct msg_be_result *m)
 /* A domain runs, or runs again, and that was not our doing. */
 static void discovered(struct service *s, const struct request *r)
 {
-	if (r->found && r->domain.state == DOMAIN_RUNNING &&
+	if (r->found && is_of(&r->domain, s) && r->domain.state == DOMAIN_RUNNING &&
 	    (!state_counts(s->state) || s->state == STATE_SUSPENDED))
 		tell_found(s, &r->domain);
 }
@@ -355,6 +369,8 @@ static void verified(struct service *s, const struct request *r, const struct ms
 
 	if (runs && s->state == STATE_FAILED && r->domain.state == DOMAIN_PAUSED && !s->stop_under_way)
 		service_event(s, SVC_FOUND_PAUSED);
+	else if (runs && s->state == STATE_STOPPING && !s->stop_under_way)
+		service_event(s, SVC_STOP_FAILED);
 	if (runs || (m->error < 0 && m->error != -ENOENT))
 		return;
 	if (s->state == STATE_OFF || s->state == STATE_FAILED)
@@ -387,8 +403,12 @@ static void on_result(struct hypervisor *hv, const struct msg_be_result *m)
 	switch (r.kind) {
 	case REQUEST_START: start_done(s, m); break;
 	case REQUEST_RESUME: resume_done(s, m); break;
-	case REQUEST_STOP: stop_done(s, m); break;
-	case REQUEST_VERIFY: verified(s, &r, m); break;
+	case REQUEST_STOP: stop_done(s, &r, m); break;
+	case REQUEST_VERIFY:
+		verified(s, &r, m);
+		if (r.again && state_counts(s->state))
+			hypervisor_verify(s);
+		break;
 	case REQUEST_DISCOVER: discovered(s, &r); break;
 	case REQUEST_NONE: break;
 	}
@@ -449,6 +469,7 @@ static void on_event(struct hypervisor *hv, const struct msg_be_event *m)
 	}
 	switch (m->what) {
 	case EVENT_STOPPED:
+	case EVENT_SAVED: /* to a file, by hand: it does not run any more, and a start restores it */
 	case EVENT_CRASHED: domain_stopped(s, m); break;
 	case EVENT_SUSPENDED:
 		if (state_serves(s->state) && s->domain_id == m->domain_id)

@@ -51,6 +51,8 @@ enum request_kind { REQUEST_NONE, REQUEST_START, REQUEST_RESUME, REQUEST_STOP, R
 struct request {
 	enum request_kind kind;
 	uint32_t req, svc, gen;
+	uint8_t how; /* REQUEST_STOP: enum stop_how */
+	bool again; /* REQUEST_VERIFY: asked for once more before its answer came */
 	bool found; /* MSG_BE_DOMAIN came */
 	struct msg_be_domain domain;
 };
@@ -231,6 +233,8 @@ int hypervisor_start(struct service *s, struct msg_be_start *m);
 int hypervisor_resume(struct service *s);
 int hypervisor_stop(struct service *s, enum stop_how how);
 void hypervisor_verify(struct service *s); /* is it truly gone? */
+/* A stop was asked for and the hypervisor has not said yet how it went. */
+bool hypervisor_is_stopping(const struct service *s);
 bool hypervisors_reconciled(const struct launcher *l);
 
 /* ---- dns_side.c ---- */

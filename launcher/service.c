@@ -7,9 +7,10 @@
  * A service has one timer, whose meaning follows from the state:
  *   STARTING, BOOTING   start_timeout, counted from the start
  *   UP                  when it could be idle at the earliest
- *   DRAINING            dns has not acknowledged in time: it is away or hangs, and whoever restarts
- *                       it gets a snapshot without this service's address
+ *   DRAINING            dns has not acknowledged in time.  When it is away, whoever restarts it gets a
+ *                       snapshot by which nobody is sent to the VM; when it hangs, the VM stays up
  *   STOPPING            stop_timeout
+ *   FAILED              stop_timeout, of a VM that did not get ready, where stop_force ends it
  *   any that is off     it is no longer configured, and is forgotten at the next turn of the loop
  *
  * Stopping without anybody noticing: from UP the service first goes to DRAINING, which dns
@@ -25,7 +26,7 @@
 #include "launcher/idle.h"
 #include "launcher/launcher.h"
 
-enum { DRAIN_MS = 1000, DRAIN_SETTLE_MS = 20 };
+enum { DRAIN_MS = 1000, DRAIN_SETTLE_MS = 20, RETRY_MS = 1000 };
 
 /* ---- facts ---- */
 
@@ -166,15 +167,39 @@ static void note_asked(struct service *s)
 	run_state_save(s->l->conf->run_dir, s->conf->name, &s->run);
 }
 
+/* Where its VM is and what it is called, as the record says now.  Not while there is one. */
+static void follow_conf(struct service *s)
+{
+	const struct machine_conf *m = &s->conf->machine;
+
+	s->hv = hypervisor_find(s->l, m->hypervisor);
+	if (!m->domain[0]) {
+		identity_uuid(&s->l->identity, s->conf->name, s->uuid);
+		str_copy(s->target, s->uuid);
+		return;
+	}
+	if (strcmp(s->target, m->domain) != 0)
+		s->uuid[0] = '\0';
+	str_copy(s->target, m->domain);
+}
+
+/* A start that begins anew, because a backend died with it, has no more time than the first. */
+static void arm_start(struct service *s)
+{
+	if (s->timer_for != TIMER_START)
+		service_arm(s, TIMER_START, s->conf->start_timeout_ms);
+}
+
 static void begin_start(struct service *s)
 {
 	struct err e = { 0 };
 
+	follow_conf(s);
 	s->by_us = true;
 	s->running = false;
 	s->last_error[0] = '\0';
 	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
-	service_arm(s, TIMER_START, s->conf->start_timeout_ms);
+	arm_start(s);
 	note_asked(s);
 	if (start_send(s, &e) < 0) {
 		service_set_error(s, "%s", e.text);
@@ -190,7 +215,7 @@ static void begin_resume(struct service *s)
 	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
 	s->running = false;
 	s->last_error[0] = '\0';
-	service_arm(s, TIMER_START, s->conf->start_timeout_ms);
+	arm_start(s);
 	if (hypervisor_resume(s) < 0) {
 		service_set_error(s, "the hypervisor is not connected");
 		service_event(s, SVC_START_FAILED);
@@ -201,8 +226,7 @@ static void begin_resume(struct service *s)
 
 static void begin_probe(struct service *s)
 {
-	if (s->timer_for != TIMER_START)
-		service_arm(s, TIMER_START, s->conf->start_timeout_ms);
+	arm_start(s);
 	save_run_state(s, false);
 	start_open_ports(s); /* of a domain that is not ours the port is known only now */
 	ready_running(s);
@@ -214,10 +238,12 @@ static void look_for_idle(struct service *s)
 
 	s->uses = count_uses(s); /* first: what comes after it, the last look sees */
 	v = service_idle(s);
-	if (v.idle)
-		service_event(s, SVC_IDLE);
-	else
+	if (!v.idle)
 		service_arm(s, TIMER_IDLE, v.look_again_ms);
+	else if (!hypervisor_ready(s->hv)) /* it cannot be stopped now: clients need not wait for that */
+		service_arm(s, TIMER_IDLE, RETRY_MS);
+	else
+		service_event(s, SVC_IDLE);
 }
 
 static void is_up(struct service *s)
@@ -298,7 +324,10 @@ static void give_up(struct service *s)
 				    : "its delay is not over");
 	service_set_error(s, "%s", why);
 	ready_stop(s);
-	service_arm(s, TIMER_NONE, 0);
+	if (s->conf->stop_force)
+		service_arm(s, TIMER_STOP, s->conf->stop_timeout_ms);
+	else
+		service_arm(s, TIMER_NONE, 0);
 	back_off(s);
 	hypervisor_stop(s, s->conf->stop == STOP_SUSPEND ? STOP_DESTROY : s->conf->stop);
 }
@@ -322,8 +351,12 @@ void service_drained(struct service *s, uint32_t seq)
 
 static void last_look(struct service *s)
 {
-	bool wanted = count_uses(s) != s->uses;
+	bool may_send = s->drain_seq != 0 && s->l->dns; /* dns has not said yes: somebody may still be sent */
+	bool wanted = may_send || count_uses(s) != s->uses;
 
+	if (may_send)
+		log_limited(LOG_WARN, "service=%s stays up: dns does not say that it sends nobody there any more",
+			    s->conf->name);
 	if (!wanted)
 		snprintf(s->stop_reason, sizeof(s->stop_reason), "idle: no traffic for %" PRIu64 " s and nobody holds its address",
 			 s->conf->idle_timeout_ms / 1000);
@@ -345,6 +378,12 @@ static void stop_is_late(struct service *s)
 		hypervisor_stop(s, STOP_DESTROY);
 		return;
 	}
+	if (s->state != STATE_STOPPING)
+		return;
+	if (hypervisor_is_stopping(s)) { /* nobody knows yet whether it stays */
+		service_arm(s, TIMER_STOP, RETRY_MS);
+		return;
+	}
 	service_set_error(s, "it did not stop within %" PRIu64 " s (stop_timeout); it is left running, and asked again later",
 			  s->conf->stop_timeout_ms / 1000);
 	service_event(s, SVC_STOP_FAILED);
@@ -362,7 +401,7 @@ static void stay(struct service *s, enum service_state before)
 		s->wake_ns = 0;
 	}
 	s->wake_again = false;
-	service_arm(s, TIMER_IDLE, 1000);
+	service_arm(s, TIMER_IDLE, RETRY_MS);
 }
 
 void service_gone(struct service *s)
@@ -372,6 +411,7 @@ void service_gone(struct service *s)
 	s->running = false;
 	start_clean_up(s);
 	save_run_state(s, false);
+	follow_conf(s);
 	if (s->removed)
 		service_arm(s, TIMER_FORGET, 0);
 }
@@ -513,18 +553,6 @@ static uint32_t free_index(struct launcher *l)
 	return i;
 }
 
-static void describe_target(struct service *s)
-{
-	const struct machine_conf *m = &s->conf->machine;
-
-	if (m->domain[0]) {
-		str_copy(s->target, m->domain);
-		return;
-	}
-	identity_uuid(&s->l->identity, s->conf->name, s->uuid);
-	str_copy(s->target, s->uuid);
-}
-
 struct service *service_new(struct launcher *l, struct conf_ref *ref, const struct service_conf *conf)
 {
 	struct service *s = calloc(1, sizeof(*s));
@@ -543,8 +571,7 @@ struct service *service_new(struct launcher *l, struct conf_ref *ref, const stru
 	if (!s->timer)
 		abort();
 	l->services[s->index] = s;
-	s->hv = hypervisor_find(l, conf->machine.hypervisor);
-	describe_target(s);
+	follow_conf(s);
 	run_state_load(l->conf->run_dir, conf->name, &s->run);
 	return s;
 }
@@ -559,10 +586,8 @@ void service_set_conf(struct service *s, struct conf_ref *ref, const struct serv
 	conf_unref(old);
 	if (!changed)
 		return;
-	if (!state_counts(s->state)) {
-		s->hv = hypervisor_find(s->l, conf->machine.hypervisor);
-		describe_target(s);
-	}
+	if (!state_counts(s->state) && !s->stop_under_way)
+		follow_conf(s); /* else once its VM is gone */
 	s->failures = 0;
 	s->retry_ms = 0;
 	if (s->state == STATE_UP)
@@ -575,6 +600,8 @@ void service_free(struct service *s)
 
 	if (s->queued)
 		TAILQ_REMOVE(&l->waiting, s, queue);
+	s->queued = false;
+	operators_state_changed(s); /* who waits for it hears that it comes no more */
 	start_close_ports(s);
 	fd_close(&s->probe_fd);
 	event_free(s->timer);

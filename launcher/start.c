@@ -201,12 +201,13 @@ void start_open_ports(struct service *s)
 void start_clean_up(struct service *s)
 {
 	start_close_ports(s);
-	for (uint16_t i = 0; i < s->n_nics && !s->conf->machine.domain[0]; i++)
-		reaper_delete_tap(s->l->reaper, s->nics[i].ifname);
+	for (uint16_t i = 0; i < s->n_nics; i++) { /* the VM may have been of another kind than the record's */
+		if (strncmp(s->nics[i].ifname, TAP_PREFIX, strlen(TAP_PREFIX)) == 0)
+			reaper_delete_tap(s->l->reaper, s->nics[i].ifname);
+		s->nics[i].ifname[0] = '\0';
+	}
 	if (!s->conf->machine.domain[0])
 		s->n_nics = 0;
-	for (uint16_t i = 0; i < s->n_nics; i++)
-		s->nics[i].ifname[0] = '\0';
 }
 
 /* ---- the request ---- */

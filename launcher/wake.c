@@ -55,6 +55,9 @@ void wake_explain(const struct service *s, char *out, size_t size)
 		snprintf(out, size, "hypervisor \"%s\" is not connected: %.300s", s->hv->name, s->hv->hello.text);
 	else if (!s->hv->reconciled)
 		snprintf(out, size, "hypervisor \"%s\" is being asked what runs", s->hv->name);
+	else if (s->stop_under_way && s->state == STATE_FAILED && s->conf->stop == STOP_SHUTDOWN)
+		snprintf(out, size, "the last VM did not get ready and was asked to shut down, but still runs: look at its "
+				    "console, end it by hand, or set \"stop_force\"");
 	else if (s->stop_under_way)
 		snprintf(out, size, "the last VM is still being stopped");
 	else if ((verdict = admit(s, &b)) != BUDGET_OK)
@@ -148,6 +151,8 @@ void wake_heard(struct launcher *l, const struct msg_wake *m)
 		service_event(s, SVC_WAKE);
 		return;
 	}
+	if (s->queued)
+		s->queued_until_ms = clock_now_ms() + s->conf->max_hold_ms; /* this client waits, too */
 	if (!needs_a_wake(s))
 		return;
 	if (is_backing_off(s, &e)) {
@@ -172,6 +177,8 @@ int wake_by_hand(struct service *s, struct err *e)
 		service_event(s, SVC_WAKE);
 		return 0;
 	}
+	if (s->queued)
+		s->queued_until_ms = clock_now_ms() + s->conf->max_hold_ms;
 	if (!needs_a_wake(s))
 		return 0;
 	s->retry_ms = 0; /* the operator knows what he does */

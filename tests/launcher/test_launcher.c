@@ -423,13 +423,15 @@ static void connect_with(const struct domain *domains)
 #define DOMAINS(...) ((const struct domain[]){ __VA_ARGS__, { 0 } })
 
 /* Everyone is there, and all is off. */
-static void begin(const char *services)
+static void begin_limited(const char *limits, const char *services)
 {
-	begin_with("", services);
+	begin_with(limits, services);
 	connect_with(NULL);
 	meet(&w.dns, ROLE_DNS);
 	hear_snapshot();
 }
+
+static void begin(const char *services) { begin_limited("", services); }
 
 static uint32_t expect_start_(const char *domain, const char *file, int line)
 {
@@ -446,6 +448,16 @@ static uint32_t expect_target_(enum msg_type type, const char *domain, const cha
 	return got.target.req;
 }
 #define expect_target(type, domain) expect_target_(type, domain, __FILE__, __LINE__)
+
+/* It asks what has become of the domain, and hears; id -1: it is off. */
+static void inspected_(const char *domain, int32_t id, enum domain_state state, const char *file, int line)
+{
+	uint32_t req = expect_target_(MSG_BE_INSPECT, domain, file, line);
+
+	say_domain(req, &(struct domain){ domain, id, state });
+	say_result(req, domain, 0, "", id);
+}
+#define inspected(domain, id, state) inspected_(domain, id, state, __FILE__, __LINE__)
 
 /* Woken, started and ready, as domain `id`. */
 static void bring_up(const char *name, const char *domain, int32_t id)
@@ -649,14 +661,9 @@ static void test_one_that_never_gets_ready_is_ended(void **state)
 /* Asked to shut down is not yet gone: until it is, it keeps its place and is not started again. */
 static void test_one_that_never_gets_ready_is_shut_down_with_care(void **state)
 {
-	uint32_t inspect;
-
 	(void)state;
-	begin_with("\"max_running\":1", SERVICE_AS("a", "1", "200", "shutdown", ",\"start_timeout\":\"250ms\"") ","
+	begin_limited("\"max_running\":1", SERVICE_AS("a", "1", "200", "shutdown", ",\"start_timeout\":\"250ms\"") ","
 		   SERVICE("b", "2", LAZY));
-	connect_with(NULL);
-	meet(&w.dns, ROLE_DNS);
-	hear_snapshot();
 	wake("a");
 	expect_state("a", STATE_STARTING);
 	usleep(120 * 1000);
@@ -666,15 +673,11 @@ static void test_one_that_never_gets_ready_is_shut_down_with_care(void **state)
 	expect_target(MSG_BE_STOP, "dom-a");
 	assert_int_equal(got.target.how, STOP_SHUTDOWN);
 	say_result(got.target.req, "dom-a", 0, "", 4);
-	inspect = expect_target(MSG_BE_INSPECT, "dom-a");
-	say_domain(inspect, &(struct domain){ "dom-a", 4, DOMAIN_RUNNING });
-	say_result(inspect, "dom-a", 0, "", 4);
+	inspected("dom-a", 4, DOMAIN_RUNNING);
 	wake("b");
 	quiet(w.be);
 	say_event("dom-a", EVENT_STOPPED, -1, "shutdown");
-	inspect = expect_target(MSG_BE_INSPECT, "dom-a");
-	say_domain(inspect, &(struct domain){ "dom-a", -1, DOMAIN_OFF });
-	say_result(inspect, "dom-a", 0, "", -1);
+	inspected("dom-a", -1, DOMAIN_OFF);
 	expect_start("dom-b");
 }
 
@@ -829,9 +832,7 @@ static void test_shutdown_waits_for_the_guest(void **state)
 	req = drain_and_stop("a", "dom-a");
 	assert_int_equal(got.target.how, STOP_SHUTDOWN);
 	say_result(req, "dom-a", 0, "", 3);
-	req = expect_target(MSG_BE_INSPECT, "dom-a");
-	say_domain(req, &(struct domain){ "dom-a", 3, DOMAIN_RUNNING });
-	say_result(req, "dom-a", 0, "", 3);
+	inspected("dom-a", 3, DOMAIN_RUNNING);
 	quiet(w.dns);
 	say_event("dom-a", EVENT_STOPPED, -1, "shutdown");
 	expect_state("a", STATE_OFF);
@@ -839,15 +840,11 @@ static void test_shutdown_waits_for_the_guest(void **state)
 
 static void test_shutdown_that_the_guest_ignores(void **state)
 {
-	uint32_t req;
-
 	(void)state;
 	begin(SERVICE_AS("a", "1", "10", "shutdown", EAGER ",\"stop_timeout\":\"200ms\""));
 	bring_up("a", "dom-a", 3);
 	say_result(drain_and_stop("a", "dom-a"), "dom-a", 0, "", 3);
-	req = expect_target(MSG_BE_INSPECT, "dom-a");
-	say_domain(req, &(struct domain){ "dom-a", 3, DOMAIN_RUNNING });
-	say_result(req, "dom-a", 0, "", 3);
+	inspected("dom-a", 3, DOMAIN_RUNNING);
 	expect_state("a", STATE_UP);
 	assert_non_null(strstr(field(CTL_SHOW, "a", "last_error"), "stop_timeout"));
 }
@@ -868,15 +865,11 @@ static void test_shutdown_by_force(void **state)
 /* It was off before it was asked to shut down, so that no event tells. */
 static void test_shutdown_of_what_is_off(void **state)
 {
-	uint32_t req;
-
 	(void)state;
 	begin(SERVICE_AS("a", "1", "10", "shutdown", EAGER));
 	bring_up("a", "dom-a", 3);
 	say_result(drain_and_stop("a", "dom-a"), "dom-a", 0, "", -1);
-	req = expect_target(MSG_BE_INSPECT, "dom-a");
-	say_domain(req, &(struct domain){ "dom-a", -1, DOMAIN_OFF });
-	say_result(req, "dom-a", 0, "", -1);
+	inspected("dom-a", -1, DOMAIN_OFF);
 	expect_state("a", STATE_OFF);
 }
 
@@ -906,17 +899,13 @@ static void test_suspend_and_resume(void **state)
 /* By hand: it is up again, and ours as before. */
 static void test_resumed_from_outside(void **state)
 {
-	uint32_t req;
-
 	(void)state;
 	begin(SERVICE_AS("a", "1", "10", "suspend", EAGER));
 	bring_up("a", "dom-a", 3);
 	say_result(drain_and_stop("a", "dom-a"), "dom-a", 0, "", 3);
 	expect_state("a", STATE_SUSPENDED);
 	say_event("dom-a", EVENT_RESUMED, 3, "unpaused");
-	req = expect_target(MSG_BE_INSPECT, "dom-a");
-	say_domain(req, &(struct domain){ "dom-a", 3, DOMAIN_RUNNING });
-	say_result(req, "dom-a", 0, "", 3);
+	inspected("dom-a", 3, DOMAIN_RUNNING);
 	expect_state("a", STATE_UP);
 	drain_and_stop("a", "dom-a");
 }
@@ -924,8 +913,6 @@ static void test_resumed_from_outside(void **state)
 /* The VM is still there, paused: the next wake resumes it. */
 static void test_a_resume_that_fails(void **state)
 {
-	uint32_t req;
-
 	(void)state;
 	begin(SERVICE_AS("a", "1", "10", "suspend", EAGER));
 	bring_up("a", "dom-a", 3);
@@ -935,9 +922,7 @@ static void test_a_resume_that_fails(void **state)
 	expect_state("a", STATE_STARTING);
 	say_result(expect_target(MSG_BE_RESUME, "dom-a"), "dom-a", -EIO, "cannot acquire state change lock", 3);
 	expect_state("a", STATE_FAILED);
-	req = expect_target(MSG_BE_INSPECT, "dom-a");
-	say_domain(req, &(struct domain){ "dom-a", 3, DOMAIN_PAUSED });
-	say_result(req, "dom-a", 0, "", 3);
+	inspected("dom-a", 3, DOMAIN_PAUSED);
 	expect_state("a", STATE_SUSPENDED);
 	wake_from("a", 5, "192.0.2.1");
 	expect(w.dns, MSG_DNS_REFUSED);
@@ -965,9 +950,7 @@ static void test_started_by_someone_else_is_never_stopped(void **state)
 	expect_end(id, -EPERM);
 	quiet(w.be);
 	say_event("dom-a", EVENT_STOPPED, -1, "destroyed");
-	id = expect_target(MSG_BE_INSPECT, "dom-a");
-	say_domain(id, &(struct domain){ "dom-a", -1, DOMAIN_OFF });
-	say_result(id, "dom-a", 0, "", -1);
+	inspected("dom-a", -1, DOMAIN_OFF);
 	expect_state("a", STATE_OFF);
 	bring_up("a", "dom-a", 9); /* now it is ours */
 	drain_and_stop("a", "dom-a");
@@ -987,14 +970,10 @@ static void test_manage_always(void **state)
 /* Found by an event, between two boots of ours. */
 static void test_started_by_hand_while_off(void **state)
 {
-	uint32_t req;
-
 	(void)state;
 	begin(SERVICE("a", "1", EAGER));
 	say_event("dom-a", EVENT_STARTED, 5, "booted");
-	req = expect_target(MSG_BE_INSPECT, "dom-a");
-	say_domain(req, &(struct domain){ "dom-a", 5, DOMAIN_RUNNING });
-	say_result(req, "dom-a", 0, "", 5);
+	inspected("dom-a", 5, DOMAIN_RUNNING);
 	expect_state("a", STATE_ADOPTED);
 	quiet_for(w.be, 2 * EAGER_MS);
 }
@@ -1002,16 +981,12 @@ static void test_started_by_hand_while_off(void **state)
 /* Stopped and started again by hand while ours was up: what runs now is not ours. */
 static void test_restarted_by_hand_while_up(void **state)
 {
-	uint32_t req;
-
 	(void)state;
 	begin(SERVICE("a", "1", IDLES("400ms", "0s")));
 	bring_up("a", "dom-a", 3);
 	say_event("dom-a", EVENT_STOPPED, -1, "destroyed");
 	say_event("dom-a", EVENT_STARTED, 4, "booted");
-	req = expect_target(MSG_BE_INSPECT, "dom-a");
-	say_domain(req, &(struct domain){ "dom-a", 4, DOMAIN_RUNNING });
-	say_result(req, "dom-a", 0, "", 4);
+	inspected("dom-a", 4, DOMAIN_RUNNING);
 	expect_state("a", STATE_OFF);
 	expect_state("a", STATE_ADOPTED);
 	quiet_for(w.be, 600);
@@ -1070,9 +1045,7 @@ static void test_a_stale_stop_is_not_believed(void **state)
 	begin(SERVICE("a", "1", LAZY));
 	bring_up("a", "dom-a", 5);
 	say_event("dom-a", EVENT_STOPPED, 4, "destroyed");
-	req = expect_target(MSG_BE_INSPECT, "dom-a");
-	say_domain(req, &(struct domain){ "dom-a", 5, DOMAIN_RUNNING });
-	say_result(req, "dom-a", 0, "", 5);
+	inspected("dom-a", 5, DOMAIN_RUNNING);
 	quiet(w.dns);
 	assert_string_equal(state_of("a"), "up");
 	say_event("dom-a", EVENT_CRASHED, -1, "crashed");
@@ -1204,7 +1177,7 @@ static void test_a_list_that_fails(void **state)
 {
 	(void)state;
 	begin_with("", SERVICE("a", "1", LAZY));
-	say_result(connect_backend(), "", -EIO, "cannot recv data", -1);
+	say_result(connect_backend(), "dom-a", -EIO, "cannot recv data", -1);
 	expect(w.be, MSG_BE_LIST);
 	end_list(got.target.req);
 	meet(&w.dns, ROLE_DNS);
@@ -1322,10 +1295,7 @@ static void test_a_new_launcher_with_a_bad_file(void **state)
 static void test_no_more_run_than_may(void **state)
 {
 	(void)state;
-	begin_with("\"max_running\":1", SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY) "," SERVICE("c", "3", LAZY));
-	connect_with(NULL);
-	meet(&w.dns, ROLE_DNS);
-	hear_snapshot();
+	begin_limited("\"max_running\":1", SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY) "," SERVICE("c", "3", LAZY));
 	bring_up("a", "dom-a", 1);
 	wake("b");
 	wake("c");
@@ -1344,10 +1314,7 @@ static void test_no_more_start_at_once_than_may(void **state)
 	uint32_t first;
 
 	(void)state;
-	begin_with("\"max_starting\":1", SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY));
-	connect_with(NULL);
-	meet(&w.dns, ROLE_DNS);
-	hear_snapshot();
+	begin_limited("\"max_starting\":1", SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY));
 	wake("a");
 	first = expect_start("dom-a");
 	wake("b");
@@ -1374,10 +1341,7 @@ static void test_no_more_memory_than_may(void **state)
 static void test_who_waits_too_long_is_not_started(void **state)
 {
 	(void)state;
-	begin_with("\"max_running\":1", SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY ",\"max_hold\":\"200ms\""));
-	connect_with(NULL);
-	meet(&w.dns, ROLE_DNS);
-	hear_snapshot();
+	begin_limited("\"max_running\":1", SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY ",\"max_hold\":\"200ms\""));
 	bring_up("a", "dom-a", 1);
 	wake("b");
 	usleep(600 * 1000);
@@ -1391,10 +1355,7 @@ static void test_who_waits_too_long_is_not_started(void **state)
 static void test_a_stop_takes_it_out_of_the_queue(void **state)
 {
 	(void)state;
-	begin_with("\"max_running\":1", SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY));
-	connect_with(NULL);
-	meet(&w.dns, ROLE_DNS);
-	hear_snapshot();
+	begin_limited("\"max_running\":1", SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY));
 	bring_up("a", "dom-a", 1);
 	wake("b");
 	settle();
@@ -1408,11 +1369,8 @@ static void test_a_stop_takes_it_out_of_the_queue(void **state)
 static void test_a_source_wakes_no_more_than_it_may(void **state)
 {
 	(void)state;
-	begin_with("\"wakes_per_source\":\"2/h\",\"max_starting\":8",
+	begin_limited("\"wakes_per_source\":\"2/h\",\"max_starting\":8",
 		   SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY) "," SERVICE("c", "3", LAZY));
-	connect_with(NULL);
-	meet(&w.dns, ROLE_DNS);
-	hear_snapshot();
 	wake_from("a", 1, "192.0.2.1");
 	expect_start("dom-a");
 	wake_from("a", 2, "192.0.2.1"); /* wakes nothing, costs nothing */
@@ -1435,10 +1393,7 @@ static void test_a_source_may_not_keep_restarting(void **state)
 	uint32_t req;
 
 	(void)state;
-	begin_with("\"wakes_per_source\":\"1/h\"", SERVICE("a", "1", EAGER));
-	connect_with(NULL);
-	meet(&w.dns, ROLE_DNS);
-	hear_snapshot();
+	begin_limited("\"wakes_per_source\":\"1/h\"", SERVICE("a", "1", EAGER));
 	bring_up("a", "dom-a", 1);
 	req = drain_and_stop("a", "dom-a");
 	wake_from("a", 4, "192.0.2.1");
