@@ -102,10 +102,12 @@ static void on_launcher_end(void *arg, struct ipc *ch, int error)
 	if (ch != c->launcher)
 		return;
 	c->launcher = NULL;
-	if (error < 0)
-		log_warn("the channel to the launcher broke: %s", strerror(-error));
 	if (c->ops->on_launcher_gone)
 		c->ops->on_launcher_gone(c->arg);
+	if (error < 0) { /* the launcher lives, and only a new process is introduced to it again */
+		log_error("the channel to the launcher broke: %s; ending, to be started again", strerror(-error));
+		event_base_loopbreak(c->base);
+	}
 }
 
 static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)

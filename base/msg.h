@@ -12,8 +12,8 @@
  * old tables for the new at once.
  *
  * A service is named by `svc`, its index below SLOTS_MAX, and `gen`, which differs each time the
- * index is used for another service or a changed one; a message whose gen is not the current one
- * is about the past, and is dropped.  All times are CLOCK_MONOTONIC nanoseconds.
+ * index is used for another service, and with each launcher; a message whose gen is not the current
+ * one is about the past, and is dropped.  All times are CLOCK_MONOTONIC nanoseconds.
  */
 #ifndef BASE_MSG_H
 #define BASE_MSG_H

@@ -61,6 +61,7 @@ struct process {
 	unsigned delay_ms;
 	bool ready;
 	bool wanted; /* mark and sweep of MSG_WANT_BACKEND */
+	bool dropped; /* swept: it was told to end */
 };
 
 struct socket_held {
@@ -91,6 +92,7 @@ struct supervisor {
 };
 
 static void spawn(struct process *p);
+static void restart_later(struct process *p);
 static void begin_stop(struct supervisor *s);
 
 /* ---- users ---- */
@@ -383,7 +385,7 @@ static void process_remove(struct process *p)
 static void want_end(struct supervisor *s)
 {
 	struct socket_held *h, *h_next;
-	struct process *p, *dns = find(s, ROLE_DNS, "");
+	struct process *p, *p_next, *dns = find(s, ROLE_DNS, "");
 	bool closed = false;
 
 	for (h = TAILQ_FIRST(&s->sockets); h; h = h_next) {
@@ -397,11 +399,15 @@ static void want_end(struct supervisor *s)
 		}
 		h->wanted = false;
 	}
-	TAILQ_FOREACH(p, &s->processes, next) {
+	for (p = TAILQ_FIRST(&s->processes); p; p = p_next) {
+		p_next = TAILQ_NEXT(p, next);
 		if (p->role != ROLE_BACKEND)
 			continue;
-		if (!p->wanted && p->pid > 0)
+		p->dropped = !p->wanted;
+		if (p->dropped && p->pid > 0)
 			kill(p->pid, SIGTERM); /* on_child_exit() forgets it */
+		else if (p->dropped)
+			process_remove(p); /* it was about to be started again */
 	}
 	if (closed && dns && dns->pid > 0)
 		kill(dns->pid, SIGTERM);
@@ -611,8 +617,10 @@ static void spawn(struct process *p)
 		str_copy(program, s->exe);
 	snprintf(empty, sizeof(empty), "%s/empty", s->conf->run_dir);
 	make_args(&a, p, program, empty);
+	p->started_ms = clock_now_ms();
 	if (ipc_pair(fds) < 0) {
 		log_error("cannot make a socket pair: %s", strerror(errno));
+		restart_later(p);
 		return;
 	}
 	p->pid = fork();
@@ -623,10 +631,10 @@ static void spawn(struct process *p)
 		log_error("cannot start %s: %s", p->name, strerror(errno));
 		close(fds[0]);
 		p->pid = 0;
+		restart_later(p);
 		return;
 	}
 	leftovers_record(s->conf->run_dir, p->name, p->pid);
-	p->started_ms = clock_now_ms();
 	p->channel = ipc_new(s->base, fds[0], on_msg, on_end, p);
 	if (!p->channel)
 		abort();
@@ -705,7 +713,7 @@ static void on_child_exit(struct process *p, int status)
 		finish_if_alone(s);
 		return;
 	}
-	if (p->role == ROLE_BACKEND && !p->wanted && WIFEXITED(status)) {
+	if (p->dropped && !p->wanted) {
 		log_info("%s ended: it is no longer configured", p->name);
 		process_remove(p);
 		return;

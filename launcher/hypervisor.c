@@ -344,8 +344,10 @@ static void stop_done(struct service *s, const struct request *r, const struct m
 			hypervisor_verify(s);
 		return;
 	}
-	if (r->how == STOP_SUSPEND)
+	if (r->how == STOP_SUSPEND && s->state == STATE_STOPPING)
 		service_event(s, SVC_SUSPENDED);
+	else if (r->how == STOP_SUSPEND)
+		return; /* too late: events tell what it is now */
 	else if (s->state == STATE_OFF || s->state == STATE_FAILED)
 		service_gone(s);
 	else

@@ -255,6 +255,7 @@ static void do_start(struct operators *r, const struct msg_ctl_request *ask)
 static void do_stop(struct operators *r, const struct msg_ctl_request *ask)
 {
 	struct service *s = find_service(r, ask);
+	char text[MSG_TEXT_MAX];
 
 	if (!s)
 		return;
@@ -265,6 +266,12 @@ static void do_stop(struct operators *r, const struct msg_ctl_request *ask)
 	}
 	snprintf(s->stop_reason, sizeof(s->stop_reason), "stopped by the operator (uid %u)", ask->uid);
 	wake_forget(s, s->stop_reason);
+	if (s->state != STATE_OFF && s->state != STATE_CONFLICT && !hypervisor_ready(s->hv)) {
+		snprintf(text, sizeof(text), "hypervisor \"%s\" is not connected, so nothing can be stopped there: try again "
+			 "when \"jitsuctl status\" shows that it is", s->conf->machine.hypervisor);
+		end(r, ask->id, -ENOTCONN, text);
+		return;
+	}
 	service_event(s, SVC_OPERATOR_STOP);
 	wait_for(r, ask, s);
 }

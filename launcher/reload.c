@@ -184,6 +184,7 @@ static bool is_busy(const struct service *s) { return state_counts(s->state) || 
 static void remove_service(struct service *s)
 {
 	s->removed = true;
+	wake_forget(s, "it is no longer configured");
 	if (is_busy(s)) {
 		log_info("service=%s is no longer configured; its VM is stopped once nobody uses it", s->conf->name);
 		if (s->state == STATE_UP)

@@ -816,6 +816,7 @@ static void test_a_stop_that_fails_leaves_it_up(void **state)
 	begin(SERVICE("a", "1", EAGER));
 	bring_up("a", "dom-a", 3);
 	say_result(drain_and_stop("a", "dom-a"), "dom-a", -EIO, "the monitor does not answer", 3);
+	inspected("dom-a", 3, DOMAIN_RUNNING);
 	expect_state("a", STATE_UP);
 	assert_non_null(strstr(field(CTL_SHOW, "a", "last_error"), "the monitor does not answer"));
 	drain_and_stop("a", "dom-a"); /* it is tried again */
@@ -1621,6 +1622,213 @@ static void test_a_hostile_backend(void **state)
 	assert_string_equal(state_of("a"), "off");
 }
 
+/* ---- late, lost, or twice ---- */
+
+/* Its time was over and its end asked for: nobody is sent to it any more. */
+static void test_a_start_that_comes_too_late(void **state)
+{
+	uint32_t start, stop;
+
+	(void)state;
+	begin(SERVICE("a", "1", ",\"start_timeout\":\"100ms\""));
+	wake("a");
+	expect_state("a", STATE_STARTING);
+	start = expect_start("dom-a");
+	expect_state("a", STATE_FAILED);
+	stop = expect_target(MSG_BE_STOP, "dom-a");
+	say_result(start, "dom-a", 0, "", 4);
+	quiet(w.dns);
+	say_result(stop, "dom-a", 0, "", -1);
+	quiet(w.dns);
+	assert_string_equal(state_of("a"), "failed");
+}
+
+/* Each backend dies with it: that does not go on for ever. */
+static void test_a_start_that_is_lost_again_and_again(void **state)
+{
+	(void)state;
+	begin(SERVICE("a", "1", ",\"start_timeout\":\"500ms\""));
+	wake("a");
+	expect_state("a", STATE_STARTING);
+	for (int i = 0; i < 3; i++) {
+		expect_start("dom-a");
+		usleep(130 * 1000);
+		connect_with(NULL);
+	}
+	expect_state("a", STATE_FAILED);
+}
+
+/* While the hypervisor has not said whether it will shut down, it is not up again. */
+static void test_a_shutdown_that_is_answered_late(void **state)
+{
+	uint32_t stop;
+
+	(void)state;
+	begin(SERVICE_AS("a", "1", "10", "shutdown", EAGER ",\"stop_timeout\":\"100ms\""));
+	bring_up("a", "dom-a", 3);
+	stop = drain_and_stop("a", "dom-a");
+	usleep(150 * 1000);
+	quiet(w.dns);
+	say_result(stop, "dom-a", 0, "", 3);
+	inspected("dom-a", 3, DOMAIN_RUNNING);
+	expect_state("a", STATE_UP);
+}
+
+/* How it is stopped is what was asked for then, whatever the record says by now. */
+static void test_a_shutdown_and_then_another_record(void **state)
+{
+	uint32_t stop;
+
+	(void)state;
+	begin(SERVICE_AS("a", "1", "10", "shutdown", EAGER));
+	bring_up("a", "dom-a", 3);
+	stop = drain_and_stop("a", "dom-a");
+	reload_with(SERVICE("a", "1", EAGER));
+	say_result(stop, "dom-a", 0, "", 3);
+	inspected("dom-a", 3, DOMAIN_RUNNING);
+	quiet(w.dns);
+	say_event("dom-a", EVENT_STOPPED, -1, "shutdown");
+	expect_state("a", STATE_OFF);
+}
+
+static void test_force_for_what_never_got_ready(void **state)
+{
+	(void)state;
+	begin(SERVICE_AS("a", "1", "10s", "shutdown",
+			 ",\"start_timeout\":\"100ms\",\"stop_timeout\":\"100ms\",\"stop_force\":true"));
+	wake("a");
+	say_result(expect_start("dom-a"), "dom-a", 0, "", 4);
+	say_result(expect_target(MSG_BE_STOP, "dom-a"), "dom-a", 0, "", 4);
+	inspected("dom-a", 4, DOMAIN_RUNNING);
+	expect_target(MSG_BE_STOP, "dom-a");
+	assert_int_equal(got.target.how, STOP_DESTROY);
+}
+
+/* Nothing is there that could be suspended: it is off, and not up. */
+static void test_a_suspend_of_what_is_gone(void **state)
+{
+	uint32_t id, req;
+
+	(void)state;
+	begin(SERVICE_AS("a", "1", "10", "suspend", LAZY));
+	wake("a");
+	say_result(expect_start("dom-a"), "dom-a", -EIO, "broken", -1);
+	expect_state("a", STATE_STARTING);
+	expect_state("a", STATE_FAILED);
+	id = ask(CTL_STOP, "a", true);
+	say_result(expect_target(MSG_BE_STOP, "dom-a"), "dom-a", -ENOENT, "no such domain", -1);
+	req = expect_target(MSG_BE_INSPECT, "dom-a");
+	say_result(req, "dom-a", -ENOENT, "no such domain", -1);
+	expect_state("a", STATE_STOPPING);
+	expect_state("a", STATE_OFF);
+	expect_end(id, 0);
+}
+
+static void test_saved_by_hand(void **state)
+{
+	(void)state;
+	begin(SERVICE("a", "1", LAZY));
+	bring_up("a", "dom-a", 3);
+	say_event("dom-a", EVENT_SAVED, -1, "saved");
+	inspected("dom-a", -1, DOMAIN_SAVED);
+	expect_state("a", STATE_OFF);
+	bring_up("a", "dom-a", 4);
+}
+
+/* The answer to the first question may be older than the second event. */
+static void test_an_end_while_an_earlier_one_is_looked_at(void **state)
+{
+	uint32_t req;
+
+	(void)state;
+	begin(SERVICE("a", "1", LAZY));
+	bring_up("a", "dom-a", 5);
+	say_event("dom-a", EVENT_STOPPED, 4, "destroyed");
+	req = expect_target(MSG_BE_INSPECT, "dom-a");
+	say_event("dom-a", EVENT_STOPPED, 5, "destroyed");
+	say_domain(req, &(struct domain){ "dom-a", 5, DOMAIN_RUNNING });
+	say_result(req, "dom-a", 0, "", 5);
+	inspected("dom-a", -1, DOMAIN_OFF);
+	expect_state("a", STATE_OFF);
+}
+
+/* dns may still send somebody there, until it says that it does not. */
+static void test_a_silent_dns_keeps_it_up(void **state)
+{
+	(void)state;
+	begin(SERVICE("a", "1", EAGER));
+	bring_up("a", "dom-a", 3);
+	expect_state("a", STATE_DRAINING);
+	expect_state("a", STATE_UP);
+	quiet_for(w.be, 0);
+	drain_and_stop("a", "dom-a");
+}
+
+/* It could not be stopped, and clients would wait for that. */
+static void test_idle_without_a_hypervisor(void **state)
+{
+	uint32_t id;
+
+	(void)state;
+	begin(SERVICE("a", "1", EAGER));
+	bring_up("a", "dom-a", 3);
+	say_hello(false);
+	quiet_for(w.dns, 2 * EAGER_MS);
+	id = ask(CTL_STOP, "a", true);
+	expect_end(id, -ENOTCONN);
+	assert_non_null(strstr(got.end.text, "\"hv\" is not connected"));
+	quiet(w.dns);
+	connect_with(DOMAINS({ "dom-a", 3, DOMAIN_RUNNING }));
+	drain_and_stop("a", "dom-a");
+}
+
+/* Who comes later waits as long as who came first. */
+static void test_the_queue_waits_for_its_last_client(void **state)
+{
+	(void)state;
+	begin_limited("\"max_running\":1", SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY ",\"max_hold\":\"500ms\""));
+	bring_up("a", "dom-a", 1);
+	wake("b");
+	usleep(300 * 1000);
+	wake_from("b", 2, "198.51.100.1");
+	usleep(400 * 1000);
+	ask(CTL_STOP, "a", true);
+	say_result(expect_target(MSG_BE_STOP, "dom-a"), "dom-a", 0, "", -1);
+	expect_start("dom-b");
+}
+
+/* The domain that runs is the one to be stopped; the next start is another's. */
+static void test_another_domain_from_the_next_start_on(void **state)
+{
+	(void)state;
+	begin(SERVICE("a", "1", EAGER));
+	bring_up("a", "dom-a", 1);
+	reload_with("{\"name\":\"a\",\"dns\":[\"a.jitsu.example\"],\"ip\":[\"10.77.0.1/24\"],\"machine\":{\"hypervisor\":"
+		    "\"hv\",\"domain\":\"dom-z\"},\"ready\":[\"delay:10\"],\"stop\":\"destroy\"" EAGER "}");
+	say_result(drain_and_stop("a", "dom-a"), "dom-a", 0, "", -1);
+	expect_state("a", STATE_OFF);
+	bring_up("a", "dom-z", 2);
+	say_result(drain_and_stop("a", "dom-z"), "dom-z", 0, "", -1);
+	expect_state("a", STATE_OFF);
+	say_event("dom-z", EVENT_STARTED, 3, "started");
+	inspected("dom-z", 3, DOMAIN_RUNNING);
+	expect_state("a", STATE_ADOPTED);
+}
+
+/* Who waits for one that is configured no more is told. */
+static void test_removed_while_an_operator_waits(void **state)
+{
+	uint32_t id;
+
+	(void)state;
+	begin_limited("\"max_running\":1", SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY));
+	bring_up("a", "dom-a", 1);
+	id = ask(CTL_START, "b", true);
+	usleep(50 * 1000);
+	reload_with(SERVICE("a", "1", LAZY));
+	expect_end(id, -EIO);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 static const struct CMUnitTest first_half[] = {
@@ -1687,6 +1895,19 @@ static const struct CMUnitTest second_half[] = {
 	CASE(test_a_hostile_control),
 	CASE(test_a_hostile_synproxy),
 	CASE(test_a_hostile_backend),
+	CASE(test_a_start_that_comes_too_late),
+	CASE(test_a_start_that_is_lost_again_and_again),
+	CASE(test_a_shutdown_that_is_answered_late),
+	CASE(test_a_shutdown_and_then_another_record),
+	CASE(test_force_for_what_never_got_ready),
+	CASE(test_a_suspend_of_what_is_gone),
+	CASE(test_saved_by_hand),
+	CASE(test_an_end_while_an_earlier_one_is_looked_at),
+	CASE(test_a_silent_dns_keeps_it_up),
+	CASE(test_idle_without_a_hypervisor),
+	CASE(test_the_queue_waits_for_its_last_client),
+	CASE(test_another_domain_from_the_next_start_on),
+	CASE(test_removed_while_an_operator_waits),
 };
 
 /* Half of them in a process of its own, for most of the time is waiting.  What it says, `said`
