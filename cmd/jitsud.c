@@ -16,8 +16,8 @@
 #define DEFAULT_CONF "/etc/jitsu/jitsud.json"
 
 static const char usage[] =
-	"usage: jitsud [-c FILE]               run, with this configuration (" DEFAULT_CONF ")\n"
-	"       jitsud --check-config [FILE]   list every mistake in it; exit status 1 if there is one\n"
+	"usage: jitsud [-c FILE]               run; default: " DEFAULT_CONF "\n"
+	"       jitsud --check-config [FILE]   list its mistakes; exit status 1 if any\n"
 	"       jitsud --print-config [FILE]   print it with all defaults\n"
 	"       jitsud --version | --help\n";
 
@@ -124,6 +124,7 @@ int main(int argc, char **argv)
 	if (optind < argc && action != run)
 		conf_path = argv[optind++];
 	if (optind < argc) {
+		fprintf(stderr, "jitsud: unexpected argument \"%s\"\n", argv[optind]);
 		fputs(usage, stderr);
 		return 2;
 	}

@@ -354,6 +354,9 @@ static void say(const struct term *t, struct buf *sentence, struct buf *out)
 	buf_clear(sentence);
 }
 
+/* "cli" is how the protocol calls it. */
+static const char *cause_text(const char *cause) { return strcmp(cause, "cli") == 0 ? "jitsuctl" : cause; }
+
 static void say_woken(const struct json_node *row, struct buf *s)
 {
 	const char *by = row_text_or(row, "woken_by", ""), *client = row_text_or(row, "woken_by_client", "");
@@ -362,7 +365,7 @@ static void say_woken(const struct json_node *row, struct buf *s)
 
 	if (!by[0])
 		return;
-	buf_addf(s, "It was last woken by %s", by);
+	buf_addf(s, "It was last woken by %s", cause_text(by));
 	if (client[0])
 		buf_addf(s, " from %s", client);
 	if (row_number(row, "woken_ago_ms", &ms))
@@ -404,10 +407,12 @@ void render_why(const struct json_node *row, const char *name, const struct term
 	const char *error = row_text_or(row, "last_error", ""), *reason = row_text_or(row, "reason", "");
 	char room[TEXT_UNIT_MAX];
 	uint64_t ms;
+	bool since = row_number(row, "since_ms_ago", &ms);
 
-	buf_addf(&s, "%s is %s", row_text_or(row, "name", name), row_text_or(row, "state", "?"));
-	if (row_number(row, "since_ms_ago", &ms))
-		buf_addf(&s, ", since %s", text_duration(ms, false, room));
+	buf_addf(&s, "%s %s %s", row_text_or(row, "name", name), since ? "has been" : "is",
+		 row_text_or(row, "state", "?"));
+	if (since)
+		buf_addf(&s, " for %s", text_duration(ms, false, room));
 	buf_adds(&s, ".");
 	say(t, &s, out);
 	say_woken(row, &s);
@@ -436,7 +441,7 @@ void render_wake(const struct json_node *row, const struct term *t, uint64_t now
 {
 	struct waterfall w = {
 		.service = row_text_or(row, "service", "?"),
-		.cause = row_text_or(row, "cause", ""),
+		.cause = cause_text(row_text_or(row, "cause", "")),
 		.client = row_text_or(row, "client", ""),
 		.result = row_text_or(row, "result", "?"),
 		.reason = row_text_or(row, "reason", ""),

@@ -26,10 +26,10 @@ void budget_explain(const struct budget *b, enum budget_verdict verdict, uint64_
 
 	switch (verdict) {
 	case BUDGET_RUNNING:
-		snprintf(out, size, "%u VMs run already (limits.max_running is %u)", b->running, b->max_running);
+		snprintf(out, size, "%u of %u VMs run already (limits.max_running)", b->running, b->max_running);
 		break;
 	case BUDGET_STARTING:
-		snprintf(out, size, "%u VMs are starting already (limits.max_starting is %u)", b->starting,
+		snprintf(out, size, "%u of %u VMs are starting already (limits.max_starting)", b->starting,
 			 b->max_starting);
 		break;
 	case BUDGET_MEMORY:

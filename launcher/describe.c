@@ -33,7 +33,8 @@ static void add_reason(const struct service *s, struct msg_ctl_row *row)
 	if (why[0])
 		row_str(row, "reason", "waits: %s", why);
 	else
-		row_str(row, "reason", "%s%s", s->removed ? "no longer configured; " : "", s->last_error);
+		row_str(row, "reason", "%s%s%s", s->removed ? "no longer configured" : "",
+			s->removed && s->last_error[0] ? "; " : "", s->last_error);
 }
 
 static void add_idle(struct service *s, struct msg_ctl_row *row, const char *key)

@@ -451,7 +451,10 @@ static struct service *service_of(struct hypervisor *hv, const struct msg_be_eve
 
 static void domain_stopped(struct service *s, const struct msg_be_event *m)
 {
-	if (m->what == EVENT_CRASHED || (m->text[0] && s->state != STATE_STOPPING && s->state != STATE_OFF))
+	/* when jitsud stops it, or an event of the stop before this start comes late */
+	bool ours = s->state == STATE_STOPPING || s->stop_under_way || has_request(s->hv, s, REQUEST_START);
+
+	if (m->what == EVENT_CRASHED || (m->text[0] && state_counts(s->state) && !ours))
 		service_set_error(s, "the VM stopped by itself: %s", m->text);
 	if (s->state == STATE_STOPPING && !has_request(s->hv, s, REQUEST_START))
 		tell_stopped(s);

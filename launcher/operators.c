@@ -375,6 +375,15 @@ static void do_reload(struct operators *r, const struct msg_ctl_request *ask)
 	text[0] = '\0';
 	if (mistakes.text)
 		str_copy(text, mistakes.text);
+	if (mistakes.n >= sizeof(text)) { /* whole lines, and where the others are */
+		static const char more[] = "and more: \"jitsuctl log\" has them all";
+		char *end_of_line;
+
+		text[sizeof(text) - sizeof(more)] = '\0';
+		end_of_line = strrchr(text, '\n');
+		if (end_of_line)
+			memcpy(end_of_line + 1, more, sizeof(more));
+	}
 	end(r, ask->id, -EINVAL, text);
 }
 

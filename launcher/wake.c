@@ -205,7 +205,7 @@ static void expire(struct service *s)
 
 	wake_explain(s, why, sizeof(why));
 	service_set_error(s, "it waited %" PRIu64 " s to be started: %s", s->conf->max_hold_ms / 1000, why);
-	log_warn("service=%s %s", s->conf->name, s->last_error);
+	log_warn("service=%s was not started: %s", s->conf->name, s->last_error);
 	wake_forget(s, s->last_error);
 	operators_state_changed(s);
 }

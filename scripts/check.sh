@@ -16,7 +16,10 @@ passed=0
 failed=0
 skipped=0
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+# QEMU's user must be able to read the kernel, wherever the checkout is.
+images=$(mktemp -d)
+chmod 755 "$images"
+trap 'rm -rf "$log" "$images"' EXIT
 
 export BUILD=$build
 export CMOCKA_MESSAGE_OUTPUT=STDOUT
@@ -89,9 +92,11 @@ suite_limit=600
 [ -z "$long" ] || suite_limit=3000
 if [ "$(id -u)" = 0 ]; then
     run_script 300 env GUESTS_DIR="$build/guests" SELFTEST_LIMIT=270 tests/guests/selftest.sh
-    run_contract libvirt "$build/guests/www.elf"
-    run_contract libvirt "$build/guests/www.elf" strict
-    [ -z "$long" ] || run_contract libvirtd "$build/guests/www.elf"
+    install -m 644 "$build/guests/www.elf" "$images/"
+    [ ! -f "$build/guests/www-arm64.img" ] || install -m 644 "$build/guests/www-arm64.img" "$images/"
+    run_contract libvirt "$images/www.elf"
+    run_contract libvirt "$images/www.elf" strict
+    [ -z "$long" ] || run_contract libvirtd "$images/www.elf"
     for suite in tests/system/*.sh; do
         [ "$suite" = tests/system/lib.sh ] || run_script "$suite_limit" "$suite"
     done

@@ -99,7 +99,7 @@ static void test_why_in_sentences(void **state)
 			"reason\":\"idle\","
 			"\"last_error\":\"no kernel\",\"reason\":\"waits: its "
 			"turn\",\"kept_up_by\":[],\"extra_ms\":5}",
-			"www is failed, since 1 s.\nIt was last woken by cli.\nIt last stopped: idle.\n"
+			"www has been failed for 1 s.\nIt was last woken by jitsuctl.\nIt last stopped: idle.\n"
 			"The last error: no kernel\nA remark: waits: its turn\nextra             5 ms\n");
 }
 

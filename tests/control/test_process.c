@@ -475,7 +475,7 @@ static void test_show_why_status_log_say_what_the_rows_say(void **state)
 	assert_contains(o.out, "asked             1 min 1 s ago\n");
 	assert_contains(o.out, "ready             tcp\n                  delay:50\n");
 	o = JITSUCTL(*state, "why", "www");
-	assert_contains(o.out, "www is up, since 3 min 20 s.\n");
+	assert_contains(o.out, "www has been up for 3 min 20 s.\n");
 	assert_contains(o.out, "It was last woken by dns from 192.168.1.5, 3 min 20 s ago.\n");
 	assert_contains(o.out, "  - traffic 3 s ago\n");
 	assert_contains(o.out, "It stops in 58 s");

@@ -1646,16 +1646,20 @@ static void test_a_start_that_comes_too_late(void **state)
 /* Each backend dies with it: that does not go on for ever. */
 static void test_a_start_that_is_lost_again_and_again(void **state)
 {
+	uint64_t began;
+
 	(void)state;
-	begin(SERVICE("a", "1", ",\"start_timeout\":\"500ms\""));
+	begin(SERVICE("a", "1", ",\"start_timeout\":\"1s\""));
 	wake("a");
+	began = clock_now_ms();
 	expect_state("a", STATE_STARTING);
 	for (int i = 0; i < 3; i++) {
 		expect_start("dom-a");
-		usleep(130 * 1000);
+		usleep(200 * 1000);
 		connect_with(NULL);
 	}
 	expect_state("a", STATE_FAILED);
+	assert_in_range(clock_now_ms() - began, 995, 1500);
 }
 
 /* While the hypervisor has not said whether it will shut down, it is not up again. */
@@ -1694,9 +1698,11 @@ static void test_a_shutdown_and_then_another_record(void **state)
 static void test_force_for_what_never_got_ready(void **state)
 {
 	(void)state;
-	begin(SERVICE_AS("a", "1", "10s", "shutdown",
-			 ",\"start_timeout\":\"100ms\",\"stop_timeout\":\"100ms\",\"stop_force\":true"));
+	begin(SERVICE_AS("a", "1", "200", "shutdown",
+			 ",\"start_timeout\":\"250ms\",\"stop_timeout\":\"100ms\",\"stop_force\":true"));
 	wake("a");
+	expect_state("a", STATE_STARTING);
+	usleep(120 * 1000);
 	say_result(expect_start("dom-a"), "dom-a", 0, "", 4);
 	say_result(expect_target(MSG_BE_STOP, "dom-a"), "dom-a", 0, "", 4);
 	inspected("dom-a", 4, DOMAIN_RUNNING);

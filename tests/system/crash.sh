@@ -16,7 +16,7 @@ within_a_second() { # within_a_second WHAT COMMAND...
 # A client like most: it asks again after 2 s, so that a query lost with its server is its own to repeat.
 patient_summon() {
     local ip
-    ip=$(ask "$1" A +tries=10 +time=2) && [ -n "$ip" ] && page "$ip"
+    ip=$(ask "$1" A +tries=10 +time=2 | grep -v '^;') && page "$ip" # dig tells there of each try, too
 }
 
 quick_answer() { [ "$(in_client dig +short +tries=1 +time=1 @$host_ip www.jitsu.example A)" = 10.77.0.20 ]; }
