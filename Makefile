@@ -126,7 +126,6 @@ $(BUILD)/tests/list: Makefile
 
 include tests/guests/guests.mk
 
-PROGRAMS := $(BUILD)/jitsud $(BUILD)/jitsuctl $(BUILD)/jitsu-libvirt
 # What can be built only after the packages are there: each goal installs them first, and then
 # calls make again.
 AFTER_DEPS = $(Q)scripts/deps.sh --missing && $(MAKE) --no-print-directory
@@ -197,8 +196,9 @@ fuzz-now: $(FUZZ_BINS)
 
 PREFIX ?= /usr/local
 install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
-	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install $(BUILD)/jitsud $(BUILD)/jitsu-libvirt $(DESTDIR)$(PREFIX)/sbin
+	install $(BUILD)/jitsuctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 man/jitsud.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 man/jitsud.8 man/jitsuctl.8 $(DESTDIR)$(PREFIX)/share/man/man8
 

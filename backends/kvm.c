@@ -223,7 +223,7 @@ int kvm_check(const struct kvm_user *user, const char *dir, struct err *e)
 		return err_set(e, -E2BIG, "user %s is in too many groups", user->name);
 	status = try_page(&id);
 	if (status == EACCES)
-		return err_set(e, -EACCES, "user %s may not open /dev/kvm: add it to the group that may (usermod -aG kvm %s); until then guests are emulated, which is slow",
+		return err_set(e, -EACCES, "user %s may not open /dev/kvm: the device should belong to group kvm with mode 0660, and the user be in that group (usermod -aG kvm %s); until then guests are emulated, which is slow",
 			       user->name, user->name);
 	if (status != 0)
 		return err_set(e, -EIO, "/dev/kvm is there, but a test guest did not run (%s): guests are emulated, which is slow",

@@ -62,7 +62,7 @@ void describe_list(struct service *s, struct msg_ctl_row *row)
 	add_addresses(s, row);
 	row_str(row, "hypervisor", "%s", s->conf->machine.hypervisor);
 	if (runs(s))
-		row_num(row, "running_ms", ago(s->since_ms));
+		row_num(row, "running_ms", ago(s->running_since_ms));
 	add_idle(s, row, "idle_in_ms");
 	row_num(row, "wakes", s->wakes);
 	if (s->last_wake_ms)

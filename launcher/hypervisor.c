@@ -499,7 +499,10 @@ static void on_hello(struct hypervisor *hv, const struct msg_be_hello *m)
 	hv->hello = *m;
 	if (!m->connected) {
 		hv->reconciled = false;
-		log_limited(LOG_WARN, "hypervisor \"%s\" is not connected: %s", hv->name, m->text);
+		/* the first word of a new process says only that it is trying */
+		if (hv->greeted)
+			log_limited(LOG_WARN, "hypervisor \"%s\" is not connected: %s", hv->name, m->text);
+		hv->greeted = true;
 		return;
 	}
 	if (!was || !hv->reconciled)
@@ -546,6 +549,7 @@ void hypervisor_channel(struct hypervisor *hv, int fd)
 	ipc_free(hv->channel);
 	hv->reconciled = false;
 	memset(&hv->hello, 0, sizeof(hv->hello));
+	hv->greeted = false;
 	hv->channel = ipc_new(hv->l->base, fd, on_msg, on_end, hv);
 	if (!hv->channel)
 		abort();

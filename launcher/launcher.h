@@ -64,6 +64,7 @@ struct hypervisor {
 	enum isolation isolation;
 	struct ipc *channel;
 	struct msg_be_hello hello;
+	bool greeted; /* this process has said something */
 	bool reconciled; /* we know what runs there: services may be started */
 	uint32_t list_req; /* of the MSG_BE_LIST under way, 0 for none */
 	struct event *list_again; /* the last one failed */
@@ -85,6 +86,7 @@ struct service {
 
 	enum service_state state;
 	uint64_t since_ms; /* in this state */
+	uint64_t running_since_ms; /* while it runs: since its start, or since it was found running */
 
 	/* the VM */
 	struct hypervisor *hv;

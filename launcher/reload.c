@@ -185,6 +185,10 @@ static void remove_service(struct service *s)
 {
 	s->removed = true;
 	wake_forget(s, "it is no longer configured");
+	if (s->state == STATE_SUSPENDED && !s->conf->machine.domain[0]) {
+		str_copy(s->stop_reason, "it is no longer configured");
+		service_event(s, SVC_OPERATOR_STOP);
+	}
 	if (is_busy(s)) {
 		log_info("service=%s is no longer configured; its VM is stopped once nobody uses it", s->conf->name);
 		if (s->state == STATE_UP)

@@ -363,11 +363,22 @@ static void last_look(struct service *s)
 	service_event(s, wanted ? SVC_WANTED : SVC_DRAINED);
 }
 
-static void stop(struct service *s)
+/* A machine of ours that is suspended already, or will never be woken again, is ended: nobody could
+ * end it otherwise, and it counts against the limits. */
+static enum stop_how way_to_stop(const struct service *s, enum service_state before)
+{
+	bool for_good = before == STATE_SUSPENDED || s->removed;
+
+	if (s->conf->stop == STOP_SUSPEND && for_good && !s->conf->machine.domain[0])
+		return STOP_DESTROY;
+	return s->conf->stop;
+}
+
+static void stop(struct service *s, enum service_state before)
 {
 	ready_stop(s);
 	service_arm(s, TIMER_STOP, s->conf->stop_timeout_ms);
-	if (hypervisor_stop(s, s->conf->stop) < 0)
+	if (hypervisor_stop(s, way_to_stop(s, before)) < 0)
 		log_warn("service=%s cannot be stopped now: its hypervisor is not connected", s->conf->name);
 }
 
@@ -462,7 +473,7 @@ static void act(struct service *s, enum service_action action, enum service_stat
 	case DO_GIVE_UP: give_up(s); break;
 	case DO_DRAIN: drain(s); break;
 	case DO_STAY: stay(s, before); break;
-	case DO_STOP: stop(s); break;
+	case DO_STOP: stop(s, before); break;
 	case DO_REMEMBER: s->wake_again = true; break;
 	case DO_DOWN: down(s, before); break;
 	case DO_PAUSED: paused(s, before); break;
@@ -491,6 +502,8 @@ static void moved(struct service *s, enum service_state before)
 		wake_pump(l);
 }
 
+static bool is_running(enum service_state state) { return state_counts(state) && state != STATE_SUSPENDED; }
+
 void service_event(struct service *s, enum service_event event)
 {
 	struct service_move move = service_fsm(s->state, event);
@@ -505,6 +518,8 @@ void service_event(struct service *s, enum service_event event)
 	if (move.next != before) {
 		s->state = move.next;
 		/* a drain that ends in staying up does not make it young again */
+		if (!is_running(before))
+			s->running_since_ms = clock_now_ms();
 		if (!(before == STATE_DRAINING && s->state == STATE_UP) && s->state != STATE_DRAINING)
 			s->since_ms = clock_now_ms();
 		log_debug("service=%s %s -> %s (%s)", s->conf->name, state_name(before), state_name(s->state),

@@ -140,6 +140,19 @@ static void refuse(struct service *s, const struct msg_wake *m, const char *why)
 		dns_refuse(s, m->token, why);
 }
 
+/* True when it is larger than all that guests may take together: waiting would not help. */
+static bool never_fits(const struct service *s, struct err *e)
+{
+	struct budget b;
+
+	service_count(s->l, &b);
+	if (service_memory(s) <= b.max_memory)
+		return false;
+	err_set(e, -ENOMEM, "it needs %" PRIu64 " MiB, and all VMs together may take %" PRIu64 " MiB (limits.memory)",
+		service_memory(s) >> 20, b.max_memory >> 20);
+	return true;
+}
+
 void wake_heard(struct launcher *l, const struct msg_wake *m)
 {
 	struct service *s = service_find(l, m->svc, m->gen);
@@ -156,6 +169,9 @@ void wake_heard(struct launcher *l, const struct msg_wake *m)
 	if (!needs_a_wake(s))
 		return;
 	if (is_backing_off(s, &e)) {
+		refuse(s, m, e.text);
+	} else if (never_fits(s, &e)) {
+		service_set_error(s, "%s", e.text);
 		refuse(s, m, e.text);
 	} else if (!sources_take(l->sources, &m->client, clock_now_ms())) {
 		log_limited(LOG_WARN, "service=%s wakes from one network are over limits.wakes_per_source", s->conf->name);
@@ -181,6 +197,8 @@ int wake_by_hand(struct service *s, struct err *e)
 		s->queued_until_ms = clock_now_ms() + s->conf->max_hold_ms;
 	if (!needs_a_wake(s))
 		return 0;
+	if (never_fits(s, e))
+		return -ENOMEM;
 	s->retry_ms = 0; /* the operator knows what he does */
 	remember_wake(s, CAUSE_CLI, &nobody, 0);
 	say_woken(s);

@@ -10,7 +10,7 @@ libseccomp-dev libcap-ng-dev libmnl-dev libbpf-dev libssl-dev zlib1g-dev clang'
 # to run: the embedded QEMU driver, no daemon, no systemd
 run='libvirt0 libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils iproute2'
 # to test and show
-test='libcmocka-dev libclang-rt-14-dev libvirt-clients curl bind9-dnsutils iputils-ping cpio xz-utils procps
+test='libcmocka-dev libclang-rt-14-dev libvirt-clients curl bind9-dnsutils iputils-ping cpio lz4 xz-utils procps
 util-linux mandoc'
 # what some tests do without
 optional='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-tidy cppcheck'

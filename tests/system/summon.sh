@@ -149,7 +149,26 @@ test_suspend_and_resume() {
     ctl stop www || fail "it was not suspended" || return 1
     is_state www suspended || fail "it is $(state_of www)" || return 1
     summon www | grep -q '^boot 1$' || fail "it was not resumed" || return 1
-    is_state www up || fail "it is $(state_of www)"
+    is_state www up || fail "it is $(state_of www)" || return 1
+    # what is suspended can be ended, by stopping it again, and by removing it from the file
+    ctl stop www && is_state www suspended || fail "it is $(state_of www)" || return 1
+    ctl stop www && is_state www off && [ -z "$(our_vms)" ] || fail "it cannot be ended: $(state_of www)" || return 1
+    summon www | grep -q '^boot 2$' || fail "no second boot" || return 1
+    ctl stop www || return 1
+    configure "$(service other 21)"
+    ctl reload || return 1
+    wait_until 10 eval '[ -z "$(our_vms)" ]' || fail "removed from the file, it stays in memory"
+}
+
+# More memory than all VMs together may take: refused at once, for waiting would not help.
+test_machine_that_never_fits() {
+    limits='"memory": "1%", "wakes_per_source": "10000/min"'
+    configure "$(service big 20 machine.memory '"64GiB"')"
+    start_jitsud || return 1
+    local began=$SECONDS
+    [ "$(ask_status big)" = SERVFAIL ] || fail "not SERVFAIL" || return 1
+    [ $((SECONDS - began)) -le 3 ] || fail "it took $((SECONDS - began)) s" || return 1
+    ctl show big | grep -q limits.memory || fail "no reason: $(ctl show big)"
 }
 
 test_console_log_trace() {
