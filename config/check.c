@@ -534,6 +534,11 @@ static void check_hypervisors(const struct conf *c, const struct spot *root, str
 		struct spot uri = spot_member(&hypervisor, "uri");
 
 		unique_add(&names, c->hypervisors.v[i].name, &name);
+		for (unsigned role = 0; role < ROLE_N; role++) {
+			if (strcmp(c->hypervisors.v[i].name, role_name(role)) == 0)
+				mistake(m, &name, "\"%s\" is the name of a process of jitsud: choose another",
+					role_name(role));
+		}
 		unique_add(&uris, c->hypervisors.v[i].uri, &uri);
 	}
 	unique_check(&names);

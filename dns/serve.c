@@ -40,6 +40,7 @@ struct serve {
 	void *arg;
 	struct tables *tables, *next;
 	struct waiting *waiting;
+	bool synced; /* the launcher we talk to has given the tables: it knows their generations */
 };
 
 struct serve *serve_new(const struct serve_ops *ops, void *arg, uint64_t seed)
@@ -90,7 +91,7 @@ static void wake_unheld(struct serve *s, struct zone_service *service, const str
 	if (service->last_wake_ns && c->t_ns - service->last_wake_ns < SERVE_WAKE_PAUSE_MS * NS_PER_MS)
 		return;
 	service->last_wake_ns = c->t_ns;
-	service->wake_pending = s->ops->tell(s->arg, MSG_WAKE, &m) < 0;
+	service->wake_pending = !s->synced || s->ops->tell(s->arg, MSG_WAKE, &m) < 0;
 	if (service->wake_pending)
 		service->pending = m;
 }
@@ -356,6 +357,7 @@ static void on_end(struct serve *s)
 	}
 	s->tables = s->next;
 	s->next = NULL;
+	s->synced = true;
 	conf = tables_conf(s->tables);
 	waiting_set_max(s->waiting, conf->max_waiting ? conf->max_waiting : SERVE_MAX_WAITING);
 	all_again(s);
@@ -404,4 +406,5 @@ void serve_launcher_changed(struct serve *s)
 {
 	tables_free(s->next);
 	s->next = NULL;
+	s->synced = false;
 }

@@ -165,6 +165,8 @@ static void add_keepers(struct service *s, struct msg_ctl_row *row)
 		return;
 	if (s->conf->idle_timeout_ms == DURATION_NEVER && !s->removed)
 		row_list_str(row, "kept_up_by", "idle_timeout is \"never\"");
+	else if (v.traffic_left_ms == DURATION_NEVER)
+		row_list_str(row, "kept_up_by", "its traffic cannot be counted (jitsuctl log says why), so that it is never idle");
 	else if (v.by_traffic)
 		row_list_str(row, "kept_up_by", "traffic: idle_timeout is over in %" PRIu64 " s if nothing more comes",
 			     (v.traffic_left_ms + 999) / 1000);

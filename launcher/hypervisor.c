@@ -111,6 +111,8 @@ int hypervisor_start(struct service *s, struct msg_be_start *m)
 
 int hypervisor_resume(struct service *s) { return send_target(s, MSG_BE_RESUME, REQUEST_RESUME, 0); }
 
+void hypervisor_discover(struct service *s) { send_target(s, MSG_BE_INSPECT, REQUEST_DISCOVER, 0); }
+
 int hypervisor_stop(struct service *s, enum stop_how how)
 {
 	int r = send_target(s, MSG_BE_STOP, REQUEST_STOP, (uint8_t)how);
@@ -253,7 +255,7 @@ static void look_again(struct service *s)
 	if (state_counts(s->state))
 		hypervisor_verify(s);
 	else
-		send_target(s, MSG_BE_INSPECT, REQUEST_DISCOVER, 0);
+		hypervisor_discover(s);
 }
 
 static void reconcile(struct hypervisor *hv)
@@ -310,6 +312,9 @@ static void start_done(struct service *s, const struct msg_be_result *m)
 		tell_found(s, &d);
 	} else if (m->error == -EBUSY) {
 		service_event(s, SVC_FOUND_PAUSED);
+	} else if ((m->error == -ENOTCONN || m->error == -ETIMEDOUT) && !state_is_starting(s->state)) {
+		/* it answers clients: what the hypervisor does not know yet, the next list will tell */
+		log_warn("service=%s runs, but its start was not confirmed: %s", s->conf->name, m->text);
 	} else {
 		service_set_error(s, "%s", m->text);
 		service_event(s, SVC_START_FAILED);
@@ -484,7 +489,7 @@ static void on_event(struct hypervisor *hv, const struct msg_be_event *m)
 	case EVENT_RESUMED:
 		if (!has_request(hv, s, REQUEST_START) && !has_request(hv, s, REQUEST_RESUME) &&
 		    (!state_counts(s->state) || s->state == STATE_SUSPENDED))
-			send_target(s, MSG_BE_INSPECT, REQUEST_DISCOVER, 0);
+			hypervisor_discover(s);
 		break;
 	default: break;
 	}

@@ -234,6 +234,7 @@ bool hypervisor_ready(const struct hypervisor *hv);
 int hypervisor_start(struct service *s, struct msg_be_start *m);
 int hypervisor_resume(struct service *s);
 int hypervisor_stop(struct service *s, enum stop_how how);
+void hypervisor_discover(struct service *s); /* does it run by now? */
 void hypervisor_verify(struct service *s); /* is it truly gone? */
 /* A stop was asked for and the hypervisor has not said yet how it went. */
 bool hypervisor_is_stopping(const struct service *s);

@@ -115,6 +115,21 @@ static uint64_t count_uses(struct service *s)
 	return n;
 }
 
+/* Is there a way to see whether somebody uses it?  A domain that is not on a bridge of ours, or whose
+ * port cannot be opened, is never taken for idle.  (A tap of ours that is gone makes its VM useless:
+ * it is as idle as can be, and its next boot has a new one.) */
+static bool is_counted(struct service *s)
+{
+	if (!s->conf->machine.domain[0])
+		return true;
+	start_open_ports(s);
+	for (uint16_t i = 0; i < s->n_nics; i++) {
+		if (!s->ports[i])
+			return false;
+	}
+	return true; /* without a NIC nobody can use it from outside */
+}
+
 struct idle_verdict service_idle(struct service *s)
 {
 	struct idle_input in = {
@@ -128,6 +143,8 @@ struct idle_verdict service_idle(struct service *s)
 		.ttl_ms = s->conf->ttl_ms,
 	};
 
+	if (!is_counted(s))
+		in.idle_timeout_ms = DURATION_NEVER;
 	if (s->removed) { /* nobody is sent to it any more */
 		in.dns_horizon_ms = MIN(in.dns_horizon_ms, in.ttl_ms);
 		in.idle_timeout_ms = MIN(in.idle_timeout_ms, (uint64_t)120000);
@@ -324,10 +341,7 @@ static void give_up(struct service *s)
 				    : "its delay is not over");
 	service_set_error(s, "%s", why);
 	ready_stop(s);
-	if (s->conf->stop_force)
-		service_arm(s, TIMER_STOP, s->conf->stop_timeout_ms);
-	else
-		service_arm(s, TIMER_NONE, 0);
+	service_arm(s, TIMER_STOP, s->conf->stop_timeout_ms);
 	back_off(s);
 	hypervisor_stop(s, s->conf->stop == STOP_SUSPEND ? STOP_DESTROY : s->conf->stop);
 }
@@ -387,6 +401,12 @@ static void stop_is_late(struct service *s)
 	if (s->conf->stop_force && s->conf->stop == STOP_SHUTDOWN && s->domain_id >= 0) {
 		log_warn("service=%s did not shut down in time: destroying it (stop_force)", s->conf->name);
 		hypervisor_stop(s, STOP_DESTROY);
+		return;
+	}
+	if (s->state == STATE_FAILED && s->stop_under_way && !hypervisor_is_stopping(s)) {
+		/* it was never ready, and does not go either: looked at again, it may be ready by now */
+		s->stop_under_way = false;
+		hypervisor_discover(s);
 		return;
 	}
 	if (s->state != STATE_STOPPING)

@@ -539,6 +539,7 @@ static const struct {
 	  "hypervisors[1].name",
 	  "used already by hypervisors[0].name" },
 	{ { { "hypervisors[1]", "uri", "\"test:///default\"" } }, "hypervisors[1].uri", "used already" },
+	{ { { "hypervisors[1]", "name", "\"dns\"" } }, "hypervisors[1].name", "\"dns\" is the name of a process" },
 	{ { { "", "bridges", "[{\"name\": \"br0\"}, {\"name\": @\"br0\"}]" } },
 	  "bridges[1].name",
 	  "used already" },

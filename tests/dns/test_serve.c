@@ -508,6 +508,22 @@ static void test_unheld_wake_is_kept_for_the_launcher(void **state)
 	assert_int_equal(w->n_wakes, 1);
 }
 
+/* A new launcher is there but has not said anything yet: it would not know what our numbers mean. */
+static void test_unheld_wake_waits_for_the_snapshot(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_AT_ONCE);
+	serve_launcher_changed(w->serve);
+	assert_true(ask(w, 1).n > 0);
+	assert_int_equal(w->n_wakes, 0);
+	begin(w, 100);
+	add_service(w, 9, GEN + 5, "www", STATE_OFF, ANSWER_AT_ONCE);
+	end(w);
+	assert_int_equal(w->n_wakes, 1);
+	assert_int_equal(w->wakes[0].gen, GEN + 5);
+}
+
 static void test_waiter_follows_its_name(void **state)
 {
 	struct world *w = *state;
@@ -665,6 +681,7 @@ int main(void)
 		T(test_launcher_away),
 		T(test_tables_serve_while_the_launcher_is_away),
 		T(test_unheld_wake_is_kept_for_the_launcher),
+		T(test_unheld_wake_waits_for_the_snapshot),
 		T(test_waiter_follows_its_name),
 		T(test_refusal_of_the_past_is_ignored),
 		T(test_service_goes_under_its_waiters),

@@ -38,6 +38,18 @@ test_kernel_that_never_boots() {
     daemon_is_fine
 }
 
+# It was not ready in time and ignores being asked to shut down, so it is left; once it is ready
+# after all, it is served.
+test_late_and_stubborn() {
+    configure "$(service www 20 start_timeout '"2s"' stop '"shutdown"' stop_timeout '"2s"' \
+        machine.cmdline '"ip={ip}/{prefix} name={name} listen_delay=5000"')" # microvm: no power button
+    start_jitsud || return 1
+    [ "$(ask_status www)" = SERVFAIL ] || fail "not SERVFAIL" || return 1
+    is_state www failed || fail "it is $(state_of www)" || return 1
+    wait_state www up 20 || fail "it is $(state_of www): $(ctl show www | grep error)" || return 1
+    page 10.77.0.20 | grep -q '^name www' || fail "no page"
+}
+
 test_kernel_anybody_can_write() {
     cp "$guests/www.elf" "$dir/images/open.elf"
     chmod 666 "$dir/images/open.elf"
