@@ -255,8 +255,22 @@ clean_up() {
     for pid in $extra_pids; do end_pid "$pid"; done
     [ -n "$dir" ] && end_leftovers
     remove_networks
-    [ -n "$dir" ] && [ -z "${KEEP:-}" ] && rm -rf "$dir"
-    return 0
+    [ -n "$dir" ] || return 0
+    wait_until 5 nobody_is_left || left_behind
+    [ -n "${KEEP:-}" ] || rm -rf "$dir"
+}
+
+nobody_is_left() { [ -z "$(pgrep -f "$dir/")" ]; }
+
+# A test that leaves a process behind has failed, whatever it said.
+left_behind() {
+    echo "# these processes are left:"
+    for pid in $(pgrep -f "$dir/"); do
+        tr '\0' ' ' < "/proc/$pid/cmdline" | cut -c1-150
+        kill -9 "$pid"
+    done
+    rm -rf "$dir"
+    exit 1
 }
 
 # Under ASan and UBSan what they say stands in the log; a process that died of it was restarted.
