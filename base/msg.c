@@ -23,6 +23,7 @@ static_assert(ARRAY_SIZE(state_names) == STATE_N, "a state has no name");
 static const char *const cause_names[] = {
 	[CAUSE_DNS] = "dns", [CAUSE_SYN] = "syn", [CAUSE_UDP] = "udp",
 	[CAUSE_WOL] = "wol", [CAUSE_CLI] = "cli", [CAUSE_DEPENDENCY] = "dependency",
+	[CAUSE_PING] = "ping",
 };
 static_assert(ARRAY_SIZE(cause_names) == CAUSE_N, "a cause has no name");
 
@@ -39,10 +40,18 @@ static_assert(ARRAY_SIZE(stop_names) == STOP_N, "a stop mode has no name");
 static const char *const isolation_names[] = { [ISOLATION_STRICT] = "strict", [ISOLATION_FAST] = "fast" };
 static_assert(ARRAY_SIZE(isolation_names) == ISOLATION_N, "an isolation has no name");
 
+static const char *const hold_stage_names[] = {
+	[HOLD_STAGE_NONE] = "none",	[HOLD_STAGE_CHECK] = "check",	[HOLD_STAGE_CONFLICT] = "conflict",
+	[HOLD_STAGE_SLEEP] = "sleep",	[HOLD_STAGE_FROZEN] = "frozen", [HOLD_STAGE_BOOT] = "boot",
+	[HOLD_STAGE_UP] = "up",		[HOLD_STAGE_DRAIN] = "drain",	[HOLD_STAGE_STOP] = "stop",
+	[HOLD_STAGE_FAILED] = "failed",
+};
+static_assert(ARRAY_SIZE(hold_stage_names) == HOLD_STAGE_N, "a hold's stage has no name");
+
 static const char *const verb_names[] = {
 	[CTL_LIST] = "list",   [CTL_SHOW] = "show",	  [CTL_START] = "start", [CTL_STOP] = "stop",
 	[CTL_WHY] = "why",     [CTL_TRACE] = "trace",	  [CTL_CONSOLE] = "console", [CTL_LOG] = "log",
-	[CTL_STATUS] = "status", [CTL_RELOAD] = "reload",
+	[CTL_STATUS] = "status", [CTL_RELOAD] = "reload", [CTL_FLOWS] = "flows",
 };
 static_assert(ARRAY_SIZE(verb_names) == CTL_VERB_N, "a verb has no name");
 
@@ -52,6 +61,7 @@ const char *cause_name(unsigned cause) { return NAME_OF(cause_names, cause); }
 const char *answer_name(unsigned when) { return NAME_OF(answer_names, when); }
 const char *stop_name(unsigned how) { return NAME_OF(stop_names, how); }
 const char *isolation_name(unsigned isolation) { return NAME_OF(isolation_names, isolation); }
+const char *hold_stage_name(unsigned stage) { return NAME_OF(hold_stage_names, stage); }
 const char *ctl_verb_name(unsigned verb) { return NAME_OF(verb_names, verb); }
 
 /* ---- codecs ---- */
@@ -71,6 +81,8 @@ MSG_TABLE(want_backend, msg_want_backend, F_STR(struct msg_want_backend, name),
 	     F_STR(struct msg_want_backend, uri), F_U8(struct msg_want_backend, isolation));
 
 MSG_TABLE(want_failed, msg_want_failed, F_STR(struct msg_want_failed, text));
+
+MSG_TABLE(keep, msg_keep, F_STR(struct msg_keep, name));
 
 MSG_TABLE(log_msg, msg_log, F_U8(struct msg_log, level), F_STR(struct msg_log, line));
 
@@ -99,11 +111,11 @@ MSG_TABLE(dns_service, msg_dns_service, F_U32(struct msg_dns_service, svc), F_U3
 	     F_LIST(struct msg_dns_service, addrs, n_addrs, address));
 
 MSG_TABLE(dns_state, msg_dns_state, F_U32(struct msg_dns_state, svc), F_U32(struct msg_dns_state, gen),
-	     F_U8(struct msg_dns_state, state), F_U32(struct msg_dns_state, seq));
+	     F_U8(struct msg_dns_state, state), F_U8(struct msg_dns_state, answer), F_U32(struct msg_dns_state, seq));
 
 MSG_TABLE(wake, msg_wake, F_U32(struct msg_wake, svc), F_U32(struct msg_wake, gen), F_U8(struct msg_wake, cause),
 	     F_U32(struct msg_wake, token), F_BYTES(struct msg_wake, client), F_U16(struct msg_wake, client_port),
-	     F_U64(struct msg_wake, t_ns));
+	     F_U16(struct msg_wake, port), F_U64(struct msg_wake, t_ns));
 
 MSG_TABLE(dns_refused, msg_dns_refused, F_U32(struct msg_dns_refused, svc), F_U32(struct msg_dns_refused, gen),
 	     F_U32(struct msg_dns_refused, token), F_STR(struct msg_dns_refused, text));
@@ -126,6 +138,56 @@ MSG_TABLE(probe_stop, msg_probe_stop, F_U32(struct msg_probe_stop, svc), F_U32(s
 MSG_TABLE(probe_event, msg_probe_event, F_U32(struct msg_probe_event, svc), F_U32(struct msg_probe_event, gen),
 	     F_U8(struct msg_probe_event, what), F_BYTES(struct msg_probe_event, addr),
 	     F_U16(struct msg_probe_event, port), F_U64(struct msg_probe_event, t_ns));
+
+MSG_TABLE(hold_conf, msg_hold_conf, F_U32(struct msg_hold_conf, max_held), F_U32(struct msg_hold_conf, held_per_source));
+
+MSG_TABLE(hold_bridge, msg_hold_bridge, F_U32(struct msg_hold_bridge, bridge), F_STR(struct msg_hold_bridge, name),
+	     F_U32(struct msg_hold_bridge, conflict_probe_ms));
+
+MSG_TABLE(hold_service, msg_hold_service, F_U32(struct msg_hold_service, svc), F_U32(struct msg_hold_service, gen),
+	     F_STR(struct msg_hold_service, name), F_U32(struct msg_hold_service, bridge),
+	     F_BYTES(struct msg_hold_service, mac), F_LIST(struct msg_hold_service, addrs, n_addrs, address),
+	     F_LIST(struct msg_hold_service, ports, n_ports, port), F_U8(struct msg_hold_service, stage),
+	     F_BOOL(struct msg_hold_service, at_vm), F_U8(struct msg_hold_service, ping),
+	     F_BOOL(struct msg_hold_service, defend), F_BOOL(struct msg_hold_service, wakes),
+	     F_U32(struct msg_hold_service, hold_udp), F_U32(struct msg_hold_service, max_hold_ms));
+
+MSG_TABLE(hold_stage, msg_hold_stage, F_U32(struct msg_hold_stage, svc), F_U32(struct msg_hold_stage, gen),
+	     F_U8(struct msg_hold_stage, stage), F_U32(struct msg_hold_stage, seq));
+
+MSG_TABLE(hold_port, msg_hold_port, F_U32(struct msg_hold_port, svc), F_U32(struct msg_hold_port, gen),
+	     F_BYTES(struct msg_hold_port, vm_mac), F_BYTES(struct msg_hold_port, probe_mac),
+	     F_BYTES(struct msg_hold_port, probe_ip4), F_BYTES(struct msg_hold_port, probe_ip6));
+
+MSG_TABLE(hold_moved, msg_hold_moved, F_U32(struct msg_hold_moved, svc), F_U32(struct msg_hold_moved, gen));
+
+MSG_TABLE(hold_drop, msg_hold_drop, F_U32(struct msg_hold_drop, svc), F_U32(struct msg_hold_drop, gen),
+	     F_BYTES(struct msg_hold_drop, client), F_BOOL(struct msg_hold_drop, reset));
+
+MSG_TABLE(hold_event, msg_hold_event, F_U32(struct msg_hold_event, svc), F_U32(struct msg_hold_event, gen),
+	     F_U8(struct msg_hold_event, what), F_BYTES(struct msg_hold_event, addr),
+	     F_BYTES(struct msg_hold_event, mac), F_U16(struct msg_hold_event, port),
+	     F_U32(struct msg_hold_event, n), F_U64(struct msg_hold_event, t_ns));
+
+MSG_TABLE(hold_counts, msg_hold_counts, F_U32(struct msg_hold_counts, svc), F_U32(struct msg_hold_counts, gen),
+	     F_U32(struct msg_hold_counts, held), F_U64(struct msg_hold_counts, syns),
+	     F_U64(struct msg_hold_counts, parked), F_U64(struct msg_hold_counts, released),
+	     F_U64(struct msg_hold_counts, refused), F_U64(struct msg_hold_counts, expired),
+	     F_U64(struct msg_hold_counts, dropped), F_U64(struct msg_hold_counts, strays),
+	     F_U64(struct msg_hold_counts, datagrams), F_U64(struct msg_hold_counts, arps),
+	     F_U64(struct msg_hold_counts, conflicts));
+
+MSG_TABLE(flows_ask, msg_flows_ask, F_U32(struct msg_flows_ask, id), F_BOOL(struct msg_flows_ask, all),
+	     F_U32(struct msg_flows_ask, svc), F_U32(struct msg_flows_ask, gen));
+
+MSG_TABLE(flow, msg_flow, F_U32(struct msg_flow, svc), F_U32(struct msg_flow, gen), F_U8(struct msg_flow, proto),
+	     F_BYTES(struct msg_flow, client), F_BYTES(struct msg_flow, addr), F_U16(struct msg_flow, client_port),
+	     F_U16(struct msg_flow, port), F_U64(struct msg_flow, since_ns), F_U64(struct msg_flow, newest_ns),
+	     F_U32(struct msg_flow, packets));
+
+MSG_TABLE(flows_rows, msg_flows_rows, F_U32(struct msg_flows_rows, id), F_LIST(struct msg_flows_rows, flows, n, flow));
+
+MSG_TABLE(flows_end, msg_flows_end, F_U32(struct msg_flows_end, id), F_U32(struct msg_flows_end, total));
 
 MSG_TABLE(ctl_request, msg_ctl_request, F_U32(struct msg_ctl_request, id), F_U8(struct msg_ctl_request, verb),
 	     F_STR(struct msg_ctl_request, service), F_U32(struct msg_ctl_request, n),
@@ -196,6 +258,9 @@ static const struct {
 	TYPE(MSG_SLOTS, empty),
 	TYPE(MSG_RELOAD, empty),
 	TYPE(MSG_STOP, empty),
+	TYPE(MSG_HOLD_MEMORY, empty),
+	TYPE(MSG_KEPT, keep),
+	TYPE(MSG_KEEP, keep),
 	TYPE(MSG_READY, empty),
 	TYPE(MSG_STUCK, peer),
 	TYPE(MSG_WANT_LISTEN, listen_sock),
@@ -218,6 +283,19 @@ static const struct {
 	TYPE(MSG_PROBE_START, probe_start),
 	TYPE(MSG_PROBE_STOP, probe_stop),
 	TYPE(MSG_PROBE_EVENT, probe_event),
+	TYPE(MSG_HOLD_PORT, hold_port),
+	TYPE(MSG_HOLD_STAGE, hold_stage),
+	TYPE(MSG_HOLD_MOVED, hold_moved),
+	TYPE(MSG_HOLD_DROP, hold_drop),
+	TYPE(MSG_FLOWS_ASK, flows_ask),
+	TYPE(MSG_HOLD_CONF, hold_conf),
+	TYPE(MSG_HOLD_BRIDGE, hold_bridge),
+	TYPE(MSG_HOLD_SERVICE, hold_service),
+	TYPE(MSG_HOLD_EVENT, hold_event),
+	TYPE(MSG_HOLD_ACK, hold_stage),
+	TYPE(MSG_HOLD_COUNTS, hold_counts),
+	TYPE(MSG_FLOWS_ROWS, flows_rows),
+	TYPE(MSG_FLOWS_END, flows_end),
 	TYPE(MSG_CTL_REQUEST, ctl_request),
 	TYPE(MSG_CTL_CANCEL, ctl_cancel),
 	TYPE(MSG_CTL_ROW, ctl_row),

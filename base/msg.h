@@ -37,6 +37,7 @@ enum {
 	MSG_VALUE_MAX = 512,
 	MSG_DATA_MAX = 4096,
 	MSG_LOG_MAX = 1024,
+	MSG_FLOWS_MAX = 64, /* rows in one MSG_FLOWS_ROWS */
 };
 
 enum role { ROLE_SUPERVISOR, ROLE_LAUNCHER, ROLE_DNS, ROLE_SYNPROXY, ROLE_CONTROL, ROLE_BACKEND, ROLE_N };
@@ -58,8 +59,9 @@ enum service_state {
 	STATE_N
 };
 
-enum wake_cause { CAUSE_DNS, CAUSE_SYN, CAUSE_UDP, CAUSE_WOL, CAUSE_CLI, CAUSE_DEPENDENCY, CAUSE_N };
+enum wake_cause { CAUSE_DNS, CAUSE_SYN, CAUSE_UDP, CAUSE_WOL, CAUSE_CLI, CAUSE_DEPENDENCY, CAUSE_PING, CAUSE_N };
 enum answer_when { ANSWER_AT_ONCE, ANSWER_STARTED, ANSWER_READY, ANSWER_N };
+enum ping_mode { PING_IGNORE, PING_ANSWER, PING_WAKE, PING_N };
 enum stop_how { STOP_DESTROY, STOP_SHUTDOWN, STOP_SUSPEND, STOP_N };
 enum isolation { ISOLATION_STRICT, ISOLATION_FAST, ISOLATION_N };
 
@@ -78,12 +80,16 @@ enum msg_type {
 	MSG_SLOTS, /* + fd: the memfd of slots.h */
 	MSG_RELOAD, /* launcher: read the configuration again */
 	MSG_STOP, /* finish and exit 0 */
+	MSG_HOLD_MEMORY, /* synproxy: + fd: where held packets lie; it outlives synproxy */
+	MSG_KEPT, /* launcher: + fd: what an earlier launcher had kept under this name; before the first
+		     MSG_PEER, and at their end one without a name and fd */
 	/* child -> supervisor */
 	MSG_READY, /* I work: once, when the process first serves */
 	MSG_STUCK, /* this peer of mine does not read, or talks nonsense: restart it */
 	MSG_WANT_LISTEN, /* launcher: open and give to dns */
 	MSG_WANT_BACKEND, /* launcher: run this backend process */
 	MSG_WANT_END, /* the list is whole: what is not in it, goes */
+	MSG_KEEP, /* launcher: + fd: keep it for my successors; without fd: close what has this name */
 	/* supervisor -> launcher */
 	MSG_WANT_FAILED, /* one of them could not be had, and why */
 
@@ -107,11 +113,25 @@ enum msg_type {
 	MSG_DNS_ANSWERED,
 	MSG_WAKE,
 
-	/* launcher -> synproxy */
-	MSG_PROBE_START = 80, /* + fd: a packet socket bound to the VM's port */
+	/* launcher -> synproxy, any time */
+	MSG_PROBE_START = 72, /* + fd: a packet socket bound to the VM's port */
 	MSG_PROBE_STOP,
-	/* synproxy -> launcher */
+	MSG_HOLD_PORT, /* + fd: the same for a VM that need not be probed for being ready */
+	MSG_HOLD_STAGE,
+	MSG_HOLD_MOVED,
+	MSG_HOLD_DROP,
+	MSG_FLOWS_ASK,
+	/* launcher -> synproxy, between MSG_BEGIN and MSG_END */
+	MSG_HOLD_CONF,
+	MSG_HOLD_BRIDGE, /* + fd: our tap, a port of that bridge */
+	MSG_HOLD_SERVICE, /* also later, when a service is new or says something else */
+	/* synproxy -> launcher; and MSG_WAKE */
 	MSG_PROBE_EVENT,
+	MSG_HOLD_EVENT,
+	MSG_HOLD_ACK,
+	MSG_HOLD_COUNTS,
+	MSG_FLOWS_ROWS,
+	MSG_FLOWS_END,
 
 	/* control -> launcher */
 	MSG_CTL_REQUEST = 96,
@@ -160,6 +180,10 @@ struct msg_want_backend {
 
 struct msg_want_failed {
 	char text[MSG_TEXT_MAX];
+};
+
+struct msg_keep { /* MSG_KEEP, MSG_KEPT */
+	char name[MSG_NAME_MAX];
 };
 
 /* ---- any ---- */
@@ -217,6 +241,7 @@ struct msg_dns_service {
 struct msg_dns_state { /* MSG_DNS_STATE, MSG_DNS_STATE_ACK */
 	uint32_t svc, gen;
 	uint8_t state;
+	uint8_t answer; /* enum answer_when: at once only while connections are held for it */
 	uint32_t seq;
 };
 
@@ -225,8 +250,9 @@ struct msg_wake {
 	uint32_t svc, gen;
 	uint8_t cause; /* enum wake_cause */
 	uint32_t token;
-	struct ip_addr client;
+	struct ip_addr client; /* zero: unknown (Wake-on-LAN) */
 	uint16_t client_port;
+	uint16_t port; /* of the service that it wants; 0: none */
 	uint64_t t_ns; /* when the packet came */
 };
 
@@ -276,6 +302,7 @@ enum probe_what {
 	PROBE_LINK, /* addr answered ARP or ND */
 	PROBE_PORT, /* addr has `port` open */
 	PROBE_REFUSED, /* addr said RST for `port`: told once per port */
+	PROBE_SILENT, /* addr answers, but `port` says nothing at all: a filter is in the guest */
 	PROBE_DONE, /* everything asked for has answered; probing has stopped */
 };
 
@@ -285,6 +312,147 @@ struct msg_probe_event {
 	struct ip_addr addr;
 	uint16_t port;
 	uint64_t t_ns;
+};
+
+/* ---- holds ----
+ *
+ * While a held service's VM is away, synproxy claims its addresses on the bridge and parks what
+ * clients send; synproxy/main.h and "Holding" in ARCHITECTURE.md tell how.  The launcher moves the
+ * bridge's forwarding entry of the VM's MAC between our tap and the VM's port, and tells synproxy
+ * what the VM is doing, which is the service's stage:
+ */
+enum hold_stage {
+	HOLD_STAGE_NONE, /* not held: claim nothing, drop what is held */
+	HOLD_STAGE_CHECK, /* is the address free?  RFC 5227, 2.1: HOLD_FREE or HOLD_IN_USE */
+	HOLD_STAGE_CONFLICT, /* it is in use elsewhere: claim nothing, look again now and then: HOLD_FREE */
+	HOLD_STAGE_SLEEP, /* ours, and no VM: claim, park, wake; strays get RST */
+	HOLD_STAGE_FROZEN, /* the VM is paused with its connections: strays wake and are held, too */
+	HOLD_STAGE_BOOT, /* the VM is on its way: claim, park; when its ports open: HOLD_MOVE */
+	HOLD_STAGE_UP, /* the VM is ready: hand over, if that is not done */
+	HOLD_STAGE_DRAIN, /* the VM is there, and about to go: pass on what belongs to its connections, and
+			     let everything wake */
+	HOLD_STAGE_STOP, /* it is going: as long as it has a port, pass on; park and wake as SLEEP */
+	HOLD_STAGE_FAILED, /* it did not come up: RST to all that is held; else as SLEEP */
+	HOLD_STAGE_N
+};
+const char *hold_stage_name(unsigned stage); /* "none", "check" .. */
+
+struct msg_hold_conf {
+	uint32_t max_held; /* connections, of all services */
+	uint32_t held_per_source; /* ... of one address (IPv6: /64) */
+};
+
+struct msg_hold_bridge {
+	uint32_t bridge; /* a small number that stands for it in MSG_HOLD_SERVICE */
+	char name[MSG_IFNAME_MAX];
+	uint32_t conflict_probe_ms; /* how long HOLD_STAGE_CHECK takes; 0: no look */
+};
+
+enum { HOLD_BRIDGES_MAX = 64 };
+
+struct msg_hold_service {
+	uint32_t svc, gen;
+	char name[MSG_NAME_MAX];
+	uint32_t bridge;
+	struct mac_addr mac; /* the VM's */
+	uint16_t n_addrs;
+	struct ip_addr addrs[MSG_LIST_MAX];
+	uint16_t n_ports;
+	struct msg_port ports[MSG_LIST_MAX]; /* configured: waited for at the hand-over */
+	uint8_t stage; /* enum hold_stage */
+	bool at_vm; /* the forwarding entry is at the VM's port */
+	uint8_t ping; /* enum ping_mode */
+	bool defend; /* on_conflict: defend */
+	bool wakes; /* false: nothing from the wire wakes it (wake_syn: off) */
+	uint32_t hold_udp; /* datagrams of a flow; 0: none */
+	uint32_t max_hold_ms;
+};
+
+struct msg_hold_stage { /* MSG_HOLD_STAGE; MSG_HOLD_ACK, once it goes by it and all that had come to the tap
+			   before was looked at */
+	uint32_t svc, gen;
+	uint8_t stage;
+	uint32_t seq;
+};
+
+struct msg_hold_port {
+	uint32_t svc, gen;
+	struct mac_addr vm_mac, probe_mac;
+	struct ip_addr probe_ip4, probe_ip6;
+};
+
+struct msg_hold_moved { /* the forwarding entry is at the VM's port now */
+	uint32_t svc, gen;
+};
+
+/* The launcher will not start it for this client: forget what is held of it. */
+struct msg_hold_drop {
+	uint32_t svc, gen;
+	struct ip_addr client;
+	bool reset; /* tell it with a RST; else in silence, and its next try may be heard */
+};
+
+enum hold_what {
+	HOLD_FREE, /* nobody has its addresses */
+	HOLD_IN_USE, /* somebody has: addr, mac */
+	HOLD_FIRST, /* the first packet since the VM was last there was held: t_ns */
+	HOLD_MOVE, /* move the forwarding entry to the VM's port, then MSG_HOLD_MOVED */
+	HOLD_RELEASED, /* held packets were sent to the VM: n of them */
+	HOLD_REFUSED, /* `port` stays closed: what was held for it got RST: n of them */
+	HOLD_DONE, /* handed over, and nothing comes to the tap any more: the port's socket is closed */
+	HOLD_WHAT_N
+};
+
+struct msg_hold_event {
+	uint32_t svc, gen;
+	uint8_t what; /* enum hold_what */
+	struct ip_addr addr;
+	struct mac_addr mac;
+	uint16_t port;
+	uint32_t n;
+	uint64_t t_ns;
+};
+
+/* Since synproxy began with this gen; sent at most once a second, and only when they changed. */
+struct msg_hold_counts {
+	uint32_t svc, gen;
+	uint32_t held; /* now */
+	uint64_t syns; /* SYNs that came to the tap, retransmissions too */
+	uint64_t parked; /* connections held, ever */
+	uint64_t released, refused, expired; /* ... sent on; RST since the port or the start failed; RST at max_hold */
+	uint64_t dropped; /* over a limit */
+	uint64_t strays; /* segments of dead connections: RST */
+	uint64_t datagrams; /* held */
+	uint64_t arps; /* questions answered */
+	uint64_t conflicts;
+};
+
+struct msg_flows_ask {
+	uint32_t id;
+	bool all;
+	uint32_t svc, gen; /* unless all */
+};
+
+enum flow_proto { FLOW_TCP, FLOW_UDP };
+
+struct msg_flow {
+	uint32_t svc, gen;
+	uint8_t proto; /* enum flow_proto */
+	struct ip_addr client, addr;
+	uint16_t client_port, port;
+	uint64_t since_ns, newest_ns; /* its first and its newest packet */
+	uint32_t packets; /* that came */
+};
+
+struct msg_flows_rows {
+	uint32_t id;
+	uint16_t n;
+	struct msg_flow flows[MSG_FLOWS_MAX];
+};
+
+struct msg_flows_end {
+	uint32_t id;
+	uint32_t total; /* held, also where not all were told */
 };
 
 /* ---- control ---- */
@@ -300,6 +468,7 @@ enum ctl_verb {
 	CTL_LOG, /* a row per event, at most `n` old ones; goes on when `follow` */
 	CTL_STATUS, /* one row: version, processes, limits, hypervisors */
 	CTL_RELOAD, /* as SIGHUP.  Admin */
+	CTL_FLOWS, /* a row per held connection, at most `n`; all services when `service` is "" */
 	CTL_VERB_N
 };
 const char *ctl_verb_name(unsigned verb); /* "list" .. */

@@ -14,6 +14,10 @@
 #define DURATION_AUTO (UINT64_MAX - 1) /* worked out from other options: the manual says how */
 
 enum hold_mode { HOLD_OFF, HOLD_PARK, HOLD_SPLICE, HOLD_N };
+/* Who may wake it by a packet: anybody; only while an answer with its address may be in use. */
+enum wake_mode { WAKE_ANY, WAKE_AFTER_DNS, WAKE_OFF, WAKE_N };
+enum conflict_mode { CONFLICT_YIELD, CONFLICT_DEFEND, CONFLICT_N };
+enum { ANSWER_AUTO = ANSWER_N }; /* at once while connections are held for it, else when it is ready */
 enum manage_mode { MANAGE_AUTO, MANAGE_ALWAYS, MANAGE_N };
 
 struct string_list {
@@ -96,7 +100,12 @@ struct service_conf {
 	struct machine_conf machine;
 	char *gateway; /* for {gw}; "" : the first address of the network */
 	enum hold_mode hold;
-	enum answer_when answer;
+	enum wake_mode wake_syn;
+	struct prefix_list wake_allow, wake_deny; /* sources; empty: all may, none is denied */
+	enum ping_mode wake_ping;
+	enum conflict_mode on_conflict;
+	uint32_t hold_udp; /* datagrams of a flow held; 0: none */
+	unsigned answer; /* enum answer_when, or ANSWER_AUTO */
 	struct ready_list ready;
 	enum stop_how stop;
 	bool stop_force; /* a graceful stop that times out becomes a destroy */
@@ -105,6 +114,7 @@ struct service_conf {
 	uint64_t start_timeout_ms;
 	uint64_t stop_timeout_ms;
 	uint64_t max_hold_ms;
+	uint64_t dns_grace_ms; /* with a hold: how long it stays up for a query alone */
 	uint64_t dns_horizon_ms; /* DURATION_AUTO: max(2 x ttl, 300 s) while hold is off */
 	/* where it stands in the file, for messages */
 	unsigned line;
@@ -127,6 +137,7 @@ struct bridge_conf {
 	char *name; /* of the Linux bridge */
 	struct ip_addr probe_ip; /* zero: the bridge's own address */
 	struct ip_addr probe_ip6; /* zero: the bridge's own link-local address */
+	uint64_t conflict_probe_ms; /* how long an address is asked for before it is claimed; 0: not */
 };
 
 struct limits_conf {
@@ -138,6 +149,8 @@ struct limits_conf {
 	uint64_t wakes_period_ms;
 	uint32_t max_waiting; /* DNS queries held at once */
 	uint32_t max_tcp; /* DNS clients over TCP at once */
+	uint32_t max_held; /* connections held at once, of all services */
+	uint32_t held_per_source; /* ... of one address (IPv6: /64) */
 };
 
 struct users_conf {
