@@ -14,17 +14,18 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN)
 
 # ---- sources: one list per folder ----
 
-BASE := addr buf child clock codec err ipc json log msg nearest ring_file sandbox slots utf8
+BASE := addr buf child clock codec err ipc json log msg nearest proc ring_file sandbox slots utf8
 CONFIG := check complete load manual print read schema value
-DNS := answer forward main serve tcp udp waiting wire zone
-SYNPROXY := frame main probe
+DNS := answer cookie forward load main name rate serve tcp udp waiting wire zone zone_build zone_file
+SYNPROXY := agenda claim flows frame handover hold hold_store lookup main ports probe taps wards
 CONTROL := main peer protocol requests server session
-LAUNCHER := budget describe dns_side filter hypervisor identity idle image journal main netlink operators port prober ready \
-	reaper reload rows run_state service service_fsm start tap trace wake
+LAUNCHER := bpf_load budget describe dns_side fdb filter flows hold_filter hold_tap hold_bridges hold_events \
+	hold_place holds hypervisor identity idle image journal links main managers netlink operators port prober ready \
+	reaper reload rows run_state service service_fsm start sweeps synproxy_side tap trace use wake wake_packet
 BACKENDS := backend workers
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale xml
-JITSUD := jitsud leftovers supervisor
-JITSUCTL := client jitsuctl render table text waterfall
+JITSUD := jitsud kept leftovers listeners programs run_dir supervisor users
+JITSUCTL := client jitsuctl listing render table text waterfall
 
 # libraries of each
 BASE_LIBS := -levent_core -levent_pthreads -lseccomp -lcap-ng
@@ -35,17 +36,20 @@ LIBVIRT_LIBS := -lvirt -lvirt-qemu -lpthread
 # ---- tests: folder/name of each cmocka program; the libraries it needs follow from its folder ----
 
 TESTS := base/test_addr base/test_codec base/test_ipc base/test_json base/test_slots
-TESTS += dns/test_answer dns/test_process dns/test_serve dns/test_tcp dns/test_waiting dns/test_wire dns/test_zone
+TESTS += dns/test_answer dns/test_nsd dns/test_process dns/test_serve dns/test_tcp dns/test_waiting dns/test_wire dns/test_zone
 TESTS += launcher/test_budget launcher/test_idle launcher/test_records launcher/test_service_fsm
 TESTS += launcher/test_filter launcher/test_identity launcher/test_image launcher/test_netlink launcher/test_port
-TESTS += launcher/test_launcher
+TESTS += launcher/test_hold_tap launcher/test_managers
+TESTS += launcher/test_launcher launcher/test_holds launcher/test_sweeps
 TESTS += backends/test_backend backends/test_console backends/test_contract backends/test_domain_xml
 TESTS += backends/test_libvirt_events backends/test_workers base/test_ring_file
-TESTS += synproxy/test_frame synproxy/test_probe synproxy/test_probe_netns
+TESTS += synproxy/test_frame synproxy/test_hold synproxy/test_probe synproxy/test_probe_netns
+TESTS += synproxy/test_agenda synproxy/test_bucket synproxy/test_claim synproxy/test_handover synproxy/test_lookup synproxy/test_process
 TESTS += base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
 TESTS += config/test_load config/test_manual config/test_memory config/test_value
-TESTS += cmd/test_render cmd/test_text cmd/test_waterfall
-FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_ipc fuzz_probe
+TESTS += cmd/test_kept cmd/test_leftovers cmd/test_listeners cmd/test_run_dir cmd/test_supervisor
+TESTS += cmd/test_listing cmd/test_render cmd/test_text cmd/test_waterfall
+FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_frame fuzz_hold fuzz_ipc fuzz_probe
 
 objs = $(addprefix $(BUILD)/$(1)/,$(addsuffix .o,$(2)))
 lib = $(BUILD)/lib$(1).a
@@ -57,14 +61,15 @@ $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-# The BPF program is put into port.o as it is.
-ACTIVITY_BPF := $(BUILD)/launcher/activity.bpf.o
-$(ACTIVITY_BPF): launcher/activity.bpf.c launcher/activity.h
+# BPF programs are put as they are into the object of the source that loads them.
+$(BUILD)/launcher/%.bpf.o: launcher/%.bpf.c launcher/%.h launcher/bpf_packets.h
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)
 	$(Q)$(CLANG) -target bpf -O2 -g $(WARN) -Wno-missing-prototypes -I. -I/usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
-$(BUILD)/launcher/port.o: $(ACTIVITY_BPF)
-$(BUILD)/launcher/port.o: ALL_CFLAGS += -DACTIVITY_BPF='"$(ACTIVITY_BPF)"'
+$(BUILD)/launcher/port.o: $(BUILD)/launcher/activity.bpf.o
+$(BUILD)/launcher/port.o: ALL_CFLAGS += -DACTIVITY_BPF='"$(BUILD)/launcher/activity.bpf.o"'
+$(BUILD)/launcher/hold_filter.o: $(BUILD)/launcher/hold_filter.bpf.o
+$(BUILD)/launcher/hold_filter.o: ALL_CFLAGS += -DHOLD_FILTER_BPF='"$(BUILD)/launcher/hold_filter.bpf.o"'
 
 # A folder's objects, all but main, as an archive: programs and tests take from it what they use.
 define library
@@ -77,7 +82,7 @@ $(eval $(call library,config,$(CONFIG)))
 $(eval $(call library,dns,$(DNS)))
 $(eval $(call library,synproxy,$(SYNPROXY)))
 $(eval $(call library,control,$(CONTROL)))
-$(eval $(call library,cmd,$(filter-out jitsuctl,$(JITSUCTL))))
+$(eval $(call library,cmd,$(filter-out jitsud jitsuctl,$(JITSUD) $(JITSUCTL))))
 $(eval $(call library,launcher,$(LAUNCHER)))
 # (fake is for tests; programs take nothing of it)
 $(eval $(call library,backends,$(BACKENDS) $(LIBVIRT) fake))
@@ -102,7 +107,7 @@ TEST_LIBS_synproxy := synproxy
 TEST_LIBS_control := control
 TEST_LIBS_launcher := launcher
 TEST_LIBS_backends := backends
-TEST_LIBS_cmd := cmd
+TEST_LIBS_cmd := cmd synproxy
 
 test_bin = $(BUILD)/tests/$(1)
 TEST_BINS := $(foreach t,$(TESTS),$(call test_bin,$(t)))
@@ -117,6 +122,12 @@ $(BUILD)/tests/control/test_process: | $(BUILD)/jitsuctl
 
 unit: $(TEST_BINS) $(BUILD)/tests/list
 	$(Q)for t in $(TEST_BINS); do $$t || exit 1; done
+
+# What system tests send and see on the wire.
+PACKETS := $(BUILD)/tests/system/packets
+$(PACKETS): $(BUILD)/tests/system/packets.o $(call lib,base)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BASE_LIBS)
 
 $(BUILD)/tests/list: Makefile
 	@mkdir -p $(@D)
@@ -140,27 +151,28 @@ demo-now: all guests guests-linux
 
 check:
 	$(AFTER_DEPS) check-now
-check-now: all $(TEST_BINS) $(BUILD)/tests/list guests guests-linux
+check-now: all $(TEST_BINS) $(BUILD)/tests/list $(PACKETS) guests guests-linux
 	$(Q)scripts/check.sh $(BUILD)
 
 check-long:
 	$(AFTER_DEPS) check-long-now
-check-long-now: all $(TEST_BINS) $(BUILD)/tests/list guests guests-linux $(addprefix $(BUILD)/fuzz/,$(FUZZERS))
+check-long-now: all $(TEST_BINS) $(BUILD)/tests/list $(PACKETS) guests guests-linux $(addprefix $(BUILD)/fuzz/,$(FUZZERS))
 	$(Q)LONG=1 FUZZERS="$(FUZZERS)" scripts/check.sh $(BUILD) long
 
 # The tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 ASAN := BUILD=$(BUILD)-asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -DJITSU_SANITIZED" HARDEN=-fPIE
 check-asan:
 	$(Q)scripts/deps.sh --missing && $(MAKE) --no-print-directory $(ASAN) check-asan-now
-check-asan-now: all $(TEST_BINS) $(BUILD)/tests/list guests guests-linux
+check-asan-now: all $(TEST_BINS) $(BUILD)/tests/list $(PACKETS) guests guests-linux
 	$(Q)SANITIZED=1 scripts/check.sh $(BUILD)
 
+BENCH_TOOLS := discard hold summon synflood
 bench:
 	$(AFTER_DEPS) bench-now
-bench-now: all guests guests-linux $(BUILD)/tests/bench/summon
+bench-now: all guests guests-linux $(addprefix $(BUILD)/tests/bench/,$(BENCH_TOOLS))
 	$(Q)BUILD=$(BUILD) scripts/bench.sh $(BENCH)
 
-$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call lib,base)
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call objs,tests/bench,page capture) $(call lib,base)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BASE_LIBS)
 
@@ -210,7 +222,7 @@ help:
 	@echo 'make demo       watch sleeping VMs answer curl, from nothing to clean-up (root)'
 	@echo 'make check      every test (root for the system tests)'
 	@echo 'make check-long the full counts, and the fuzzers; check-asan: under ASan and UBSan'
-	@echo 'make bench [BENCH=summon]   measure, and write $(BUILD)/bench.json'
+	@echo 'make bench [BENCH=hold]     measure, and write $(BUILD)/bench.json'
 	@echo 'make fuzz [SECONDS=60]      every fuzzer in turn'
 	@echo 'make lint       clang-tidy, cppcheck, include directions'
 	@echo 'make deps       install the Debian packages, make the users'

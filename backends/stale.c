@@ -3,14 +3,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/syscall.h>
 
 #include "backends/xml.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/msg.h"
+#include "base/proc.h"
 
 enum { NOTE_MAX_BYTES = 1024 * 1024, END_WAIT_MS = 2000, DIR_MAX = MSG_PATH_MAX + 16, FILE_MAX = DIR_MAX + NAME_MAX + 8 };
 
@@ -44,29 +43,21 @@ static int read_note(const char *path, struct note *n)
 	return step == XML_BAD ? -EBADMSG : 0;
 }
 
-/* A pidfd of the domain's QEMU; -1 when the process is gone or another one. */
-static int open_qemu(const struct note *n)
+static bool is_qemu_of(void *arg, pid_t pid)
 {
+	const struct note *n = arg;
 	cleanup_buf struct buf line = { 0 };
 	char path[64], guest[sizeof(n->name) + 16];
-	int fd;
 
-	if (n->pid <= 1)
-		return -1;
-	fd = (int)syscall(SYS_pidfd_open, n->pid, 0);
-	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)n->pid);
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
 	snprintf(guest, sizeof(guest), "guest=%s,", n->name);
-	if (fd >= 0 && (buf_read_file(&line, path, 65536) < 0 || !memmem(line.text, line.n, guest, strlen(guest))))
-		fd_close(&fd);
-	return fd;
+	return buf_read_file(&line, path, 65536) == 0 && memmem(line.text, line.n, guest, strlen(guest));
 }
 
 static void end_qemu(int pidfd)
 {
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-
-	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-	poll(&p, 1, END_WAIT_MS);
+	proc_signal(pidfd, SIGKILL);
+	proc_wait(pidfd, END_WAIT_MS);
 }
 
 /* Its files, and the directory if nothing else is in it. */
@@ -98,7 +89,7 @@ static bool clear_one(const char *root, const char *dir, const char *file)
 	snprintf(path, sizeof(path), "%s/%s", dir, file);
 	if (read_note(path, &n) < 0)
 		return false; /* libvirt says what it thinks of it */
-	qemu = open_qemu(&n);
+	qemu = proc_open(n.pid, is_qemu_of, &n);
 	if (qemu >= 0 && strcmp(n.reason, "starting up") != 0)
 		return false;
 	if (qemu >= 0)

@@ -90,7 +90,11 @@ MSG_TABLE(domain_name, msg_domain_name, F_STR(struct msg_domain_name, text));
 
 MSG_TABLE(address, ip_addr, F_BYTES(struct ip_addr, b));
 
-MSG_TABLE(dns_conf, msg_dns_conf, F_U32(struct msg_dns_conf, max_waiting), F_U32(struct msg_dns_conf, max_tcp));
+MSG_TABLE(secret, msg_secret, F_BYTES(struct msg_secret, b));
+
+MSG_TABLE(dns_conf, msg_dns_conf, F_U32(struct msg_dns_conf, max_waiting), F_U32(struct msg_dns_conf, max_tcp),
+	     F_U32(struct msg_dns_conf, seq), F_STR(struct msg_dns_conf, nsid), F_U32(struct msg_dns_conf, rate),
+	     F_U32(struct msg_dns_conf, slip), F_LIST(struct msg_dns_conf, secrets, n_secrets, secret));
 
 MSG_TABLE(dns_zone, msg_dns_zone, F_STR(struct msg_dns_zone, name), F_STR(struct msg_dns_zone, hostmaster),
 	     F_LIST(struct msg_dns_zone, ns, n_ns, domain_name), F_U32(struct msg_dns_zone, serial),
@@ -103,6 +107,15 @@ MSG_TABLE(dns_forward, msg_dns_forward, F_BYTES(struct msg_dns_forward, addr),
 
 MSG_TABLE(dns_allow, msg_dns_allow, F_BYTES(struct msg_dns_allow, prefix.addr),
 	     F_U8(struct msg_dns_allow, prefix.len));
+
+MSG_TABLE(dns_zone_file, msg_dns_zone_file, F_STR(struct msg_dns_zone_file, zone),
+	     F_STR(struct msg_dns_zone_file, path));
+
+MSG_TABLE(dns_zone_serial, msg_dns_zone_serial, F_STR(struct msg_dns_zone_serial, zone),
+	     F_U32(struct msg_dns_zone_serial, serial));
+
+MSG_TABLE(dns_loaded, msg_dns_loaded, F_U32(struct msg_dns_loaded, seq), F_I32(struct msg_dns_loaded, error),
+	     F_STR(struct msg_dns_loaded, zone), F_STR(struct msg_dns_loaded, text));
 
 MSG_TABLE(dns_service, msg_dns_service, F_U32(struct msg_dns_service, svc), F_U32(struct msg_dns_service, gen),
 	     F_STR(struct msg_dns_service, name), F_U8(struct msg_dns_service, state),
@@ -274,11 +287,15 @@ static const struct {
 	TYPE(MSG_DNS_ZONE, dns_zone),
 	TYPE(MSG_DNS_FORWARD, dns_forward),
 	TYPE(MSG_DNS_ALLOW, dns_allow),
+	TYPE(MSG_DNS_EXEMPT, dns_allow),
+	TYPE(MSG_DNS_ZONE_FILE, dns_zone_file),
 	TYPE(MSG_DNS_SERVICE, dns_service),
 	TYPE(MSG_DNS_STATE, dns_state),
 	TYPE(MSG_DNS_REFUSED, dns_refused),
 	TYPE(MSG_DNS_STATE_ACK, dns_state),
 	TYPE(MSG_DNS_ANSWERED, dns_answered),
+	TYPE(MSG_DNS_ZONE_SERIAL, dns_zone_serial),
+	TYPE(MSG_DNS_LOADED, dns_loaded),
 	TYPE(MSG_WAKE, wake),
 	TYPE(MSG_PROBE_START, probe_start),
 	TYPE(MSG_PROBE_STOP, probe_stop),

@@ -33,11 +33,12 @@ enum {
 	MSG_DISKS_MAX = 8,
 	MSG_NICS_MAX = 4,
 	MSG_CMDLINE_MAX = 2048,
-	MSG_FIELDS_MAX = 48,
+	MSG_FIELDS_MAX = 96,
 	MSG_VALUE_MAX = 512,
 	MSG_DATA_MAX = 4096,
 	MSG_LOG_MAX = 1024,
 	MSG_FLOWS_MAX = 64, /* rows in one MSG_FLOWS_ROWS */
+	MSG_SECRETS_MAX = 4, /* of DNS cookies */
 };
 
 enum role { ROLE_SUPERVISOR, ROLE_LAUNCHER, ROLE_DNS, ROLE_SYNPROXY, ROLE_CONTROL, ROLE_BACKEND, ROLE_N };
@@ -104,13 +105,17 @@ enum msg_type {
 	MSG_DNS_ZONE,
 	MSG_DNS_FORWARD,
 	MSG_DNS_ALLOW,
+	MSG_DNS_EXEMPT,
 	MSG_DNS_SERVICE,
+	MSG_DNS_ZONE_FILE, /* + fd: a regular file that nobody writes to any more */
 	/* launcher -> dns, any time */
 	MSG_DNS_STATE,
 	MSG_DNS_REFUSED,
 	/* dns -> launcher */
 	MSG_DNS_STATE_ACK,
 	MSG_DNS_ANSWERED,
+	MSG_DNS_ZONE_SERIAL, /* one for each configured zone, before its MSG_DNS_LOADED */
+	MSG_DNS_LOADED,
 	MSG_WAKE,
 
 	/* launcher -> synproxy, any time */
@@ -199,9 +204,19 @@ struct msg_domain_name {
 	char text[MSG_DOMAIN_NAME_MAX]; /* "www.example.org", no final dot, as the operator wrote it */
 };
 
+struct msg_secret {
+	uint8_t b[16];
+};
+
 struct msg_dns_conf {
 	uint32_t max_waiting; /* queries held at once */
 	uint32_t max_tcp; /* TCP clients at once */
+	uint32_t seq; /* of this snapshot: MSG_DNS_LOADED has it */
+	char nsid[MSG_NAME_MAX]; /* RFC 5001; "": none */
+	uint32_t rate; /* UDP answers per second to one network; 0: any number */
+	uint32_t slip; /* of those over it, each slip-th says "ask over TCP"; 0: none */
+	uint16_t n_secrets; /* 0: dns makes its own */
+	struct msg_secret secrets[MSG_SECRETS_MAX];
 };
 
 struct msg_dns_zone {
@@ -217,8 +232,13 @@ struct msg_dns_forward {
 	uint16_t port;
 };
 
-struct msg_dns_allow {
+struct msg_dns_allow { /* MSG_DNS_ALLOW: may forward; MSG_DNS_EXEMPT: without `rate` */
 	struct ip_prefix prefix;
+};
+
+struct msg_dns_zone_file {
+	char zone[MSG_DOMAIN_NAME_MAX]; /* as in its MSG_DNS_ZONE */
+	char path[MSG_PATH_MAX]; /* what its mistakes are told with */
 };
 
 struct msg_dns_service {
@@ -270,6 +290,20 @@ struct msg_dns_answered {
 	uint16_t rcode;
 	struct ip_addr client;
 	uint64_t t_query_ns, t_answer_ns;
+};
+
+struct msg_dns_zone_serial {
+	char zone[MSG_DOMAIN_NAME_MAX];
+	uint32_t serial; /* of the SOA it is served with */
+};
+
+/* The snapshot with this seq is in force (error 0), or is not and never will be: the file of `zone`
+ * has a mistake.  What was in force before stays, and the launcher sends another one. */
+struct msg_dns_loaded {
+	uint32_t seq;
+	int32_t error; /* 0 or -errno */
+	char zone[MSG_DOMAIN_NAME_MAX];
+	char text[MSG_TEXT_MAX]; /* the sentence */
 };
 
 /* ---- synproxy ---- */
@@ -400,6 +434,7 @@ enum hold_what {
 	HOLD_RELEASED, /* held packets were sent to the VM: n of them */
 	HOLD_REFUSED, /* `port` stays closed: what was held for it got RST: n of them */
 	HOLD_DONE, /* handed over, and nothing comes to the tap any more: the port's socket is closed */
+	HOLD_WANT_PORT, /* packets are held for a VM that has the forwarding entry: MSG_HOLD_PORT */
 	HOLD_WHAT_N
 };
 
@@ -607,7 +642,7 @@ struct msg_be_event {
 	char text[MSG_TEXT_MAX]; /* the hypervisor's reason: "shutdown", "destroyed", "crashed" */
 };
 
-enum { MSG_BODY_MAX = 32 * 1024 }; /* no decoded struct is larger: asserted in msg.c */
+enum { MSG_BODY_MAX = 56 * 1024 }; /* no decoded struct is larger: asserted in msg.c */
 
 /* The codec of a type; NULL for an unknown type.  MSG_BEGIN and the like have an empty one. */
 const struct codec_table *msg_codec(enum msg_type type);

@@ -6,6 +6,7 @@
 #include "base/nearest.h"
 #include "base/version.h"
 #include "cmd/client.h"
+#include "cmd/listing.h"
 #include "cmd/render.h"
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
@@ -147,27 +148,33 @@ static int list_row(struct run *r, const struct client_reply *reply, void *arg)
 {
 	if (r->opt.json)
 		return print_json(r, reply);
-	if (reply->kind == REPLY_ROW && render_list_add(arg, reply->row) < 0)
+	if (reply->kind == REPLY_ROW && listing_add(arg, reply->row) < 0)
 		return complain("out of memory");
 	return 0;
 }
 
-static int do_list(struct run *r)
+/* `none` is said when there is nothing to list; NULL: nothing is. */
+static int do_listing(struct run *r, enum listing_of of, const char *none)
 {
-	struct render_list *list = render_list_new(&r->term);
+	struct listing *list = listing_new(of, &r->term);
 	cleanup_buf struct buf out = { 0 };
 	int status;
 
 	if (!list)
 		return complain("out of memory");
-	status = ask(r, "list", list_row, list);
-	if (status == EXIT_OK) {
-		render_list_print(list, &out);
-		print(r, &out);
-	}
-	render_list_free(list);
+	status = ask(r, r->sub->name, list_row, list);
+	if (status == EXIT_OK)
+		listing_print(list, &out);
+	if (status == EXIT_OK && out.n == 0 && none && !r->opt.json)
+		fprintf(stderr, "jitsuctl: %s\n", none);
+	print(r, &out);
+	listing_free(list);
 	return status;
 }
+
+static int do_list(struct run *r) { return do_listing(r, LISTING_SERVICES, NULL); }
+
+static int do_flows(struct run *r) { return do_listing(r, LISTING_FLOWS, "nothing is held"); }
 
 static int do_show(struct run *r)
 {
@@ -288,6 +295,7 @@ static const struct subcommand subcommands[] = {
 	{ "stop", "NAME", "stop it now", NAME_MUST, 0, do_change },
 	{ "why", "NAME", "who woke it, why it is up, why it stopped", NAME_MUST, 0, do_why },
 	{ "trace", "[NAME] [-n N]", "the last wakes, phase by phase", NAME_MAY, OPT_N, do_trace },
+	{ "flows", "[NAME] [-n N]", "the connections that are held for it", NAME_MAY, OPT_N, do_flows },
 	{ "console", "NAME [-f]", "its serial console", NAME_MUST, OPT_FOLLOW | OPT_RAW, do_console },
 	{ "log", "[-f] [-n N]", "what jitsud did", NAME_NONE, OPT_FOLLOW | OPT_N, do_log },
 	{ "status", "", "jitsud itself: processes, limits, hypervisors", NAME_NONE, 0, do_show },
@@ -298,7 +306,7 @@ static const struct subcommand subcommands[] = {
 /* ---- usage ---- */
 
 static const char option_help[] = "Options:\n"
-				  "  -n N               at most N wakes or lines (1..1000)\n"
+				  "  -n N               at most N wakes, flows or lines (1..1000)\n"
 				  "  -f, --follow       go on until ^C\n"
 				  "      --raw          console: escape sequences too\n"
 				  "      --json         a JSON object per row, on a line each\n"

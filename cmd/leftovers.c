@@ -1,15 +1,13 @@
 #include "cmd/leftovers.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/syscall.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/log.h"
+#include "base/proc.h"
+#include "base/util.h"
 
 enum { LEFTOVERS_MAX = 64 };
 
@@ -61,29 +59,31 @@ void leftovers_forget(const char *run_dir, const char *name)
 	unlink(path);
 }
 
+static bool started_then(void *arg, pid_t pid)
+{
+	const unsigned long long *ticks = arg;
+
+	return start_time(pid) == *ticks;
+}
+
 /* A pidfd of the recorded process if it is still that one; else -1. */
 static int open_recorded(const char *path)
 {
 	cleanup_buf struct buf text = { 0 };
 	unsigned long long ticks;
-	int pid, fd;
+	int pid;
 
-	if (buf_read_file(&text, path, 128) < 0 || sscanf(text.text, "%d %llu", &pid, &ticks) != 2 || pid <= 1)
+	if (buf_read_file(&text, path, 128) < 0 || sscanf(text.text, "%d %llu", &pid, &ticks) != 2)
 		return -1;
-	fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (fd >= 0 && start_time(pid) != ticks)
-		fd_close(&fd);
-	return fd;
+	return proc_open(pid, started_then, &ticks);
 }
 
 static void end_process(int pidfd, unsigned ms)
 {
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-
-	if (poll(&p, 1, (int)ms) > 0)
+	if (proc_wait(pidfd, ms))
 		return;
-	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-	poll(&p, 1, (int)ms);
+	proc_signal(pidfd, SIGKILL);
+	proc_wait(pidfd, ms);
 }
 
 unsigned leftovers_end(const char *run_dir, unsigned ms)
@@ -107,7 +107,7 @@ unsigned leftovers_end(const char *run_dir, unsigned ms)
 		if (pidfds[n] < 0)
 			continue;
 		log_info("ending %s, left by an earlier jitsud", entry->d_name);
-		syscall(SYS_pidfd_send_signal, pidfds[n], SIGTERM, NULL, 0);
+		proc_signal(pidfds[n], SIGTERM);
 		n++;
 	}
 	closedir(dir);

@@ -32,7 +32,7 @@ bool row_number(const struct json_node *row, const char *key, uint64_t *out)
 	return node_number(json_get(row, key), out);
 }
 
-static const char *row_text_or(const struct json_node *row, const char *key, const char *instead)
+const char *row_text_or(const struct json_node *row, const char *key, const char *instead)
 {
 	const char *text = row_text(row, key);
 
@@ -63,35 +63,9 @@ void render_json(const struct json_node *v, struct buf *out)
 	buf_adds(out, "\n");
 }
 
-/* ---- list ---- */
+/* ---- fields ---- */
 
-enum {
-	LIST_NAME,
-	LIST_STATE,
-	LIST_ADDRESS,
-	LIST_RUNS,
-	LIST_STOPS_IN,
-	LIST_WAKES,
-	LIST_TOOK,
-	LIST_MEMORY,
-	LIST_N
-};
-
-static const struct table_column list_columns[] = {
-	[LIST_NAME] = { "NAME", false, 8, 0 },        [LIST_STATE] = { "STATE", false, 0, 0 },
-	[LIST_ADDRESS] = { "ADDRESS", false, 15, 0 }, [LIST_RUNS] = { "RUNS", true, 0, 2 },
-	[LIST_STOPS_IN] = { "STOPS IN", true, 0, 1 }, [LIST_WAKES] = { "WAKES", true, 0, 3 },
-	[LIST_TOOK] = { "TOOK", true, 0, 4 },         [LIST_MEMORY] = { "MEMORY", true, 0, 5 },
-};
-static_assert(ARRAY_SIZE(list_columns) == LIST_N, "a column is not described");
-
-struct render_list {
-	struct term term;
-	struct table *table;
-	struct buf remarks;
-};
-
-static enum color state_color(const char *state)
+enum color render_state_color(const char *state)
 {
 	static const struct {
 		const char *state;
@@ -109,105 +83,6 @@ static enum color state_color(const char *state)
 	}
 	return COLOR_NONE;
 }
-
-static const char *duration_cell(const struct json_node *row, const char *key, char *room)
-{
-	uint64_t ms;
-
-	return row_number(row, key, &ms) ? text_duration(ms, true, room) : "-";
-}
-
-/* The first address, and how many more there are. */
-static void address_cell(const struct json_node *row, struct buf *out)
-{
-	const struct json_node *v = json_get(row, "ip"), *first = v;
-	unsigned more = 0;
-
-	if (v && json_type(v) == JSON_ARRAY) {
-		first = json_first(v);
-		for (const struct json_node *m = first ? json_next(first) : NULL; m; m = json_next(m))
-			more++;
-	}
-	buf_adds(out, node_text(first) ? node_text(first) : "-");
-	if (more > 0)
-		buf_addf(out, " +%u", more);
-}
-
-static int add_list_cells(struct render_list *l, const struct json_node *row)
-{
-	const char *state = row_text_or(row, "state", "?");
-	char runs[TEXT_UNIT_MAX], stops[TEXT_UNIT_MAX], took[TEXT_UNIT_MAX], memory[TEXT_UNIT_MAX] = "-";
-	cleanup_buf struct buf address = { 0 };
-	uint64_t bytes;
-
-	address_cell(row, &address);
-	if (row_number(row, "memory_bytes", &bytes))
-		text_bytes(bytes, memory);
-	const struct {
-		const char *text;
-		enum color color;
-	} cells[] = {
-		[LIST_NAME] = { row_text_or(row, "name", "?"), COLOR_NONE },
-		[LIST_STATE] = { state, state_color(state) },
-		[LIST_ADDRESS] = { address.text ? address.text : "-", COLOR_NONE },
-		[LIST_RUNS] = { duration_cell(row, "running_ms", runs), COLOR_NONE },
-		[LIST_STOPS_IN] = { duration_cell(row, "idle_in_ms", stops), COLOR_NONE },
-		[LIST_WAKES] = { row_text_or(row, "wakes", "-"), COLOR_NONE },
-		[LIST_TOOK] = { duration_cell(row, "last_wake_ms", took), COLOR_NONE },
-		[LIST_MEMORY] = { memory, COLOR_NONE },
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(cells); i++) {
-		if (table_add(l->table, cells[i].text, cells[i].color) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-struct render_list *render_list_new(const struct term *t)
-{
-	struct render_list *l = calloc(1, sizeof(*l));
-
-	if (!l)
-		return NULL;
-	l->term = *t;
-	l->table = table_new(list_columns, LIST_N);
-	if (l->table)
-		return l;
-	free(l);
-	return NULL;
-}
-
-int render_list_add(struct render_list *l, const struct json_node *row)
-{
-	const char *reason = row_text_or(row, "reason", ""), *name = row_text_or(row, "name", "?");
-
-	if (reason[0]) {
-		text_clean(&l->term, name, &l->remarks);
-		buf_adds(&l->remarks, ": ");
-		text_wrap(&l->term, reason, text_width(name) + 2, 4, &l->remarks);
-	}
-	return add_list_cells(l, row);
-}
-
-void render_list_print(const struct render_list *l, struct buf *out)
-{
-	table_print(l->table, &l->term, out);
-	if (l->remarks.n > 0) {
-		buf_adds(out, "\n");
-		buf_add(out, l->remarks.text, l->remarks.n);
-	}
-}
-
-void render_list_free(struct render_list *l)
-{
-	if (!l)
-		return;
-	table_free(l->table);
-	buf_free(&l->remarks);
-	free(l);
-}
-
-/* ---- fields ---- */
 
 enum { LABEL_COLUMNS = 18 };
 
@@ -302,7 +177,7 @@ static void put_field(const struct json_node *v, const struct term *t, uint64_t 
 		buf_adds(out, "-\n");
 	for (bool first = true; m; first = false, m = list ? json_next(m) : NULL) {
 		const char *text = value_text(m, unit, now_wall_ms, room);
-		enum color c = strcmp(json_key(v), "state") == 0 ? state_color(text) : COLOR_NONE;
+		enum color c = strcmp(json_key(v), "state") == 0 ? render_state_color(text) : COLOR_NONE;
 
 		if (!first)
 			buf_addf(out, "%*s", LABEL_COLUMNS, "");

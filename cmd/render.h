@@ -6,22 +6,18 @@
 #define CMD_RENDER_H
 
 #include "base/json.h"
-#include "cmd/table.h"
+#include "cmd/text.h"
 
 /* The text of a string or a number; NULL when there is none (absent, null, or something else). */
 const char *row_text(const struct json_node *row, const char *key);
+const char *row_text_or(const struct json_node *row, const char *key, const char *instead);
 /* A whole number that is not negative; false when there is none. */
 bool row_number(const struct json_node *row, const char *key, uint64_t *out);
 
 /* A node as JSON on one line: for --json. */
 void render_json(const struct json_node *v, struct buf *out);
 
-/* `list`: rows are gathered, then printed; remarks follow the table. */
-struct render_list;
-struct render_list *render_list_new(const struct term *t); /* NULL: no memory */
-int render_list_add(struct render_list *l, const struct json_node *row); /* -ENOMEM */
-void render_list_print(const struct render_list *l, struct buf *out);
-void render_list_free(struct render_list *l);
+enum color render_state_color(const char *state); /* "up", "off" .. */
 
 /* `show`, `status`: a line per field. */
 void render_fields(const struct json_node *row, const struct term *t, uint64_t now_wall_ms, struct buf *out);

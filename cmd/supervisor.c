@@ -1,5 +1,6 @@
 /* The supervisor: starts the other processes, introduces them to each other, starts them again
- * when they die, and holds what must not die with them: listening sockets and shared memory.
+ * when they die, and holds what must not die with them: listening sockets (listeners.h), shared
+ * memory, and the descriptors that the launcher asks it to keep (kept.h).
  *
  * It reads the configuration file once, before anything runs, to refuse a bad one and to know
  * directories and users; from then on it parses nothing.  Which sockets and backends are wanted,
@@ -8,34 +9,37 @@
  *
  * Introductions: the launcher talks to each of the others over a socket pair of their own.
  * Whenever one side is new, a new pair is made and an end sent to both (MSG_PEER), which tells
- * both that what they knew of each other must be said again.
+ * both that what they knew of each other must be said again.  Before that, each new process is
+ * given its descriptors: synproxy the memory of held packets as its very first message, so that it
+ * works on what its predecessor left; the launcher all that was kept, and then the end of it.
  *
  * Lifetimes: a process that dies is started again after RESTART_MIN_MS, doubled up to
  * RESTART_MAX_MS for as long as it does not live RESTART_FORGET_MS.  One that does not read its
  * channel, or talks nonsense, is killed.  When the supervisor itself is killed the others go on;
- * the next supervisor ends them (leftovers.h) and takes over.  VMs belong to none of us and live
- * through all of this, an orderly stop too.
+ * the next supervisor ends them (leftovers.h) and takes over, with new memory and nothing kept: what
+ * was held then is lost to its clients' next try.  VMs belong to none of us and live through all of
+ * this, an orderly stop too.
  */
 #include "cmd/supervisor.h"
 
 #include <event2/event.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <limits.h>
-#include <pwd.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "base/child.h"
 #include "base/clock.h"
+#include "base/ipc.h"
 #include "base/log.h"
 #include "base/slots.h"
+#include "cmd/kept.h"
 #include "cmd/leftovers.h"
+#include "cmd/listeners.h"
+#include "cmd/programs.h"
+#include "cmd/run_dir.h"
+#include "synproxy/hold.h"
 
 enum {
 	RESTART_MIN_MS = 20,
@@ -43,9 +47,6 @@ enum {
 	RESTART_FORGET_MS = 1000,
 	STOP_WAIT_MS = 3000,
 	TAKEOVER_WAIT_MS = 1000,
-	LISTEN_BACKLOG = 128,
-	UDP_BUFFER_BYTES = 1024 * 1024,
-	ARGS_MAX = 32,
 };
 
 struct process {
@@ -64,27 +65,14 @@ struct process {
 	bool dropped; /* swept: it was told to end */
 };
 
-struct socket_held {
-	TAILQ_ENTRY(socket_held) next;
-	struct msg_listen what;
-	int fd;
-	bool wanted;
-};
-
-struct ids {
-	unsigned uid, gid;
-};
-
 struct supervisor {
 	struct event_base *base;
-	const struct conf *conf;
-	const char *conf_path;
-	char exe[PATH_MAX], libexec[PATH_MAX]; /* ourselves, and the directory of the backends */
-	struct ids dns, net, control;
-	unsigned readers_gid, admins_gid;
-	int slots_fd, control_fd, lock_fd;
+	const char *run_dir;
+	struct programs programs;
+	int slots_fd, hold_fd, control_fd, lock_fd;
 	TAILQ_HEAD(, process) processes;
-	TAILQ_HEAD(, socket_held) sockets;
+	struct listeners *listeners;
+	struct kept kept;
 	bool settled; /* the first MSG_WANT_END went well */
 	bool failed; /* ... or did not: exit status 1 */
 	bool stopping;
@@ -94,151 +82,6 @@ struct supervisor {
 static void spawn(struct process *p);
 static void restart_later(struct process *p);
 static void begin_stop(struct supervisor *s);
-
-/* ---- users ---- */
-
-static int find_user(const char *name, struct ids *ids, struct err *e)
-{
-	struct passwd *pw = getpwnam(name);
-
-	if (!pw)
-		return err_set(e, -ENOENT, "there is no user \"%s\": create it with \"useradd --system %s\"", name,
-			       name);
-	if (pw->pw_uid == 0)
-		return err_set(e, -EINVAL, "the user \"%s\" is root: name one without privileges", name);
-	*ids = (struct ids){ pw->pw_uid, pw->pw_gid };
-	return 0;
-}
-
-static int find_group(const char *name, unsigned *gid, struct err *e)
-{
-	struct group *gr = getgrnam(name);
-
-	if (!gr)
-		return err_set(e, -ENOENT, "there is no group \"%s\": create it with \"groupadd --system %s\"", name,
-			       name);
-	*gid = gr->gr_gid;
-	return 0;
-}
-
-static int find_users(struct supervisor *s, struct err *e)
-{
-	const struct users_conf *u = &s->conf->users;
-	int r = find_user(u->dns, &s->dns, e);
-
-	if (r == 0)
-		r = find_user(u->net, &s->net, e);
-	if (r == 0)
-		r = find_user(u->control, &s->control, e);
-	if (r == 0)
-		r = find_group(u->readers, &s->readers_gid, e);
-	if (r == 0)
-		r = find_group(u->admins, &s->admins_gid, e);
-	return r;
-}
-
-/* ---- directories and sockets ---- */
-
-/* Makes `dir` under RUN_DIR if need be: root's, and closed to others by `mode`. */
-static int make_dir(const char *dir, mode_t mode, struct err *e)
-{
-	if (mkdir(dir, mode) < 0 && errno != EEXIST)
-		return err_set_errno(e, -errno, "cannot make the directory %s", dir);
-	if (chown(dir, 0, 0) < 0 || chmod(dir, mode) < 0)
-		return err_set_errno(e, -errno, "cannot own the directory %s", dir);
-	return 0;
-}
-
-static int make_run_dir(const struct supervisor *s, struct err *e)
-{
-	static const struct {
-		const char *name;
-		mode_t mode;
-	} dirs[] = { { "", 0755 }, { "/empty", 0755 }, { "/pids", 0700 }, { "/console", 0711 }, { "/services", 0700 } };
-	char path[PATH_MAX];
-	int r = 0;
-
-	r = make_dir(s->conf->state_dir, 0755, e);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(dirs); i++) {
-		snprintf(path, sizeof(path), "%s%s", s->conf->run_dir, dirs[i].name);
-		r = make_dir(path, dirs[i].mode, e);
-	}
-	return r;
-}
-
-static int take_lock(struct supervisor *s, struct err *e)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/jitsud.lock", s->conf->run_dir);
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (s->lock_fd < 0)
-		return err_set_errno(e, -errno, "cannot open %s", path);
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(e, -EBUSY, "another jitsud already runs with run_dir %s: stop it first, or use another run_dir",
-			       s->conf->run_dir);
-	return 0;
-}
-
-static int open_control(struct supervisor *s, struct err *e)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int n = snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/control.sock", s->conf->run_dir);
-
-	if (n < 0 || (size_t)n >= sizeof(sun.sun_path))
-		return err_set(e, -ENAMETOOLONG, "run_dir is too long for a socket's path: at most %zu bytes",
-			       sizeof(sun.sun_path) - sizeof("/control.sock"));
-	unlink(sun.sun_path);
-	s->control_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->control_fd < 0 || bind(s->control_fd, (void *)&sun, sizeof(sun)) < 0 ||
-	    chown(sun.sun_path, 0, s->readers_gid) < 0 || chmod(sun.sun_path, 0666) < 0 ||
-	    listen(s->control_fd, LISTEN_BACKLOG) < 0)
-		return err_set_errno(e, -errno, "cannot listen on %s", sun.sun_path);
-	return 0;
-}
-
-static int set_options(int fd, const struct msg_listen *what)
-{
-	int on = 1, size = UDP_BUFFER_BYTES;
-	bool v4 = ip_is_v4(&what->addr);
-
-	/* Not for UDP: two servers that both set it would share the port, and neither would notice. */
-	if ((what->proto == LISTEN_TCP && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) ||
-	    (!v4 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0))
-		return -errno;
-	if (what->proto == LISTEN_UDP) {
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-		/* the reply must leave from the address that was asked */
-		if (setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTINFO : IPV6_RECVPKTINFO, &on,
-			       sizeof(on)) < 0)
-			return -errno;
-	}
-	return 0;
-}
-
-/* The bound socket, or -errno with a sentence. */
-static int open_listener(const struct msg_listen *what, struct err *e)
-{
-	struct sockaddr_storage sa;
-	socklen_t n = ip_to_sockaddr(&what->addr, what->port, &sa);
-	bool udp = what->proto == LISTEN_UDP;
-	cleanup_close int fd = socket(sa.ss_family, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	char where[ADDR_TEXT_MAX];
-	int done, r = fd < 0 ? -errno : set_options(fd, what);
-
-	if (r == 0 && (bind(fd, (void *)&sa, n) < 0 || (!udp && listen(fd, LISTEN_BACKLOG) < 0)))
-		r = -errno;
-	endpoint_format(&what->addr, what->port, where);
-	if (r == -EADDRINUSE)
-		return err_set(e, r,
-			       "cannot listen on %s (%s): another program holds it; \"ss -lnp sport = :%u\" tells which",
-			       where, udp ? "UDP" : "TCP", what->port);
-	if (r < 0)
-		return err_set_errno(e, r, "cannot listen on %s (%s)", where, udp ? "UDP" : "TCP");
-	done = fd;
-	fd = -1;
-	return done;
-}
 
 /* ---- introductions ---- */
 
@@ -271,26 +114,47 @@ static void introduce(struct process *launcher, struct process *p)
 	close(fds[1]);
 }
 
-static void give_sockets(struct supervisor *s, struct process *p)
+static void give_listener(void *arg, const struct msg_listen *what, int fd)
+{
+	struct process *dns = arg;
+
+	ipc_send_fd(dns->channel, MSG_LISTEN, what, fd);
+}
+
+/* What an earlier launcher had kept, then one without a name: that was all. */
+static void give_kept(struct supervisor *s, struct process *launcher)
+{
+	struct msg_keep m = { .name = "" };
+
+	for (unsigned i = 0; i < s->kept.n; i++) {
+		str_copy(m.name, s->kept.v[i].name);
+		ipc_send_fd(launcher->channel, MSG_KEPT, &m, s->kept.v[i].fd);
+	}
+	ipc_send(launcher->channel, MSG_KEPT, &(struct msg_keep){ .name = "" });
+}
+
+/* Before anybody is introduced to it. */
+static void give_descriptors(struct supervisor *s, struct process *p)
 {
 	struct msg_listen control = { .proto = LISTEN_UNIX };
-	struct socket_held *h;
 
 	if (p->role == ROLE_CONTROL)
 		ipc_send_fd(p->channel, MSG_LISTEN, &control, s->control_fd);
-	if (p->role == ROLE_DNS) {
-		TAILQ_FOREACH(h, &s->sockets, next)
-			ipc_send_fd(p->channel, MSG_LISTEN, &h->what, h->fd);
-	}
+	if (p->role == ROLE_DNS)
+		listeners_each(s->listeners, give_listener, p);
 	if (p->role == ROLE_DNS || p->role == ROLE_LAUNCHER)
 		ipc_send_fd(p->channel, MSG_SLOTS, NULL, s->slots_fd);
+	if (p->role == ROLE_SYNPROXY)
+		ipc_send_fd(p->channel, MSG_HOLD_MEMORY, NULL, s->hold_fd);
+	if (p->role == ROLE_LAUNCHER)
+		give_kept(s, p);
 }
 
 static void introduce_all(struct supervisor *s, struct process *fresh)
 {
 	struct process *p;
 
-	give_sockets(s, fresh);
+	give_descriptors(s, fresh);
 	if (fresh->role != ROLE_LAUNCHER) {
 		introduce(find(s, ROLE_LAUNCHER, ""), fresh);
 		return;
@@ -303,50 +167,25 @@ static void introduce_all(struct supervisor *s, struct process *fresh)
 
 /* ---- what the launcher wants ---- */
 
-static struct socket_held *find_socket(struct supervisor *s, const struct msg_listen *what)
-{
-	struct socket_held *h;
-
-	TAILQ_FOREACH(h, &s->sockets, next) {
-		if (h->what.proto == what->proto && h->what.port == what->port && ip_equal(&h->what.addr, &what->addr))
-			return h;
-	}
-	return NULL;
-}
-
 static void want_listen(struct supervisor *s, const struct msg_listen *what)
 {
 	struct process *dns = find(s, ROLE_DNS, ""), *launcher = find(s, ROLE_LAUNCHER, "");
-	struct socket_held *h = find_socket(s, what);
 	struct msg_want_failed failed;
 	struct err e;
-	int fd;
+	int fd, r = listeners_want(s->listeners, what, &fd, &e);
 
-	if (h) {
-		h->wanted = true;
-		return;
-	}
-	if (what->proto != LISTEN_UDP && what->proto != LISTEN_TCP)
-		return;
-	fd = open_listener(what, &e);
-	if (fd < 0) {
-		if (!s->settled) {
-			log_error("%s", e.text);
-			s->failed = true;
-			begin_stop(s);
-			return;
-		}
-		str_copy(failed.text, e.text);
-		ipc_send(launcher->channel, MSG_WANT_FAILED, &failed);
-		return;
-	}
-	h = calloc(1, sizeof(*h));
-	if (!h)
-		abort();
-	*h = (struct socket_held){ .what = *what, .fd = fd, .wanted = true };
-	TAILQ_INSERT_TAIL(&s->sockets, h, next);
-	if (dns && dns->channel)
+	if (r > 0 && dns && dns->channel)
 		ipc_send_fd(dns->channel, MSG_LISTEN, what, fd);
+	if (r >= 0)
+		return;
+	if (!s->settled) {
+		log_error("%s", e.text);
+		s->failed = true;
+		begin_stop(s);
+		return;
+	}
+	str_copy(failed.text, e.text);
+	ipc_send(launcher->channel, MSG_WANT_FAILED, &failed);
 }
 
 static struct process *process_new(struct supervisor *s, enum role role, const char *name);
@@ -384,21 +223,9 @@ static void process_remove(struct process *p)
  * answers on it until then, so dns is restarted. */
 static void want_end(struct supervisor *s)
 {
-	struct socket_held *h, *h_next;
 	struct process *p, *p_next, *dns = find(s, ROLE_DNS, "");
-	bool closed = false;
+	bool closed = listeners_sweep(s->listeners);
 
-	for (h = TAILQ_FIRST(&s->sockets); h; h = h_next) {
-		h_next = TAILQ_NEXT(h, next);
-		if (!h->wanted) {
-			TAILQ_REMOVE(&s->sockets, h, next);
-			close(h->fd);
-			free(h);
-			closed = true;
-			continue;
-		}
-		h->wanted = false;
-	}
 	for (p = TAILQ_FIRST(&s->processes); p; p = p_next) {
 		p_next = TAILQ_NEXT(p, next);
 		if (p->role != ROLE_BACKEND)
@@ -412,6 +239,17 @@ static void want_end(struct supervisor *s)
 	if (closed && dns && dns->pid > 0)
 		kill(dns->pid, SIGTERM);
 	s->settled = true;
+}
+
+/* *fd is taken from the message when it is kept. */
+static void keep(struct supervisor *s, const struct msg_keep *m, int *fd)
+{
+	int r = kept_put(&s->kept, m->name, *fd);
+
+	if (r == 0)
+		*fd = -1;
+	else
+		log_warn("cannot keep \"%s\" for the next launcher: %s", m->name, strerror(-r));
 }
 
 static void unmark_backends(struct supervisor *s)
@@ -435,7 +273,6 @@ static void tell_log(void *arg, enum log_level level, const char *line)
 	str_copy(m.line, line);
 	ipc_send(launcher->channel, MSG_LOG, &m);
 }
-
 
 static void notify(const char *state)
 {
@@ -482,7 +319,7 @@ static void peer_is_stuck(struct supervisor *s, const struct msg_peer *peer)
 }
 
 /* Only the launcher may ask for anything. */
-static void on_launcher_wants(struct supervisor *s, enum msg_type type, const void *body)
+static void on_launcher_wants(struct supervisor *s, enum msg_type type, const void *body, int *fd)
 {
 	static bool in_list;
 
@@ -497,6 +334,7 @@ static void on_launcher_wants(struct supervisor *s, enum msg_type type, const vo
 		in_list = false;
 		want_end(s);
 		break;
+	case MSG_KEEP: keep(s, body, fd); break;
 	case MSG_STUCK: peer_is_stuck(s, body); break;
 	default: break;
 	}
@@ -507,11 +345,10 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 	struct process *p = arg;
 
 	(void)ch;
-	(void)fd;
 	if (type == MSG_READY)
 		child_is_ready(p);
 	else if (p->role == ROLE_LAUNCHER && !p->sup->stopping)
-		on_launcher_wants(p->sup, type, body);
+		on_launcher_wants(p->sup, type, body, fd);
 }
 
 static void on_end(void *arg, struct ipc *ch, int error)
@@ -529,112 +366,27 @@ static void on_end(void *arg, struct ipc *ch, int error)
 
 /* ---- starting ---- */
 
-struct argv {
-	char *v[ARGS_MAX];
-	char numbers[8][12];
-	int n, n_numbers;
-};
-
-static void arg_add(struct argv *a, const char *option, const char *value)
-{
-	a->v[a->n++] = (char *)option;
-	a->v[a->n++] = (char *)value;
-}
-
-static void arg_add_number(struct argv *a, const char *option, unsigned value)
-{
-	char *text = a->numbers[a->n_numbers++];
-
-	snprintf(text, sizeof(a->numbers[0]), "%u", value);
-	arg_add(a, option, text);
-}
-
-static void sandbox_args(struct argv *a, const struct ids *ids, const char *empty)
-{
-	arg_add_number(a, "--uid", ids->uid);
-	arg_add_number(a, "--gid", ids->gid);
-	arg_add(a, "--chroot", empty);
-}
-
-static void backend_args(struct argv *a, const struct process *p)
-{
-	arg_add(a, "--name", p->backend.name);
-	arg_add(a, "--uri", p->backend.uri);
-	arg_add(a, "--isolation", isolation_name(p->backend.isolation));
-	arg_add(a, "--qemu-user", p->sup->conf->users.qemu);
-}
-
-static void make_args(struct argv *a, struct process *p, const char *program, const char *empty)
-{
-	struct supervisor *s = p->sup;
-
-	*a = (struct argv){ .v = { (char *)program }, .n = 1 };
-	arg_add(a, "--role", role_name(p->role));
-	arg_add(a, "--log", s->conf->log_level);
-	arg_add(a, "--run-dir", s->conf->run_dir);
-	switch (p->role) {
-	case ROLE_DNS: sandbox_args(a, &s->dns, empty); break;
-	case ROLE_SYNPROXY: sandbox_args(a, &s->net, empty); break;
-	case ROLE_CONTROL:
-		sandbox_args(a, &s->control, empty);
-		arg_add_number(a, "--readers", s->readers_gid);
-		arg_add_number(a, "--admins", s->admins_gid);
-		break;
-	case ROLE_LAUNCHER: arg_add(a, "--conf", s->conf_path); break;
-	case ROLE_BACKEND: backend_args(a, p); break;
-	default: break;
-	}
-}
-
-/* In the new process: nothing of ours but stdio and the channel, and no signal blocked. */
-static void exec_child(const char *program, char **argv, int channel)
-{
-	sigset_t none;
-
-	if (channel == CHILD_SUPERVISOR_FD) {
-		fcntl(channel, F_SETFD, 0);
-	} else if (dup2(channel, CHILD_SUPERVISOR_FD) < 0) {
-		_exit(126);
-	}
-	closefrom(CHILD_SUPERVISOR_FD + 1);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	setsid();
-	execv(program, argv);
-	_exit(127);
-}
-
 static void spawn(struct process *p)
 {
 	struct supervisor *s = p->sup;
-	char program[PATH_MAX + 32], empty[PATH_MAX];
-	struct argv a;
 	int fds[2];
 
-	if (p->role == ROLE_BACKEND)
-		snprintf(program, sizeof(program), "%s/jitsu-libvirt", s->libexec);
-	else
-		str_copy(program, s->exe);
-	snprintf(empty, sizeof(empty), "%s/empty", s->conf->run_dir);
-	make_args(&a, p, program, empty);
 	p->started_ms = clock_now_ms();
 	if (ipc_pair(fds) < 0) {
 		log_error("cannot make a socket pair: %s", strerror(errno));
 		restart_later(p);
 		return;
 	}
-	p->pid = fork();
-	if (p->pid == 0)
-		exec_child(program, a.v, fds[1]);
+	p->pid = programs_run(&s->programs, p->role, &p->backend, fds[1]);
 	close(fds[1]);
 	if (p->pid < 0) {
-		log_error("cannot start %s: %s", p->name, strerror(errno));
+		log_error("cannot start %s: %s", p->name, strerror(-p->pid));
 		close(fds[0]);
 		p->pid = 0;
 		restart_later(p);
 		return;
 	}
-	leftovers_record(s->conf->run_dir, p->name, p->pid);
+	leftovers_record(s->run_dir, p->name, p->pid);
 	p->channel = ipc_new(s->base, fds[0], on_msg, on_end, p);
 	if (!p->channel)
 		abort();
@@ -706,7 +458,7 @@ static void on_child_exit(struct process *p, int status)
 	char how[64];
 
 	p->pid = 0;
-	leftovers_forget(s->conf->run_dir, p->name);
+	leftovers_forget(s->run_dir, p->name);
 	ipc_free(p->channel);
 	p->channel = NULL;
 	if (s->stopping) {
@@ -794,39 +546,34 @@ static void on_sighup(evutil_socket_t sig, short what, void *arg)
 
 /* ---- life ---- */
 
-static int find_programs(struct supervisor *s, struct err *e)
+/* What outlives the other processes. */
+static int make_memory(struct supervisor *s, struct err *e)
 {
-	ssize_t n = readlink("/proc/self/exe", s->exe, sizeof(s->exe) - 1);
-	const char *libexec = getenv("JITSU_LIBEXEC");
-	char *slash;
-
-	if (n < 0)
-		return err_set_errno(e, -errno, "cannot read /proc/self/exe (is /proc mounted?)");
-	s->exe[n] = '\0';
-	str_copy(s->libexec, libexec ? libexec : s->exe);
-	slash = strrchr(s->libexec, '/');
-	if (!libexec && slash)
-		*slash = '\0';
+	s->slots_fd = slots_create();
+	if (s->slots_fd < 0)
+		return err_set_errno(e, s->slots_fd, "cannot make shared memory");
+	s->hold_fd = hold_memory_create();
+	if (s->hold_fd < 0)
+		return err_set_errno(e, s->hold_fd, "cannot make the memory of held packets");
 	return 0;
 }
 
 static int prepare(struct supervisor *s, struct err *e)
 {
-	int r = find_programs(s, e);
+	const struct conf *conf = s->programs.conf;
+	int r = programs_find(&s->programs, e);
 
 	if (r == 0)
-		r = find_users(s, e);
+		r = users_find(&conf->users, &s->programs.users, e);
 	if (r == 0)
-		r = make_run_dir(s, e);
+		r = run_dir_make(conf, e);
 	if (r == 0)
-		r = take_lock(s, e);
-	if (r == 0) {
-		leftovers_end(s->conf->run_dir, TAKEOVER_WAIT_MS);
-		r = open_control(s, e);
+		r = s->lock_fd = run_dir_lock(s->run_dir, e);
+	if (r >= 0) {
+		leftovers_end(s->run_dir, TAKEOVER_WAIT_MS);
+		r = s->control_fd = run_dir_control(s->run_dir, s->programs.users.readers_gid, e);
 	}
-	if (r == 0 && (s->slots_fd = slots_create()) < 0)
-		r = err_set_errno(e, s->slots_fd, "cannot make shared memory");
-	return r;
+	return r >= 0 ? make_memory(s, e) : r;
 }
 
 static struct event *watch(struct supervisor *s, int sig, event_callback_fn fn)
@@ -841,16 +588,12 @@ static struct event *watch(struct supervisor *s, int sig, event_callback_fn fn)
 static void release(struct supervisor *s)
 {
 	struct event *events[] = { s->sigchld, s->sigterm, s->sigint, s->sighup, s->stop_timer };
-	struct socket_held *h;
 	struct process *p;
 
 	while ((p = TAILQ_FIRST(&s->processes)))
 		process_remove(p);
-	while ((h = TAILQ_FIRST(&s->sockets))) {
-		TAILQ_REMOVE(&s->sockets, h, next);
-		close(h->fd);
-		free(h);
-	}
+	listeners_free(s->listeners);
+	kept_clear(&s->kept);
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++)
 		event_free(events[i]);
 	event_base_free(s->base);
@@ -859,18 +602,20 @@ static void release(struct supervisor *s)
 int supervisor_run(const struct conf *conf, const char *conf_path)
 {
 	static const enum role roles[] = { ROLE_LAUNCHER, ROLE_DNS, ROLE_SYNPROXY, ROLE_CONTROL };
-	struct supervisor s = { .conf = conf, .conf_path = conf_path, .slots_fd = -1, .control_fd = -1, .lock_fd = -1 };
-	char path[PATH_MAX];
+	struct supervisor s = {
+		.run_dir = conf->run_dir, .programs = { .conf = conf, .conf_path = conf_path },
+		.slots_fd = -1, .hold_fd = -1, .control_fd = -1, .lock_fd = -1,
+	};
 	struct err e;
 
 	TAILQ_INIT(&s.processes);
-	TAILQ_INIT(&s.sockets);
 	umask(022);
 	signal(SIGPIPE, SIG_IGN);
 	if (prepare(&s, &e) < 0)
 		log_fatal("%s", e.text);
 	s.base = event_base_new();
-	if (!s.base)
+	s.listeners = listeners_new();
+	if (!s.base || !s.listeners)
 		log_fatal("cannot make the event loop");
 	s.sigchld = watch(&s, SIGCHLD, on_sigchld);
 	s.sigterm = watch(&s, SIGTERM, on_sigterm);
@@ -881,8 +626,7 @@ int supervisor_run(const struct conf *conf, const char *conf_path)
 	for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
 		spawn(process_new(&s, roles[i], role_name(roles[i])));
 	event_base_dispatch(s.base);
-	snprintf(path, sizeof(path), "%s/control.sock", conf->run_dir);
-	unlink(path);
+	run_dir_forget_control(s.run_dir);
 	release(&s);
 	log_set_sink(NULL, NULL);
 	log_info("stopped");

@@ -9,12 +9,17 @@ static const struct mark {
 	enum color color;
 } marks[] = {
 	[MARK_HEARD] = { "t_wake_us", "heard", COLOR_DIM },
+	[MARK_SYN] = { "t_syn_us", "SYN", COLOR_DIM },
 	[MARK_START] = { "t_start_us", "start", COLOR_CYAN },
 	[MARK_RUNNING] = { "t_running_us", "running", COLOR_BLUE },
 	[MARK_LINK] = { "t_link_us", "ARP", COLOR_MAGENTA },
 	[MARK_PORT] = { "t_port_us", "port open", COLOR_YELLOW },
+	[MARK_MOVED] = { "t_moved_us", "FDB moved", COLOR_CYAN },
+	[MARK_RELEASED] = { "t_released_us", "released", COLOR_GREEN },
+	[MARK_FIRST_BYTE] = { "t_first_byte_us", "first byte", COLOR_GREEN },
 	[MARK_UP] = { "t_up_us", "up", COLOR_GREEN },
 	[MARK_ANSWERED] = { "t_answered_us", "answered", COLOR_GREEN },
+	[MARK_FAILED] = { "t_failed_us", "failed", COLOR_RED },
 };
 static_assert(ARRAY_SIZE(marks) == MARK_N, "a mark has no name");
 

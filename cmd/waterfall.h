@@ -4,13 +4,16 @@
  *     www  wake 6  03:04:05.678  up in 97.4 ms
  *       asked           0.0  dns, 192.168.1.5
  *       heard           0.3  ▏
- *       start           1.2  ▋
- *       running        60.1  ███████████████████████████▏
- *       ARP            12.4                             █████▌
- *       port open      23.4                                  ██████████▉
- *       up              0.0                                            ▉
- *       answered        0.2                                            █
- *       total          97.6 ms
+ *       start           1.2  ▊
+ *       SYN             1.0   ▍
+ *       running        59.1   ██████████████████████████▌
+ *       ARP            12.4                              █████▍
+ *       port open      23.4                                   ██████████▎
+ *       up              0.0                                             ▏
+ *       FDB moved       0.4                                             ▎
+ *       released        0.1                                             ▎
+ *       first byte      1.4                                             ▌
+ *       total          99.3 ms
  *
  * The phases are exact: each is the difference of two rounded times, so that they add up to the
  * total as it is shown.  A phase ends at its mark, in the order in which the marks were reached
@@ -23,12 +26,17 @@
 
 enum waterfall_mark {
 	MARK_HEARD, /* the launcher has the wake */
+	MARK_SYN, /* a client's first packet was held */
 	MARK_START, /* the hypervisor was asked */
 	MARK_RUNNING,
 	MARK_LINK, /* first answer to ARP or ND */
 	MARK_PORT, /* the port is open */
+	MARK_MOVED, /* the bridge sends the VM's frames to its own port again */
+	MARK_RELEASED, /* what was held was sent on */
+	MARK_FIRST_BYTE, /* the VM's first data for a client */
 	MARK_UP, /* everything wanted is there */
 	MARK_ANSWERED, /* the query that waited was answered */
+	MARK_FAILED, /* it was given up */
 	MARK_N
 };
 

@@ -401,16 +401,47 @@ static void check_machine(const struct conf *c, const struct machine_conf *machi
 	}
 }
 
+/* ---- holding ---- */
+
+/* It says what it would without being there, or it is wrong and was told. */
+static bool says_nothing(const struct opt *o, const struct service_conf *s, struct mistakes *m)
+{
+	const void *value = (const char *)s + o->offset;
+	struct service_conf zero = { 0 }, plain = { 0 };
+
+	if (o->flags & OPT_LIST)
+		return list_get(s, o).n == 0;
+	read_option_text(m, o, &(struct spot){ 0 }, o->fallback, &plain);
+	return memcmp(value, (char *)&plain + o->offset, opt_element_size(o)) == 0 ||
+	       memcmp(value, (char *)&zero + o->offset, opt_element_size(o)) == 0;
+}
+
+static void check_hold(const struct service_conf *s, const struct spot *where, struct mistakes *m)
+{
+	static const char *const needs_hold[] = { "wake_syn", "wake_allow",  "wake_deny", "wake_ping",
+		                                  "hold_udp", "on_conflict", "dns_grace" };
+	struct spot hold = spot_member(where, "hold");
+	/* a wrong one is zero, which is "off" */
+	bool off = hold.v && json_type(hold.v) == JSON_STRING && strcmp(json_string(hold.v), "off") == 0;
+
+	if (s->hold == HOLD_SPLICE)
+		mistake(m, &hold, "\"splice\" is not in this version: choose \"park\" or \"off\"");
+	for (size_t i = 0; off && i < ARRAY_SIZE(needs_hold); i++) {
+		struct spot option = spot_member(where, needs_hold[i]);
+
+		if (!says_nothing(schema_find(&schema_service, needs_hold[i]), s, m))
+			mistake(m, &option, "has no meaning with hold \"off\", which leaves packets alone");
+	}
+}
+
 /* ---- services ---- */
 
 static void check_service(const struct conf *c, const struct service_conf *s, const struct spot *where,
                           struct mistakes *m)
 {
-	struct spot machine = spot_member(where, "machine"), hold = spot_member(where, "hold");
+	struct spot machine = spot_member(where, "machine");
 
-	if (s->hold != HOLD_OFF)
-		mistake(m, &hold, "\"%s\" is not in this version, which has only \"off\"",
-		        json_string(hold.v));
+	check_hold(s, where, m);
 	check_dns_names(c, s, where, m);
 	check_addresses(s, where, m);
 	check_gateway(s, where, m);

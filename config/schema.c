@@ -27,13 +27,29 @@ static const char *const hold_names[] = {
 	[HOLD_OFF] = "off", [HOLD_PARK] = "park", [HOLD_SPLICE] = "splice", NULL
 };
 static_assert(ARRAY_SIZE(hold_names) == HOLD_N + 1, "a hold mode has no name");
+static const char *const wake_names[] = {
+	[WAKE_ANY] = "any", [WAKE_AFTER_DNS] = "after-dns", [WAKE_OFF] = "off", NULL
+};
+static_assert(ARRAY_SIZE(wake_names) == WAKE_N + 1, "a wake mode has no name");
+static const char *const ping_names[] = {
+	[PING_IGNORE] = "ignore", [PING_ANSWER] = "answer", [PING_WAKE] = "wake", NULL
+};
+static_assert(ARRAY_SIZE(ping_names) == PING_N + 1, "a ping mode has no name");
+static const char *const conflict_names[] = {
+	[CONFLICT_YIELD] = "yield", [CONFLICT_DEFEND] = "defend", NULL
+};
+static_assert(ARRAY_SIZE(conflict_names) == CONFLICT_N + 1, "a conflict mode has no name");
 static const char *const manage_names[] = { [MANAGE_AUTO] = "auto", [MANAGE_ALWAYS] = "always", NULL };
 static_assert(ARRAY_SIZE(manage_names) == MANAGE_N + 1, "a manage mode has no name");
 /* The same words as base/msg.c has for the other processes: a test compares them. */
 static const char *const answer_names[] = {
-	[ANSWER_AT_ONCE] = "at-once", [ANSWER_STARTED] = "started", [ANSWER_READY] = "ready", NULL
+	[ANSWER_AT_ONCE] = "at-once",
+	[ANSWER_STARTED] = "started",
+	[ANSWER_READY] = "ready",
+	[ANSWER_AUTO] = "auto",
+	NULL,
 };
-static_assert(ARRAY_SIZE(answer_names) == ANSWER_N + 1, "an answer mode has no name");
+static_assert(ARRAY_SIZE(answer_names) == ANSWER_N + 2, "an answer mode has no name");
 static const char *const stop_names[] = {
 	[STOP_DESTROY] = "destroy", [STOP_SHUTDOWN] = "shutdown", [STOP_SUSPEND] = "suspend", NULL
 };
@@ -127,13 +143,38 @@ static const struct opt service_opts[] = {
 	  .otherwise = "the first address in the network of the first IPv4 address",
 	  .help = "What {gw} stands for in cmdline; in the network of one of ip." },
 	{ "hold", OPT_ENUM, 0, AT(enum hold_mode, service_conf, hold), .names = hold_names,
-	  .fallback = "\"off\"",
-	  .help = "Whether connections that come before the VM is up are held at its address.  This "
-	          "version has only off: the name alone wakes it." },
-	{ "answer", OPT_ENUM, 0, AT(enum answer_when, service_conf, answer), .names = answer_names,
-	  .fallback = "\"ready\"",
-	  .help = "When a query for the sleeping service is answered: at once, when its VM was started, "
-	          "or when it is ready." },
+	  .fallback = "\"park\"",
+	  .help = "What becomes of clients that come to its addresses while the VM is away.  park: they are "
+	          "held, wake it, and are let through when it is up.  off: nothing is at its addresses then, "
+	          "and its names alone wake it.  splice is not in this version." },
+	{ "wake_syn", OPT_ENUM, 0, AT(enum wake_mode, service_conf, wake_syn), .names = wake_names,
+	  .fallback = "\"any\"",
+	  .help = "Whether a client's packet wakes the VM: always (any), only until dns_horizon after the "
+	          "last answer with its address (after-dns), so that scanners wake nothing, or never (off).  "
+	          "It rules new connections, datagrams and pings alike." },
+	{ "wake_allow", OPT_PREFIX, OPT_LIST, LIST_AT(struct ip_prefix, service_conf, wake_allow),
+	  .fallback = "[]",
+	  .help = "Where packets that wake it may come from: addresses and networks.  Empty: from anywhere.  "
+	          "Queries wake it whoever asks." },
+	{ "wake_deny", OPT_PREFIX, OPT_LIST, LIST_AT(struct ip_prefix, service_conf, wake_deny),
+	  .fallback = "[]", .help = "Where they may not come from, even if wake_allow has it." },
+	{ "wake_ping", OPT_ENUM, 0, AT(enum ping_mode, service_conf, wake_ping), .names = ping_names,
+	  .fallback = "\"ignore\"",
+	  .help = "What an ICMP echo request for the sleeping VM does: nothing, it is answered in the VM's "
+	          "place, or it wakes the VM." },
+	{ "hold_udp", OPT_INT, 0, AT(uint32_t, service_conf, hold_udp), .max = 16, .fallback = "4",
+	  .help = "How many datagrams of one UDP flow are held while the VM is away; a datagram that is held "
+	          "wakes it.  0: none." },
+	{ "on_conflict", OPT_ENUM, 0, AT(enum conflict_mode, service_conf, on_conflict),
+	  .names = conflict_names, .fallback = "\"yield\"",
+	  .help = "What is done when another machine uses one of its addresses: nothing more is held until "
+	          "that machine is gone (yield), or the address is announced again, at most once in 10 "
+	          "seconds (defend)." },
+	{ "answer", OPT_ENUM, 0, AT(unsigned, service_conf, answer), .names = answer_names,
+	  .fallback = "\"auto\"",
+	  .help = "When a query for the sleeping service is answered: at once, when its VM was started, or "
+	          "when it is ready.  auto: at once while its clients are held, else when it is ready.  The "
+	          "query wakes it in any case." },
 	{ "ready", OPT_READY, OPT_LIST, LIST_AT(struct ready_rule, service_conf, ready), .least = 1,
 	  .most = MSG_LIST_MAX, .otherwise = "[\"tcp\"] if there are ports, else [\"arp\"]",
 	  .help = "What must have happened before the VM counts as ready, all of it: its addresses answer "
@@ -164,11 +205,16 @@ static const struct opt service_opts[] = {
 	{ "max_hold", OPT_DURATION, 0, AT(uint64_t, service_conf, max_hold_ms), .min = 100,
 	  .max = SECONDS(600), .fallback = "\"60s\"",
 	  .help = "How long a query or a connection may wait for the VM; a query is then answered with "
-	          "SERVFAIL." },
+	          "SERVFAIL, a connection is reset." },
+	{ "dns_grace", OPT_DURATION, 0, AT(uint64_t, service_conf, dns_grace_ms), .min = 100,
+	  .max = SECONDS(604800), .fallback = "\"30s\"",
+	  .help = "While its clients are held: a VM that a query woke, and that no client came to for this "
+	          "long, is stopped again." },
 	{ "dns_horizon", OPT_DURATION, OPT_AUTO, AT(uint64_t, service_conf, dns_horizon_ms),
 	  .max = SECONDS(604800), .fallback = "\"auto\"",
-	  .help = "How long after its name was last asked for the VM stays up, because someone may still "
-	          "come.  auto: twice ttl, at least 300 seconds." },
+	  .help = "How long someone may still come after its name was last asked for.  Where clients are not "
+	          "held, the VM stays up for so long; with wake_syn after-dns, their packets wake it for so "
+	          "long.  auto: twice ttl, at least 300 seconds." },
 };
 SCHEMA(schema_service, service_conf, "a service", "services[]", service_opts);
 
@@ -210,6 +256,10 @@ static const struct opt bridge_opts[] = {
 	  .help = "The address that VMs on this bridge are probed from: one that nobody else uses." },
 	{ "probe_ip6", OPT_IP6, OPT_UNSET, AT(struct ip_addr, bridge_conf, probe_ip6),
 	  .otherwise = "the bridge's own link-local address", .help = "The same for IPv6." },
+	{ "conflict_probe", OPT_DURATION, 0, AT(uint64_t, bridge_conf, conflict_probe_ms),
+	  .max = SECONDS(60), .fallback = "\"3s\"",
+	  .help = "How long is asked on it whether anybody has an address (RFC 5227), before clients are "
+	          "first held there.  0: nobody is asked." },
 };
 static SCHEMA(schema_bridge, bridge_conf, "a bridge", "bridges[]", bridge_opts);
 
@@ -228,6 +278,12 @@ static const struct opt limits_opts[] = {
 	  .fallback = "1024", .help = "Queries that wait for a VM at once." },
 	{ "max_tcp", OPT_INT, 0, AT(uint32_t, limits_conf, max_tcp), .min = 1, .max = 4096, .fallback = "128",
 	  .help = "DNS clients connected over TCP at once." },
+	{ "max_held", OPT_INT, 0, AT(uint32_t, limits_conf, max_held), .min = 1, .max = 262144,
+	  .fallback = "131072",
+	  .help = "Connections held at once, of all services.  One service may have as many as are still "
+	          "free: at most half." },
+	{ "held_per_source", OPT_INT, 0, AT(uint32_t, limits_conf, held_per_source), .min = 1, .max = 262144,
+	  .fallback = "4096", .help = "Connections held of one client (IPv4 address, IPv6 /64)." },
 };
 static SCHEMA(schema_limits, limits_conf, "what all services together may use", "limits", limits_opts);
 

@@ -45,6 +45,7 @@ static const struct verb {
 	[CTL_LOG] = { TAKES_N | TAKES_FOLLOW, PROTOCOL_LOG_N },
 	[CTL_STATUS] = { 0, 0 },
 	[CTL_RELOAD] = { ADMIN, 0 },
+	[CTL_FLOWS] = { TAKES_SERVICE | TAKES_N, PROTOCOL_N_MAX },
 	[DO_CANCEL] = { NEEDS_OF, 0 },
 };
 static_assert(ARRAY_SIZE(verbs) == DO_N, "a verb has no row");

@@ -14,7 +14,7 @@ enum {
 	PROTOCOL_LINE_MAX = 64 * 1024, /* of a request, without its newline */
 	PROTOCOL_ID_BYTES = 64, /* of an id that is a string */
 	PROTOCOL_ID_MAX = PROTOCOL_ID_BYTES * 6 + 3, /* the same as JSON text, with its NUL */
-	PROTOCOL_N_MAX = 1000, /* rows of old events or wakes in one answer */
+	PROTOCOL_N_MAX = 1000, /* rows of old events, wakes or flows in one answer */
 	PROTOCOL_TRACE_N = 10, /* "n" when it is left out */
 	PROTOCOL_LOG_N = 100,
 };

@@ -6,10 +6,23 @@
 #ifndef DNS_ANSWER_H
 #define DNS_ANSWER_H
 
+#include "dns/cookie.h"
 #include "dns/wire.h"
 #include "dns/zone.h"
 
-enum { ANSWER_SIZE_MAX = 8 * 1024 }; /* no answer from the tables is longer */
+enum {
+	ANSWER_SIZE_MAX = WIRE_TCP_MAX,
+	ANSWER_CHAIN_MAX = 16, /* aliases followed: then the client may go on from the last */
+};
+
+/* Who asks, and when. */
+struct asker {
+	struct ip_addr addr;
+	bool tcp;
+	uint32_t now_s; /* of the wall clock; only cookies need it */
+	const struct cookies *cookies; /* NULL: none are given or taken */
+	unsigned keepalive_ms; /* TCP: how long the connection may idle (RFC 7828) */
+};
 
 enum verdict {
 	VERDICT_DROP, /* no answer, ever */
@@ -22,16 +35,17 @@ struct answer {
 	enum verdict verdict;
 	size_t n;
 	unsigned rcode;
-	/* The service whose own name was asked for an address; NULL else. */
+	/* The service whose address was asked for, by its own name or an alias of ours; NULL else. */
 	struct zone_service *service;
 	bool wake; /* the launcher must hear that it is wanted */
 	bool mark; /* its address was given out, or it runs: it counts as asked for */
+	bool verified; /* TCP or a good cookie: the client is where the packet says */
 	struct wire_query q; /* all but VERDICT_DROP */
 };
 
 /* `reply` has WIRE_UDP_MAX bytes of room for UDP, ANSWER_SIZE_MAX for TCP; so below. */
-void answer_query(struct tables *t, const struct ip_addr *client, bool tcp, const uint8_t *packet, size_t n,
-		  uint8_t *reply, struct answer *out);
+void answer_query(struct tables *t, const struct asker *asker, const uint8_t *packet, size_t n, uint8_t *reply,
+		  struct answer *out);
 
 /* Why there is no answer: with EDNS the client is told (RFC 8914). */
 enum trouble {
@@ -46,5 +60,8 @@ enum trouble {
 /* SERVFAIL for a query that parsed before.  The length. */
 size_t answer_servfail(const struct wire_query *q, bool tcp, bool may_forward, enum trouble why,
 		       uint8_t *reply);
+
+/* For a client that asks too much over UDP: nothing but "ask over TCP" (TC).  The length. */
+size_t answer_slip(const struct wire_query *q, uint8_t *reply);
 
 #endif

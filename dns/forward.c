@@ -301,7 +301,7 @@ static void compose(struct asked *a, const struct wire_query *q)
 
 	ours.flags &= FLAG_RD | FLAG_AD | FLAG_CD;
 	ours.edns_size = (uint16_t)wire_limit(q, false);
-	a->n = (uint16_t)wire_normalise(&ours, a->query);
+	a->n = (uint16_t)wire_normalise(&ours, false, a->query);
 	wire_parse(a->query, a->n, &a->q);
 }
 

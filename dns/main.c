@@ -23,6 +23,7 @@ struct dns {
 	struct slots *slots;
 	struct event *deadline;
 	uint64_t armed_ns; /* what `deadline` is set to */
+	struct event *load; /* the next piece of the zone files */
 };
 
 /* Beyond those of every process (base/sandbox.c): queries and answers in batches, TCP clients,
@@ -113,6 +114,26 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	arm(d);
 }
 
+/* Between two pieces everybody else has a turn. */
+static void load_on(struct dns *d)
+{
+	struct timeval now = { 0, 0 };
+
+	if (serve_is_loading(d->serve))
+		event_add(d->load, &now);
+}
+
+static void on_load(evutil_socket_t fd, short what, void *arg)
+{
+	struct dns *d = arg;
+
+	(void)fd;
+	(void)what;
+	serve_load(d->serve);
+	load_on(d);
+	arm(d);
+}
+
 static size_t on_query(void *arg, const struct client *from, const uint8_t *packet, size_t n, uint8_t *out,
 		       bool *waits)
 {
@@ -145,8 +166,13 @@ static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const
 	struct dns *d = arg;
 
 	(void)ch;
-	(void)fd;
-	serve_launcher_msg(d->serve, type, body);
+	if (type == MSG_DNS_ZONE_FILE) {
+		serve_zone_file(d->serve, body, *fd);
+		*fd = -1;
+	} else {
+		serve_launcher_msg(d->serve, type, body);
+	}
+	load_on(d);
 	arm(d);
 }
 
@@ -216,7 +242,8 @@ static void init(struct dns *d, const struct child_args *args)
 	d->tcp = tcp_new(base, TCP_IDLE_MS, on_query, on_gone, d);
 	d->forward = forward_new(base, reply, d);
 	d->deadline = evtimer_new(base, on_deadline, d);
-	if (!d->serve || !d->udp || !d->tcp || !d->forward || !d->deadline)
+	d->load = evtimer_new(base, on_load, d);
+	if (!d->serve || !d->udp || !d->tcp || !d->forward || !d->deadline || !d->load)
 		log_fatal("no memory");
 }
 
@@ -227,6 +254,7 @@ int dns_main(const struct child_args *args)
 
 	init(&d, args);
 	status = child_run(d.child);
+	event_free(d.load);
 	event_free(d.deadline);
 	forward_free(d.forward);
 	tcp_free(d.tcp);

@@ -1,7 +1,9 @@
 /* Theory of operation
  *
- * Tables.  `tables` is in force; `next` is filled between MSG_BEGIN and MSG_END, then takes its
- * place.  A state that changes meanwhile is written to both.
+ * Tables.  `tables` is in force; `next` is filled between MSG_BEGIN and MSG_END.  Then the zone files
+ * are read into it, a piece at a time (`loading`), while queries go on being answered; at last it takes
+ * the other's place.  A state that changes meanwhile is written to both.  A file with a mistake ends
+ * `next`: the launcher is told, and says what shall be served instead.
  *
  * A query that must wait becomes a waiter.  It ends by exactly one of:
  *
@@ -22,24 +24,37 @@
  * the old ones as served.  While the launcher is away wakes cannot be sent; after its next
  * snapshot every waiter that still has to wait for a sleeping service sends one.
  *
- * A wake for a client that does not wait (answer: at-once; no address of the family asked for; no
- * place to wait in) has token 0.  At most one per service goes out in SERVE_WAKE_PAUSE_MS, and
- * always one in each new state, so that the launcher cannot miss it between two states.  One that
- * could not be sent is kept for the next snapshot.
+ * A wake for a client that does not wait (answer: at-once, also when that was said while it waited;
+ * no address of the family asked for; no place to wait in) has token 0.  At most one per service
+ * goes out in SERVE_WAKE_PAUSE_MS, and always one in each new state, so that the launcher cannot
+ * miss it between two states.  One that could not be sent is kept for the next snapshot.
  */
 #include "dns/serve.h"
 
 #include <assert.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "dns/load.h"
+#include "dns/rate.h"
+#include "dns/tcp.h"
 #include "dns/waiting.h"
 
 struct serve {
 	const struct serve_ops *ops;
 	void *arg;
 	struct tables *tables, *next;
+	struct load *load; /* of `next` */
+	bool loading;
 	struct waiting *waiting;
+	struct rate *rate;
+	struct cookies cookies;
+	bool own_secrets; /* nobody gave us any */
+	uint32_t rolled_s; /* when ours were last replaced */
+	/* the wall clock in seconds, asked at most once a second */
+	uint32_t now_s;
+	uint64_t now_s_until_ns;
 	bool synced; /* the launcher we talk to has given the tables: it knows their generations */
 };
 
@@ -52,8 +67,9 @@ struct serve *serve_new(const struct serve_ops *ops, void *arg, uint64_t seed)
 	s->ops = ops;
 	s->arg = arg;
 	s->waiting = waiting_new(SERVE_MAX_WAITING, seed);
-	if (!s->waiting) {
-		free(s);
+	s->rate = rate_new(seed);
+	if (!s->waiting || !s->rate) {
+		serve_free(s);
 		return NULL;
 	}
 	return s;
@@ -65,8 +81,38 @@ void serve_free(struct serve *s)
 		return;
 	tables_free(s->tables);
 	tables_free(s->next);
+	load_free(s->load);
 	waiting_free(s->waiting);
+	rate_free(s->rate);
 	free(s);
+}
+
+/* ---- who asks ---- */
+
+static void roll(struct serve *s)
+{
+	s->rolled_s = s->now_s;
+	memmove(s->cookies.secrets[1], s->cookies.secrets[0], COOKIE_SECRET);
+	if (getrandom(s->cookies.secrets[0], COOKIE_SECRET, 0) != COOKIE_SECRET)
+		log_limited(LOG_ERROR, "no random numbers: the cookies' secret stays");
+	else
+		s->cookies.n = MIN(s->cookies.n + 1, 2u);
+}
+
+static void tick(struct serve *s, uint64_t now_ns)
+{
+	s->now_s = (uint32_t)(clock_wall_ms() / MS_PER_S);
+	s->now_s_until_ns = now_ns + NS_PER_S;
+	if (s->own_secrets && s->now_s - s->rolled_s >= SERVE_ROLL_S)
+		roll(s);
+}
+
+static struct asker asker_of(struct serve *s, const struct client *c)
+{
+	if (c->t_ns >= s->now_s_until_ns)
+		tick(s, c->t_ns);
+	return (struct asker){ .addr = c->addr, .tcp = c->conn != 0, .now_s = s->now_s,
+			       .cookies = s->cookies.n > 0 ? &s->cookies : NULL, .keepalive_ms = TCP_IDLE_MS };
 }
 
 /* ---- wakes ---- */
@@ -88,7 +134,7 @@ static void wake_unheld(struct serve *s, struct zone_service *service, const str
 {
 	struct msg_wake m = wake_for(c, service->svc, service->gen, 0);
 
-	if (service->last_wake_ns && c->t_ns - service->last_wake_ns < SERVE_WAKE_PAUSE_MS * NS_PER_MS)
+	if (service->last_wake_ns && c->t_ns < service->last_wake_ns + SERVE_WAKE_PAUSE_MS * NS_PER_MS)
 		return;
 	service->last_wake_ns = c->t_ns;
 	service->wake_pending = !s->synced || s->ops->tell(s->arg, MSG_WAKE, &m) < 0;
@@ -130,14 +176,17 @@ static void fail_wait(struct serve *s, struct waiter *w, enum trouble why)
 /* Something changed: is there an answer by now?  w may be gone afterwards. */
 static void try_again(struct serve *s, struct waiter *w)
 {
+	struct asker asker = asker_of(s, &w->client);
 	uint8_t reply[ANSWER_SIZE_MAX];
 	struct answer a;
 
-	answer_query(s->tables, &w->client.addr, w->client.conn != 0, w->packet, w->n, reply, &a);
+	answer_query(s->tables, &asker, w->packet, w->n, reply, &a);
 	if (a.mark)
 		s->ops->mark(s->arg, a.service->svc, a.service->gen, clock_now_ns());
 	switch (a.verdict) {
 	case VERDICT_REPLY:
+		if (a.wake && !w->woken)
+			wake_unheld(s, a.service, &w->client);
 		end_wait(s, w, a.rcode, reply, a.n);
 		break;
 	case VERDICT_HOLD:
@@ -160,7 +209,7 @@ static size_t hold(struct serve *s, const struct client *from, const struct answ
 {
 	uint64_t deadline_ns = from->t_ns + a->service->max_hold_ms * NS_PER_MS;
 	uint8_t packet[WIRE_NORMAL_MAX];
-	size_t n = wire_normalise(&a->q, packet);
+	size_t n = wire_normalise(&a->q, true, packet);
 	struct waiter *w;
 	int r = waiting_add(s->waiting, from, packet, n, a->service->svc, a->service->gen, deadline_ns, &w);
 
@@ -189,15 +238,29 @@ static size_t forward(struct serve *s, const struct client *from, const struct a
 	return servfail(s, from, &a->q, r == -ENOSPC || r == -EDQUOT ? TROUBLE_CROWD : TROUBLE_UPSTREAM, reply);
 }
 
+/* What its network gets of this answer: the length. */
+static size_t limit_rate(struct serve *s, const struct client *from, const struct answer *a, uint8_t *reply)
+{
+	enum rate_verdict verdict;
+
+	if (a->verified)
+		return a->n;
+	verdict = rate_take(s->rate, &from->addr, from->t_ns);
+	if (verdict == RATE_PASS || tables_is_exempt(s->tables, &from->addr))
+		return a->n;
+	return verdict == RATE_SLIP ? answer_slip(&a->q, reply) : 0;
+}
+
 size_t serve_query(void *arg, const struct client *from, const uint8_t *packet, size_t n, uint8_t *reply,
 		   bool *waits)
 {
 	struct serve *s = arg;
+	struct asker asker = asker_of(s, from);
 	struct answer a;
 
 	if (!s->tables)
 		return 0;
-	answer_query(s->tables, &from->addr, from->conn != 0, packet, n, reply, &a);
+	answer_query(s->tables, &asker, packet, n, reply, &a);
 	if (a.mark)
 		s->ops->mark(s->arg, a.service->svc, a.service->gen, from->t_ns);
 	switch (a.verdict) {
@@ -206,7 +269,7 @@ size_t serve_query(void *arg, const struct client *from, const uint8_t *packet, 
 	case VERDICT_REPLY:
 		if (a.wake)
 			wake_unheld(s, a.service, from);
-		return a.n;
+		return limit_rate(s, from, &a, reply);
 	case VERDICT_DROP: break;
 	}
 	return 0;
@@ -249,9 +312,10 @@ static bool is_awake(uint8_t state)
 	return state == STATE_STARTING || state == STATE_BOOTING || state == STATE_UP || state == STATE_ADOPTED;
 }
 
-static void set_state(struct zone_service *service, uint8_t state)
+static void set_state(struct zone_service *service, const struct msg_dns_state *m)
 {
-	service->state = state;
+	service->state = m->state;
+	service->answer = m->answer;
 	service->last_wake_ns = 0;
 	service->wake_pending = false;
 }
@@ -276,16 +340,16 @@ static void tell_waiters(struct serve *s, uint32_t svc, uint8_t was, uint8_t sta
 
 static void on_state(struct serve *s, const struct msg_dns_state *m)
 {
-	bool known = m->state < STATE_N;
+	bool known = m->state < STATE_N && m->answer < ANSWER_N;
 	struct zone_service *service = known && s->next ? tables_service(s->next, m->svc, m->gen) : NULL;
 
 	if (service)
-		set_state(service, m->state);
+		set_state(service, m);
 	service = known && s->tables ? tables_service(s->tables, m->svc, m->gen) : NULL;
 	if (service) {
 		uint8_t was = service->state;
 
-		set_state(service, m->state);
+		set_state(service, m);
 		tell_waiters(s, m->svc, was, m->state);
 	}
 	s->ops->tell(s->arg, MSG_DNS_STATE_ACK, m);
@@ -342,28 +406,130 @@ static void all_again(struct serve *s)
 	}
 }
 
-static void on_end(struct serve *s)
+static void drop_next(struct serve *s)
+{
+	tables_free(s->next);
+	load_free(s->load);
+	s->next = NULL;
+	s->load = NULL;
+	s->loading = false;
+}
+
+/* `next` cannot be used. */
+static void refuse_next(struct serve *s, int error, const char *zone, const char *why)
+{
+	struct msg_dns_loaded m = { .seq = tables_conf(s->next)->seq, .error = error };
+
+	str_copy(m.zone, zone);
+	str_copy(m.text, why);
+	drop_next(s);
+	s->ops->tell(s->arg, MSG_DNS_LOADED, &m);
+}
+
+static void say_warning(void *arg, const char *sentence)
+{
+	(void)arg;
+	log_warn("%s", sentence);
+}
+
+static void tell_loaded(struct serve *s)
+{
+	struct msg_dns_loaded m = { .seq = tables_conf(s->tables)->seq };
+
+	for (uint32_t i = 0; i < tables_zones(s->tables); i++) {
+		struct msg_dns_zone_serial z = { .serial = tables_zone_at(s->tables, i)->serial };
+
+		str_copy(z.zone, tables_zone_name(s->tables, i));
+		s->ops->tell(s->arg, MSG_DNS_ZONE_SERIAL, &z);
+		tables_warnings(s->tables, i, say_warning, s);
+	}
+	s->ops->tell(s->arg, MSG_DNS_LOADED, &m);
+}
+
+static void use_secrets(struct serve *s, const struct msg_dns_conf *conf)
+{
+	static_assert((int)COOKIE_SECRETS_MAX >= (int)MSG_SECRETS_MAX, "there is no room for all secrets");
+
+	if (conf->n_secrets == 0 && s->own_secrets)
+		return;
+	s->own_secrets = conf->n_secrets == 0;
+	s->cookies.n = conf->n_secrets;
+	for (unsigned i = 0; i < conf->n_secrets; i++)
+		memcpy(s->cookies.secrets[i], conf->secrets[i].b, COOKIE_SECRET);
+	if (s->own_secrets)
+		roll(s);
+}
+
+static void use_conf(struct serve *s, const struct msg_dns_conf *conf)
+{
+	waiting_set_max(s->waiting, conf->max_waiting ? conf->max_waiting : SERVE_MAX_WAITING);
+	rate_set(s->rate, conf->rate, conf->slip);
+	use_secrets(s, conf);
+}
+
+/* `next` is whole: from now on it is what we answer from. */
+static void use_next(struct serve *s)
 {
 	struct tables *old = s->tables;
-	const struct msg_dns_conf *conf;
 
-	if (!s->next)
-		return;
 	if (tables_finish(s->next) < 0) {
 		log_error("no memory for new tables: the old ones stay");
-		tables_free(s->next);
-		s->next = NULL;
+		refuse_next(s, -ENOMEM, "", "dns has no memory for it");
 		return;
 	}
 	s->tables = s->next;
 	s->next = NULL;
 	s->synced = true;
-	conf = tables_conf(s->tables);
-	waiting_set_max(s->waiting, conf->max_waiting ? conf->max_waiting : SERVE_MAX_WAITING);
+	drop_next(s);
+	use_conf(s, tables_conf(s->tables));
 	all_again(s);
 	send_pending(s, old);
 	tables_free(old);
 	s->ops->on_tables(s->arg, s->tables);
+	tell_loaded(s);
+}
+
+static void on_end(struct serve *s)
+{
+	if (!s->next)
+		return;
+	if (tables_place(s->next) < 0) {
+		log_error("no memory for new tables: the old ones stay");
+		refuse_next(s, -ENOMEM, "", "dns has no memory for it");
+	} else if (s->load) {
+		s->loading = true;
+	} else {
+		use_next(s);
+	}
+}
+
+bool serve_is_loading(const struct serve *s) { return s->loading; }
+
+void serve_load(struct serve *s)
+{
+	struct err e;
+	int r;
+
+	if (!s->loading)
+		return;
+	r = load_step(s->load, s->next, &e);
+	if (r == 0)
+		use_next(s);
+	else if (r < 0)
+		refuse_next(s, r, load_zone(s->load), e.text);
+}
+
+void serve_zone_file(struct serve *s, const struct msg_dns_zone_file *m, int fd)
+{
+	cleanup_close int taken = fd;
+
+	if (!s->next || s->loading)
+		return;
+	if (!s->load)
+		s->load = load_new();
+	taken = -1;
+	if (!s->load || load_add(s->load, m, fd) < 0)
+		log_error("zone %s: no memory to read %s", m->zone, m->path);
 }
 
 static int fill_next(struct tables *next, enum msg_type type, const void *body)
@@ -373,6 +539,7 @@ static int fill_next(struct tables *next, enum msg_type type, const void *body)
 	case MSG_DNS_ZONE: return tables_add_zone(next, body);
 	case MSG_DNS_FORWARD: return tables_add_forward(next, body);
 	case MSG_DNS_ALLOW: return tables_add_allow(next, body);
+	case MSG_DNS_EXEMPT: return tables_add_exempt(next, body);
 	case MSG_DNS_SERVICE: return tables_add_service(next, body);
 	default: return 0;
 	}
@@ -380,7 +547,7 @@ static int fill_next(struct tables *next, enum msg_type type, const void *body)
 
 static void on_begin(struct serve *s)
 {
-	tables_free(s->next);
+	drop_next(s);
 	s->next = tables_new();
 	if (!s->next)
 		log_error("no memory for new tables: the old ones stay");
@@ -396,7 +563,7 @@ void serve_launcher_msg(struct serve *s, enum msg_type type, const void *body)
 	case MSG_DNS_STATE: on_state(s, body); break;
 	case MSG_DNS_REFUSED: on_refused(s, body); break;
 	default:
-		r = s->next ? fill_next(s->next, type, body) : 0;
+		r = s->next && !s->loading ? fill_next(s->next, type, body) : 0;
 		if (r < 0)
 			log_limited(LOG_ERROR, "%s left out: %s", msg_name(type), strerror(-r));
 	}
@@ -404,7 +571,6 @@ void serve_launcher_msg(struct serve *s, enum msg_type type, const void *body)
 
 void serve_launcher_changed(struct serve *s)
 {
-	tables_free(s->next);
-	s->next = NULL;
+	drop_next(s);
 	s->synced = false;
 }

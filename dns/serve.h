@@ -13,6 +13,7 @@ struct serve;
 enum {
 	SERVE_WAKE_PAUSE_MS = 50, /* between wakes of a service that nobody waits for */
 	SERVE_MAX_WAITING = 1024, /* until the launcher says otherwise */
+	SERVE_ROLL_S = 86400, /* a cookie secret of our own is replaced by the next */
 };
 
 struct serve_ops {
@@ -38,6 +39,11 @@ size_t serve_query(void *arg, const struct client *from, const uint8_t *packet, 
 
 /* What the launcher says.  Unknown messages are ignored. */
 void serve_launcher_msg(struct serve *s, enum msg_type type, const void *body);
+/* MSG_DNS_ZONE_FILE; takes fd. */
+void serve_zone_file(struct serve *s, const struct msg_dns_zone_file *m, int fd);
+/* The snapshot is whole, but its zone files are being read: call serve_load() until they are. */
+bool serve_is_loading(const struct serve *s);
+void serve_load(struct serve *s); /* takes about a millisecond */
 /* Its channel is another one: a snapshot that was under way will not be finished. */
 void serve_launcher_changed(struct serve *s);
 

@@ -1,45 +1,66 @@
-/* What we answer from: zones, the services' names and addresses, and who may have queries
- * forwarded.  Built aside from the launcher's snapshot, then put in the old one's place at once.
+/* What we answer from: zones, the services' names and addresses, static records, and who may have
+ * queries forwarded.  Built aside from the launcher's snapshot, then put in the old one's place at
+ * once.
  *
  * Names are known by their lower-case wire form.  Records are made beforehand, as bytes to copy
- * behind the question: every owner is a compression pointer to the question's own name (or to
- * its zone's part of it, for the SOA of a negative answer).
+ * behind the question: every owner is a compression pointer to the question's own name.
  */
 #ifndef DNS_ZONE_H
 #define DNS_ZONE_H
 
+#include "base/err.h"
 #include "base/msg.h"
-#include "base/util.h"
+#include "dns/name.h"
 
 enum {
 	ZONE_NONE = UINT32_MAX,
 	ZONE_FORWARDS_MAX = 16,
 	ZONE_ALLOW_MAX = 256,
 	ZONE_NAMES_MAX = 1024 * 1024, /* names in all zones, with those between */
+	ZONE_RRSET_MAX = 60 * 1024, /* bytes of one name's records of one type */
 };
 
-enum zone_rr { ZONE_A, ZONE_AAAA, ZONE_NS, ZONE_SOA, ZONE_PTR, ZONE_RR_N };
+/* All records of one name and type. */
+struct zone_rrset {
+	uint32_t at; /* tables_bytes() */
+	uint32_t next; /* of the same name, or ZONE_NONE */
+	uint16_t type, count;
+	uint16_t n, room; /* bytes, and how many there is place for */
+	bool plain; /* no names in the data: its bytes are the answer */
+};
 
-struct zone_records {
-	uint32_t at; /* zone_bytes() */
-	uint16_t n, count;
+enum {
+	NODE_APEX = 1 << 0,
+	NODE_CHILDREN = 1 << 1, /* there are names below it */
+	NODE_SERVICE = 1 << 2, /* it or a name below it is a service's */
+	NODE_CUT = 1 << 3, /* the zone ends here: NS, and not the apex */
+	NODE_CNAME = 1 << 4,
+	NODE_DNAME = 1 << 5,
+	NODE_STATIC_NS = 1 << 6, /* an apex with NS from its zone file */
 };
 
 /* A name that exists; without records when it only lies between others. */
 struct zone_node {
 	uint32_t name_at, hash;
-	uint8_t name_n, labels;
-	bool apex;
+	uint8_t name_n, labels, flags;
 	uint32_t zone;
 	uint32_t service; /* or ZONE_NONE */
-	struct zone_records rr[ZONE_RR_N];
+	uint32_t rrsets; /* the first, or ZONE_NONE */
+	uint32_t parent; /* or ZONE_NONE: an apex */
+	uint32_t wildcard; /* the node of "*" below it, or ZONE_NONE */
+	uint32_t cut; /* the delegation at or above it, or ZONE_NONE */
 };
 
 struct zone {
 	uint32_t apex; /* its node */
 	uint8_t name_n;
-	uint32_t ttl_s;
-	struct zone_records soa, negative_soa, ns;
+	uint32_t ttl_s, serial;
+	/* The SOA of a negative answer (RFC 2308, 3): its pointers (n_pointers of them, at these places)
+	 * lead to the zone's own name, wherever that lies in the question.  Names within it that are
+	 * not the zone's are whole. */
+	struct zone_rrset negative;
+	uint8_t n_pointers;
+	uint16_t pointers[3];
 };
 
 struct zone_service {
@@ -71,22 +92,52 @@ int tables_set_conf(struct tables *t, const struct msg_dns_conf *m);
 int tables_add_zone(struct tables *t, const struct msg_dns_zone *m);
 int tables_add_forward(struct tables *t, const struct msg_dns_forward *m);
 int tables_add_allow(struct tables *t, const struct msg_dns_allow *m);
+int tables_add_exempt(struct tables *t, const struct msg_dns_allow *m);
 int tables_add_service(struct tables *t, const struct msg_dns_service *m);
-/* Afterwards the tables can be asked, and nothing be added. */
+/* Once, after all of them: the services' names are put into the zones. */
+int tables_place(struct tables *t);
+
+/* Then the records of zone files, one by one.  `name` and the names in the data in any case. */
+struct zone_record {
+	struct name name;
+	uint16_t type;
+	uint32_t ttl_s;
+	const uint8_t *data;
+	size_t n;
+};
+/* The zone with this name as it was configured, or ZONE_NONE. */
+uint32_t tables_zone(const struct tables *t, const char *name);
+/* 0; -EINVAL: the record cannot be in the zone, and *e says why; -ENOMEM, -ENOSPC.  After a failure
+ * the tables cannot be used. */
+int tables_add_record(struct tables *t, uint32_t zone, const struct zone_record *record, struct err *e);
+
+/* Last; afterwards the tables can be asked, and nothing be added. */
 int tables_finish(struct tables *t);
+
+/* What is odd about a finished zone, but no mistake: a sentence for each. */
+void tables_warnings(const struct tables *t, uint32_t zone, void (*say)(void *arg, const char *sentence), void *arg);
+const struct zone *tables_zone_at(const struct tables *t, uint32_t zone);
+const char *tables_zone_name(const struct tables *t, uint32_t zone); /* of one that was configured, as it was */
+/* The zones that were configured are those below this. */
+uint32_t tables_zones(const struct tables *t);
 
 /* ---- asking ---- */
 
 struct zone_match {
 	const struct zone *zone;
 	const struct zone_node *node; /* NULL: no such name in the zone */
+	const struct zone_node *encloser; /* the longest part of it that exists; `node` when that is all of it */
 	unsigned apex_at; /* where the zone's own name begins within the name asked for */
 };
 
 /* False when the name (lower-case wire form) is in none of the zones. */
 bool tables_find(const struct tables *t, const uint8_t *name, size_t name_n, unsigned labels,
 		 struct zone_match *out);
-const uint8_t *tables_bytes(const struct tables *t, const struct zone_records *r);
+/* Its records of this type, or NULL. */
+const struct zone_rrset *tables_rrset(const struct tables *t, const struct zone_node *node, unsigned type);
+const struct zone_node *tables_node(const struct tables *t, uint32_t node); /* NULL for ZONE_NONE */
+const uint8_t *tables_name(const struct tables *t, const struct zone_node *node);
+const uint8_t *tables_bytes(const struct tables *t, const struct zone_rrset *r);
 
 /* The service with this index and generation, or NULL. */
 struct zone_service *tables_service(struct tables *t, uint32_t svc, uint32_t gen);
@@ -97,5 +148,7 @@ const struct msg_dns_conf *tables_conf(const struct tables *t);
 const struct zone_forward *tables_forwards(const struct tables *t, unsigned *n);
 /* There is somewhere to forward to, and this client may. */
 bool tables_may_forward(const struct tables *t, const struct ip_addr *client);
+/* No rate limit is for this client. */
+bool tables_is_exempt(const struct tables *t, const struct ip_addr *client);
 
 #endif

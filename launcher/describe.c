@@ -55,7 +55,7 @@ static bool runs(const struct service *s)
 	return state_counts(s->state) && s->state != STATE_SUSPENDED && s->state != STATE_STARTING;
 }
 
-void describe_list(struct service *s, struct msg_ctl_row *row)
+static void add_summary(struct service *s, struct msg_ctl_row *row)
 {
 	row_str(row, "name", "%s", s->conf->name);
 	row_str(row, "state", "%s", state_name(s->state));
@@ -69,6 +69,15 @@ void describe_list(struct service *s, struct msg_ctl_row *row)
 		row_num(row, "last_wake_ms", s->last_wake_ms);
 	row_num(row, "memory_bytes", service_memory(s));
 	add_reason(s, row);
+}
+
+void describe_list(struct service *s, struct msg_ctl_row *row)
+{
+	add_summary(s, row);
+	if (holds_now(s))
+		row_num(row, "held", s->hold.counts.held);
+	else if (s->hold.refused[0])
+		row_str(row, "not_held_because", "%s", s->hold.refused);
 }
 
 static void add_ready_rules(const struct service *s, struct msg_ctl_row *row)
@@ -90,7 +99,7 @@ static void add_policy(const struct service *s, struct msg_ctl_row *row)
 	const struct service_conf *c = s->conf;
 
 	row_str(row, "hold", "%s", c->hold == HOLD_OFF ? "off" : c->hold == HOLD_PARK ? "park" : "splice");
-	row_str(row, "answer", "%s", answer_name(c->answer));
+	row_str(row, "answer", "%s", c->answer == ANSWER_AUTO ? "auto" : answer_name(c->answer));
 	add_ready_rules(s, row);
 	for (size_t i = 0; i < c->ports.n; i++)
 		row_list_num(row, "ports", c->ports.v[i]);
@@ -140,15 +149,60 @@ static void add_history(struct service *s, struct msg_ctl_row *row)
 		row_str(row, "started_by", "%s", s->by_us ? "jitsu" : "someone else");
 	if (state_serves(s->state) && s->conf->idle_timeout_ms != DURATION_NEVER)
 		row_num(row, "traffic_ago_ms", s->conf->idle_timeout_ms - MIN(v.traffic_left_ms, s->conf->idle_timeout_ms));
-	row_bool(row, "conflict", s->state == STATE_CONFLICT);
+	row_bool(row, "conflict", s->hold.conflict);
+}
+
+static void add_counts(const struct service *s, struct msg_ctl_row *row)
+{
+	const struct msg_hold_counts *c = &s->hold.counts;
+	const struct {
+		const char *key;
+		uint64_t n;
+	} counts[] = {
+		{ "held", c->held },	     { "syns", c->syns },	    { "parked", c->parked },
+		{ "released", c->released }, { "refused", c->refused },	    { "expired", c->expired },
+		{ "dropped", c->dropped },   { "strays", c->strays },	    { "datagrams", c->datagrams },
+		{ "arps", c->arps },	     { "conflicts", c->conflicts }, { "wakes_refused", s->hold.wakes_refused },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+		row_num(row, counts[i].key, counts[i].n);
+}
+
+static const char *not_held_because(const struct service *s)
+{
+	if (s->conf->hold == HOLD_OFF)
+		return "hold is off";
+	if (s->hold.refused[0])
+		return s->hold.refused;
+	if (s->hold.conflict)
+		return s->last_error;
+	if (s->hold.stage == HOLD_STAGE_CHECK)
+		return "it is being asked whether anybody else has its address";
+	return "nobody has been asked yet whether its address is free";
+}
+
+static void add_hold(const struct service *s, struct msg_ctl_row *row)
+{
+	char who[MSG_VALUE_MAX];
+
+	if (!holds_now(s))
+		row_str(row, "not_held_because", "%s", not_held_because(s));
+	if (!mac_is_zero(&s->hold.conflict_mac))
+		row_str(row, "conflict_with", "%s", hold_conflict_text(s, who, sizeof(who)));
+	if (!s->hold.place.bridge)
+		return;
+	row_str(row, "stage", "%s", hold_stage_name(s->hold.stage));
+	add_counts(s, row);
 }
 
 void describe_show(struct service *s, struct msg_ctl_row *row)
 {
-	describe_list(s, row);
+	add_summary(s, row);
 	add_policy(s, row);
 	add_machine(s, row);
 	add_history(s, row);
+	add_hold(s, row);
 }
 
 /* ---- why ---- */
@@ -167,6 +221,10 @@ static void add_keepers(struct service *s, struct msg_ctl_row *row)
 		row_list_str(row, "kept_up_by", "idle_timeout is \"never\"");
 	else if (v.traffic_left_ms == DURATION_NEVER)
 		row_list_str(row, "kept_up_by", "its traffic cannot be counted (jitsuctl log says why), so that it is never idle");
+	else if (v.by_traffic && v.nobody_came)
+		row_list_str(row, "kept_up_by",
+			     "a query woke it: it stops in %" PRIu64 " s unless a client comes (dns_grace)",
+			     (v.traffic_left_ms + 999) / 1000);
 	else if (v.by_traffic)
 		row_list_str(row, "kept_up_by", "traffic: idle_timeout is over in %" PRIu64 " s if nothing more comes",
 			     (v.traffic_left_ms + 999) / 1000);
@@ -201,13 +259,28 @@ void describe_why(struct service *s, struct msg_ctl_row *row)
 
 /* ---- wakes, lines, status ---- */
 
+/* As they happened, which differs from wake to wake. */
+static void sort_marks(const struct wake_trace *w, uint8_t order[MARK_N])
+{
+	for (uint8_t i = 0; i < MARK_N; i++) {
+		int at = i;
+
+		for (; at > 0 && w->at_ns[order[at - 1]] > w->at_ns[i]; at--)
+			order[at] = order[at - 1];
+		order[at] = i;
+	}
+}
+
 void describe_wake(const struct wake_trace *w, struct msg_ctl_row *row)
 {
 	static const char *const keys[MARK_N] = {
 		[MARK_WAKE] = "t_wake_us", [MARK_START] = "t_start_us", [MARK_RUNNING] = "t_running_us",
 		[MARK_LINK] = "t_link_us", [MARK_PORT] = "t_port_us",	[MARK_UP] = "t_up_us",
-		[MARK_ANSWERED] = "t_answered_us",
+		[MARK_ANSWERED] = "t_answered_us", [MARK_FAILED] = "t_failed_us",
+		[MARK_SYN] = "t_syn_us", [MARK_MOVED] = "t_moved_us", [MARK_RELEASED] = "t_released_us",
+		[MARK_FIRST_BYTE] = "t_first_byte_us",
 	};
+	uint8_t order[MARK_N];
 	char client[ADDR_TEXT_MAX];
 
 	row_num(row, "wake", w->number);
@@ -217,11 +290,12 @@ void describe_wake(const struct wake_trace *w, struct msg_ctl_row *row)
 	row_num(row, "wall_ms", w->wall_ms);
 	row_str(row, "result", "%s", trace_result_name(w->result));
 	row_str(row, "reason", "%s", w->reason);
+	sort_marks(w, order);
 	for (int i = 0; i < MARK_N; i++) {
-		uint64_t t = w->at_ns[i], t0 = w->at_ns[MARK_QUERY];
+		uint64_t t = w->at_ns[order[i]], t0 = w->at_ns[MARK_QUERY];
 
-		if (keys[i] && t)
-			row_num(row, keys[i], t > t0 ? (t - t0) / 1000 : 0);
+		if (keys[order[i]] && t)
+			row_num(row, keys[order[i]], t > t0 ? (t - t0) / 1000 : 0);
 	}
 }
 
@@ -247,6 +321,16 @@ static void add_hypervisors(struct launcher *l, struct msg_ctl_row *row)
 	}
 }
 
+static uint64_t count_held(const struct launcher *l)
+{
+	const struct service *s;
+	uint64_t n = 0;
+
+	FOR_EACH_SERVICE(l, s)
+		n += s->hold.counts.held;
+	return n;
+}
+
 void describe_status(struct launcher *l, struct msg_ctl_row *row)
 {
 	struct budget b;
@@ -266,6 +350,9 @@ void describe_status(struct launcher *l, struct msg_ctl_row *row)
 	row_num(row, "max_running", b.max_running);
 	row_num(row, "max_starting", b.max_starting);
 	row_num(row, "max_memory_bytes", b.max_memory);
+	row_num(row, "held", count_held(l));
+	row_num(row, "max_held", l->conf->limits.max_held);
+	row_num(row, "sweeps", sweeps_count(l->sweeps));
 	row_str(row, "traffic_counter", "%s", port_monitor_way(l->monitor) == PORT_WAY_BPF ? "bpf" : "packet socket");
 	row_list_str(row, "processes", "launcher: serving");
 	row_list_str(row, "processes", "dns: %s", l->dns ? "connected" : "away");

@@ -1,5 +1,5 @@
 /* What dns is told: a whole snapshot whenever its channel or the configuration is new, and each
- * change of a service's state.
+ * change of a service's state, or of whether its clients are held, on which `answer: auto` depends.
  *
  * After a restart of the launcher dns goes on with its old tables.  The new snapshot is held back
  * until it is known what runs (at most SNAPSHOT_LATE_MS), so that a service that is up is not
@@ -33,6 +33,13 @@ static void send_zone(struct launcher *l, const struct zone_conf *z)
 	ipc_send(l->dns, MSG_DNS_ZONE, &m);
 }
 
+enum answer_when dns_answer_when(const struct service *s)
+{
+	if (s->conf->answer != ANSWER_AUTO)
+		return (enum answer_when)s->conf->answer;
+	return holds_now(s) ? ANSWER_AT_ONCE : ANSWER_READY;
+}
+
 static void send_service(struct launcher *l, const struct service *s)
 {
 	const struct service_conf *c = s->conf;
@@ -40,7 +47,7 @@ static void send_service(struct launcher *l, const struct service *s)
 		.svc = s->index,
 		.gen = s->gen,
 		.state = (uint8_t)s->state,
-		.answer = (uint8_t)c->answer,
+		.answer = (uint8_t)dns_answer_when(s),
 		.ttl_s = (uint32_t)(c->ttl_ms / 1000),
 		.max_hold_ms = (uint32_t)MIN(c->max_hold_ms, (uint64_t)UINT32_MAX),
 	};
@@ -68,7 +75,7 @@ static void send_forwarding(struct launcher *l)
 
 void dns_snapshot(struct launcher *l)
 {
-	struct msg_dns_conf conf = { l->conf->limits.max_waiting, l->conf->limits.max_tcp };
+	struct msg_dns_conf conf = { .max_waiting = l->conf->limits.max_waiting, .max_tcp = l->conf->limits.max_tcp };
 	struct service *s;
 
 	if (!l->dns)
@@ -94,6 +101,7 @@ uint32_t dns_tell_state(struct service *s)
 
 	if (!l->dns || !l->dns_told || s->removed)
 		return 0;
+	m.answer = (uint8_t)dns_answer_when(s);
 	m.seq = ++l->last_seq;
 	ipc_send(l->dns, MSG_DNS_STATE, &m);
 	return m.seq;
@@ -128,8 +136,10 @@ static void acknowledged(struct launcher *l, const struct msg_dns_state *m)
 {
 	struct service *s = service_find(l, m->svc, m->gen);
 
-	if (s)
-		service_drained(s, m->seq);
+	if (!s || m->seq == 0 || m->seq != s->drain_seq)
+		return;
+	s->drain_seq = 0;
+	service_drained(s);
 }
 
 static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)

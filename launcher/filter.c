@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 /* Labels are numbers that no jump reaches; NEXT is the following instruction. */
-enum { NEXT = 0, LABEL_0 = 200, TAKE = LABEL_0, DROP, TO_VM, COMMON, TAGGED, TYPE, IP4, IP6, ICMP6, ND, TCP6, TO_PROBER, LABEL_END };
+enum { NEXT = 0, LABEL_0 = 200, TAKE = LABEL_0, DROP, TO_VM, COMMON, TAGGED, TYPE, IP4, IP6, ICMP6, ND, TCP6, TO_PROBER, PORT, LABEL_END };
 
 struct assembly {
 	struct filter *f;
@@ -44,9 +44,12 @@ enum {
 	IP6_DST = IP + 24,
 	IP6_PAYLOAD = IP + 40,
 	TCP_FLAGS = 13,
+	UDP_DST_PORT = 2,
 };
 
-enum { GROUP_BIT = 1, TAG_BYTES = 4, PROTO_TCP = 6, PROTO_ICMP6 = 58, SYN_OR_RST = 0x06, FRAGMENT_BITS = 0x3fff };
+enum { GROUP_BIT = 1, TAG_BYTES = 4, SYN_OR_RST = 0x06, FRAGMENT_BITS = 0x3fff };
+enum { ETH_P_WOL = 0x0842, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMP6 = 58 };
+enum { PORT_ECHO = 7, PORT_DISCARD = 9, ND_SOLICITATION = 135, ND_ADVERTISEMENT = 136 };
 
 static void put(struct assembly *a, uint16_t code, uint32_t k)
 {
@@ -124,8 +127,8 @@ void filter_probe(struct filter *f, const struct mac_addr *vm_mac, const struct 
 	put_if(&a, IF_EQUAL, PROTO_TCP, TCP6, DROP);
 	put_label(&a, ND);
 	put(&a, LOAD_BYTE, IP6_PAYLOAD);
-	put_if(&a, IF_EQUAL, 135, TAKE, NEXT); /* neighbour solicitation */
-	put_if(&a, IF_EQUAL, 136, TAKE, DROP); /* and advertisement */
+	put_if(&a, IF_EQUAL, ND_SOLICITATION, TAKE, NEXT);
+	put_if(&a, IF_EQUAL, ND_ADVERTISEMENT, TAKE, DROP);
 	put_label(&a, TCP6);
 	put(&a, LOAD_BYTE, IP6_PAYLOAD + TCP_FLAGS);
 	put_if(&a, IF_BITS, SYN_OR_RST, TO_PROBER, DROP);
@@ -186,6 +189,49 @@ void filter_activity(struct filter *f, const struct mac_addr *vm_mac, const stru
 	put_if(&a, IF_LEAST, 133, NEXT, TAKE);
 	put_if(&a, IF_OVER, 137, TAKE, DROP);
 	filter_end(&a, 1);
+}
+
+void filter_hold(struct filter *f)
+{
+	struct assembly a = { .f = f };
+
+	f->n = 0;
+	put(&a, LOAD_WORD, (uint32_t)(SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT));
+	put_if(&a, IF_EQUAL, 0, NEXT, DROP);
+	put(&a, LOAD_HALF, ETH_TYPE);
+	put_if(&a, IF_EQUAL, ETH_P_IP, IP4, NEXT);
+	put_if(&a, IF_EQUAL, ETH_P_IPV6, IP6, NEXT);
+	put_if(&a, IF_EQUAL, ETH_P_ARP, TAKE, NEXT);
+	put_if(&a, IF_EQUAL, ETH_P_RARP, TAKE, NEXT);
+	put_if(&a, IF_EQUAL, ETH_P_WOL, TAKE, DROP);
+
+	put_label(&a, IP4);
+	put(&a, LOAD_BYTE, ETH_DST);
+	put_if(&a, IF_BITS, GROUP_BIT, NEXT, TAKE);
+	put(&a, LOAD_BYTE, IP4_PROTOCOL);
+	put_if(&a, IF_EQUAL, PROTO_UDP, NEXT, DROP);
+	put(&a, LOAD_HALF, IP4_FRAGMENT);
+	put_if(&a, IF_BITS, FRAGMENT_BITS, DROP, NEXT);
+	put(&a, SET_X_IP4_LENGTH, IP);
+	put(&a, LOAD_HALF_X, IP + UDP_DST_PORT);
+	put_if(&a, IF_LEAST, 0, PORT, PORT);
+
+	put_label(&a, IP6);
+	put(&a, LOAD_BYTE, ETH_DST);
+	put_if(&a, IF_BITS, GROUP_BIT, NEXT, TAKE);
+	put(&a, LOAD_BYTE, IP6_NEXT);
+	put_if(&a, IF_EQUAL, PROTO_ICMP6, ND, NEXT);
+	put_if(&a, IF_EQUAL, PROTO_UDP, NEXT, DROP);
+	put(&a, LOAD_HALF, IP6_PAYLOAD + UDP_DST_PORT);
+	put_label(&a, PORT);
+	put_if(&a, IF_EQUAL, PORT_ECHO, TAKE, NEXT);
+	put_if(&a, IF_EQUAL, PORT_DISCARD, TAKE, DROP);
+
+	put_label(&a, ND);
+	put(&a, LOAD_BYTE, IP6_PAYLOAD);
+	put_if(&a, IF_EQUAL, ND_SOLICITATION, TAKE, NEXT);
+	put_if(&a, IF_EQUAL, ND_ADVERTISEMENT, TAKE, DROP);
+	filter_end(&a, UINT32_MAX);
 }
 
 int filter_attach(const struct filter *f, int fd, bool lock)

@@ -9,6 +9,9 @@
  * What happens while the list is on its way may be in it or not: those of whom an event told
  * meanwhile are looked at once more.
  *
+ * A stop of an existing domain whose start is under way waits for the start's answer: if somebody else
+ * started it meanwhile, it is theirs, and must not be stopped.
+ *
  * An event "stopped" may belong to a boot that is over already, so it is not believed where that
  * matters: the backend is asked whether the domain truly is gone (REQUEST_VERIFY).
  */
@@ -115,14 +118,22 @@ void hypervisor_discover(struct service *s) { send_target(s, MSG_BE_INSPECT, REQ
 
 int hypervisor_stop(struct service *s, enum stop_how how)
 {
-	int r = send_target(s, MSG_BE_STOP, REQUEST_STOP, (uint8_t)how);
+	int r = 0;
 
+	s->stop_waits = s->conf->machine.domain[0] && hypervisor_ready(s->hv) && has_request(s->hv, s, REQUEST_START);
+	if (s->stop_waits)
+		s->stop_how = how;
+	else
+		r = send_target(s, MSG_BE_STOP, REQUEST_STOP, (uint8_t)how);
 	if (r == 0)
 		s->stop_under_way = true;
 	return r;
 }
 
-bool hypervisor_is_stopping(const struct service *s) { return s->hv && has_request(s->hv, s, REQUEST_STOP); }
+bool hypervisor_is_stopping(const struct service *s)
+{
+	return s->stop_waits || (s->hv && has_request(s->hv, s, REQUEST_STOP));
+}
 
 /* The answer that is on its way may be older than what is asked about now. */
 void hypervisor_verify(struct service *s)
@@ -137,6 +148,14 @@ void hypervisor_verify(struct service *s)
 
 /* ---- what a domain is to us ---- */
 
+/* Of an existing domain. */
+static void learn_nics(struct service *s, uint16_t n, const struct msg_nic *nics)
+{
+	s->n_nics = MIN(n, (uint16_t)ARRAY_SIZE(s->nics));
+	memcpy(s->nics, nics, s->n_nics * sizeof(*nics));
+	s->hold.look_again = true; /* at its next move, which mostly follows at once */
+}
+
 static void learn(struct service *s, const char *uuid, int32_t id, uint16_t n_nics, const struct msg_nic *nics)
 {
 	if (uuid[0])
@@ -146,8 +165,7 @@ static void learn(struct service *s, const char *uuid, int32_t id, uint16_t n_ni
 		if (s->n_nics == 0)
 			start_name_nics(s);
 	} else if (n_nics > 0) {
-		s->n_nics = n_nics;
-		memcpy(s->nics, nics, sizeof(s->nics));
+		learn_nics(s, n_nics, nics);
 	}
 }
 
@@ -176,6 +194,7 @@ static void tell_found(struct service *s, const struct msg_be_domain *d)
 {
 	enum service_event event = found_event(s, d);
 
+	s->hold.known = true;
 	learn(s, d->uuid, d->domain_id, d->n_nics, d->nics);
 	s->memory_bytes = d->memory_bytes;
 	if (event != SVC_FOUND_FOREIGN)
@@ -211,6 +230,16 @@ static void ask_console(struct hypervisor *hv, const struct service *s)
 	ipc_send(hv->channel, MSG_BE_CONSOLE, &m);
 }
 
+/* Its ports, if it had any, are of a boot that is over. */
+static void learn_absent(struct service *s, const struct msg_be_domain *d)
+{
+	if (!s->conf->machine.domain[0] || d->n_nics == 0)
+		return;
+	learn_nics(s, d->n_nics, d->nics);
+	for (uint16_t i = 0; i < s->n_nics; i++)
+		s->nics[i].ifname[0] = '\0';
+}
+
 static void settle(struct hypervisor *hv, struct service *s)
 {
 	for (size_t i = 0; i < hv->n_found; i++) {
@@ -219,15 +248,20 @@ static void settle(struct hypervisor *hv, struct service *s)
 		if (!is_of(d, s))
 			continue;
 		s->memory_bytes = d->memory_bytes;
-		if (d->state != DOMAIN_RUNNING && d->state != DOMAIN_PAUSED)
+		if (d->state != DOMAIN_RUNNING && d->state != DOMAIN_PAUSED) {
+			learn_absent(s, d);
 			break;
+		}
 		ask_console(hv, s);
 		tell_found(s, d);
 		if (s->state == STATE_STOPPING)
 			service_event(s, SVC_STOP_LOST);
+		holds_judge(s, false);
 		return;
 	}
+	s->hold.known = true;
 	tell_absent(s);
+	holds_judge(s, false);
 }
 
 /* Domains with our prefix that belong to no service: named, and left to the operator. */
@@ -268,7 +302,7 @@ static void reconcile(struct hypervisor *hv)
 	hv->reconciled = true;
 	FOR_EACH_SERVICE(l, s) {
 		if (s->hv == hv) {
-			s->stop_under_way = false;
+			s->stop_under_way = s->stop_waits = false;
 			settle(hv, s);
 			look_again(s);
 		}
@@ -276,6 +310,9 @@ static void reconcile(struct hypervisor *hv)
 	name_strays(hv);
 	log_info("hypervisor \"%s\" is ready: %s, %s", hv->name, hv->hello.version,
 		 hv->hello.kvm ? "KVM works" : hv->hello.text);
+	hold_bridges_sweep(l);
+	if (!synproxy_is_told(l))
+		synproxy_snapshot(l);
 	if (!l->dns_told && hypervisors_reconciled(l))
 		dns_snapshot(l);
 	wake_pump(l);
@@ -293,10 +330,25 @@ static void ask_list(struct hypervisor *hv)
 
 /* ---- results ---- */
 
+/* The start has its answer: the stop that waited for it is not needed, or not allowed, any more; or it is sent. */
+static void stop_that_waited(struct service *s, const struct msg_be_result *m)
+{
+	bool given_up = !state_counts(s->state); /* else the state's own move sends it */
+
+	if (!s->stop_waits)
+		return;
+	s->stop_waits = s->stop_under_way = false;
+	if (m->error == 0 && given_up)
+		hypervisor_stop(s, s->stop_how);
+	else if (given_up && m->error != -EEXIST && m->error != -EBUSY)
+		service_gone(s);
+}
+
 static void start_done(struct service *s, const struct msg_be_result *m)
 {
 	struct msg_be_domain d = { .domain_id = m->domain_id, .state = DOMAIN_RUNNING };
 
+	stop_that_waited(s, m);
 	if (m->error == 0 && s->stop_under_way && !state_counts(s->state)) {
 		learn(s, m->uuid, m->domain_id, m->n_nics, m->nics); /* too late: its stop follows */
 	} else if (m->error == 0) {
@@ -363,6 +415,8 @@ static void stop_done(struct service *s, const struct request *r, const struct m
 /* A domain runs, or runs again, and that was not our doing. */
 static void discovered(struct service *s, const struct request *r)
 {
+	if (r->found && is_of(&r->domain, s) && !state_counts(s->state) && !s->stop_under_way)
+		learn_absent(s, &r->domain);
 	if (r->found && is_of(&r->domain, s) && r->domain.state == DOMAIN_RUNNING &&
 	    (!state_counts(s->state) || s->state == STATE_SUSPENDED))
 		tell_found(s, &r->domain);
@@ -377,7 +431,11 @@ static void verified(struct service *s, const struct request *r, const struct ms
 	if (runs && s->state == STATE_FAILED && r->domain.state == DOMAIN_PAUSED && !s->stop_under_way)
 		service_event(s, SVC_FOUND_PAUSED);
 	else if (runs && s->state == STATE_STOPPING && !s->stop_under_way)
-		service_event(s, SVC_STOP_FAILED);
+		service_stop_failed(s);
+	if (runs && s->hold.port_lost)
+		learn(s, r->domain.uuid, r->domain.domain_id, r->domain.n_nics, r->domain.nics);
+	if (runs && s->hold.port_lost)
+		holds_look_at_port(s);
 	if (runs || (m->error < 0 && m->error != -ENOENT))
 		return;
 	if (s->state == STATE_OFF || s->state == STATE_FAILED)
@@ -416,9 +474,16 @@ static void on_result(struct hypervisor *hv, const struct msg_be_result *m)
 		if (r.again && state_counts(s->state))
 			hypervisor_verify(s);
 		break;
-	case REQUEST_DISCOVER: discovered(s, &r); break;
+	case REQUEST_DISCOVER:
+		if (m->error == 0 || m->error == -ENOENT)
+			s->hold.known = true;
+		discovered(s, &r);
+		s->hold.look_again = true;
+		break;
 	case REQUEST_NONE: break;
 	}
+	if (s->hold.look_again)
+		holds_judge(s, false);
 }
 
 static void on_domain(struct hypervisor *hv, const struct msg_be_domain *m)

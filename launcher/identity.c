@@ -168,12 +168,28 @@ void identity_probe_mac(const struct identity *id, const char *bridge, struct ma
 	derive_mac(id, "probe", bridge, 0, 0x02, out);
 }
 
-void identity_tap_name(const struct identity *id, const char *service, unsigned nic, char out[MSG_IFNAME_MAX])
+void identity_hold_mac(const struct identity *id, const char *bridge, struct mac_addr *out)
+{
+	derive_mac(id, "hold-mac", bridge, 0, 0xfe, out);
+}
+
+static void derive_ifname(const struct identity *id, const char *label, const char *name, unsigned number,
+			  const char *prefix, char out[MSG_IFNAME_MAX])
 {
 	uint8_t d[DIGEST_BYTES];
 
-	derive(id, "tap", service, nic, d);
-	snprintf(out, MSG_IFNAME_MAX, "jt%02x%02x%02x%02x%02x", d[0], d[1], d[2], d[3], d[4]);
+	derive(id, label, name, number, d);
+	snprintf(out, MSG_IFNAME_MAX, "%.4s%02x%02x%02x%02x%02x", prefix, d[0], d[1], d[2], d[3], d[4]);
+}
+
+void identity_tap_name(const struct identity *id, const char *service, unsigned nic, char out[MSG_IFNAME_MAX])
+{
+	derive_ifname(id, "tap", service, nic, "jt", out);
+}
+
+void identity_hold_name(const struct identity *id, const char *bridge, char out[MSG_IFNAME_MAX])
+{
+	derive_ifname(id, "hold", bridge, 0, "jh", out);
 }
 
 void identity_uuid(const struct identity *id, const char *service, char out[MSG_UUID_MAX])

@@ -29,6 +29,9 @@ void identity_uuid(const struct identity *id, const char *service, char out[MSG_
 void identity_tap_name(const struct identity *id, const char *service, unsigned nic, char out[MSG_IFNAME_MAX]);
 /* Our side of that tap: begins with fe:, so that a bridge never takes it for its own. */
 void identity_tap_mac(const struct identity *id, const char *service, unsigned nic, struct mac_addr *out);
+/* Our hold tap of a bridge: "jh" and ten hex digits; its MAC begins with fe:, too. */
+void identity_hold_name(const struct identity *id, const char *bridge, char out[MSG_IFNAME_MAX]);
+void identity_hold_mac(const struct identity *id, const char *bridge, struct mac_addr *out);
 /* From which VMs on this bridge are probed, when they are not probed from the bridge's own. */
 void identity_probe_mac(const struct identity *id, const char *bridge, struct mac_addr *out);
 

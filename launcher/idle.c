@@ -12,25 +12,28 @@ static uint64_t left(uint64_t now, uint64_t since, uint64_t span)
 	return gone >= span ? 0 : span - gone;
 }
 
-static uint64_t horizon(const struct idle_input *in)
+uint64_t idle_horizon_ms(uint64_t dns_horizon_ms, uint64_t ttl_ms)
 {
-	return in->dns_horizon_ms == DURATION_AUTO ? MAX(2 * in->ttl_ms, (uint64_t)DNS_HORIZON_MIN_MS)
-						   : in->dns_horizon_ms;
+	return dns_horizon_ms == DURATION_AUTO ? MAX(2 * ttl_ms, (uint64_t)DNS_HORIZON_MIN_MS) : dns_horizon_ms;
 }
 
 struct idle_verdict idle_check(const struct idle_input *in)
 {
 	struct idle_verdict v = { .look_again_ms = NEVER_LOOK_MS };
-	uint64_t used = MAX(MAX(in->up_ms, in->traffic_ms), in->stop_failed_ms);
+	uint64_t used = MAX(MAX(in->up_ms, in->traffic_ms), in->stop_failed_ms), timeout = in->idle_timeout_ms;
 
-	if (in->asked_ms)
-		v.dns_left_ms = left(in->now_ms, in->asked_ms, horizon(in));
+	v.nobody_came = in->held && in->by_query && !in->stop_failed_ms &&
+			(!in->traffic_ms || in->traffic_ms < in->started_ms);
+	if (in->asked_ms && !in->held)
+		v.dns_left_ms = left(in->now_ms, in->asked_ms, idle_horizon_ms(in->dns_horizon_ms, in->ttl_ms));
 	v.by_dns = v.dns_left_ms > 0;
 	if (in->idle_timeout_ms == DURATION_NEVER) {
 		v.traffic_left_ms = DURATION_NEVER;
 		return v;
 	}
-	v.traffic_left_ms = left(in->now_ms, used, in->idle_timeout_ms);
+	if (v.nobody_came)
+		timeout = MIN(timeout, in->dns_grace_ms);
+	v.traffic_left_ms = left(in->now_ms, used, timeout);
 	v.by_traffic = v.traffic_left_ms > 0;
 	v.idle = !v.by_traffic && !v.by_dns;
 	v.look_again_ms = MAX(MAX(v.traffic_left_ms, v.dns_left_ms), 1);

@@ -7,6 +7,7 @@
  *     main.c        wiring: channels, signals, the first configuration
  *     reload.c      a new configuration: what is new, changed, gone
  *     service.c     a service's life: the actions of service_fsm's table
+ *     use.c         who uses its VM
  *     wake.c        wakes: limits, the queue of those that must wait
  *     start.c       from a service's record to a start request: images, taps, command line
  *     ready.c       when is it ready: probes and delays
@@ -14,6 +15,8 @@
  *     dns_side.c    what dns is told
  *     operators.c   what operators ask through control
  *     journal.c     the last log lines of all processes
+ *
+ * What is held of clients while a VM is away: holds.h lists its files.
  */
 #ifndef LAUNCHER_LAUNCHER_H
 #define LAUNCHER_LAUNCHER_H
@@ -27,6 +30,7 @@
 #include "base/slots.h"
 #include "config/load.h"
 #include "launcher/budget.h"
+#include "launcher/holds.h"
 #include "launcher/identity.h"
 #include "launcher/image.h"
 #include "launcher/journal.h"
@@ -35,6 +39,7 @@
 #include "launcher/reaper.h"
 #include "launcher/run_state.h"
 #include "launcher/service_fsm.h"
+#include "launcher/sweeps.h"
 #include "launcher/trace.h"
 
 struct launcher;
@@ -101,6 +106,8 @@ struct service {
 	struct run_state run;
 	bool changed_meanwhile; /* an event told of it while the hypervisor was asked what runs */
 	bool stop_under_way; /* a stop was asked of the backend and has not ended: no start before */
+	bool stop_waits; /* ... and it has not been sent: the start of this domain must be answered first */
+	enum stop_how stop_how; /* stop_waits: how it will be */
 
 	/* the wake under way, or the last one */
 	uint64_t wake; /* its number in the trace */
@@ -111,11 +118,13 @@ struct service {
 	uint64_t last_wake_ms; /* how long the last one that came up took */
 	uint64_t wakes, starts_failed;
 	bool wake_again; /* woken while stopping */
+	bool by_query; /* what runs was woken by somebody who may come */
 
 	/* ready */
 	bool links_known; /* probing is under way */
 	int probe_fd; /* synproxy's socket, kept so that its close costs synproxy nothing; -1 */
 	bool probes_done, delay_done, running;
+	bool seen_ready; /* what runs was */
 
 	/* waiting to start */
 	TAILQ_ENTRY(service) queue;
@@ -128,7 +137,8 @@ struct service {
 	char last_error[MSG_TEXT_MAX];
 
 	/* stopping */
-	uint32_t drain_seq;
+	uint32_t drain_seq; /* of dns; 0 once it has acknowledged, or when it is away */
+	bool drains_alone; /* dns or synproxy is away: whoever comes back must have time to see it */
 	uint64_t uses; /* when it was found idle: any more, and it is not */
 	uint64_t stop_failed_ms;
 	uint64_t answered_ms; /* last waiting query answered with its address */
@@ -136,7 +146,9 @@ struct service {
 	char stop_reason[MSG_TEXT_MAX];
 	uint64_t last_stop_ms;
 
-	struct event *timer, *delay;
+	struct hold hold;
+
+	struct event *timer, *delay, *look;
 	enum timer_for timer_for;
 };
 
@@ -155,6 +167,15 @@ struct launcher {
 	bool dns_told; /* it has had its first snapshot from us */
 	struct event *dns_late; /* tell it even though not everything is reconciled */
 	struct slots *slots;
+
+	struct hold_bridges *bridges;
+	struct netlink_monitor *links;
+	struct event *refresh; /* bridges or taps have changed */
+	bool synproxy_told, synproxy_waited; /* it has a snapshot of us; it need not wait for one any longer */
+	struct msg_hold_conf synproxy_conf; /* that it has */
+	struct event *synproxy_late;
+	struct flows *flows;
+	struct sweeps *sweeps;
 
 	struct identity identity;
 	struct image_reader qemu;
@@ -190,16 +211,28 @@ void service_event(struct service *s, enum service_event event);
 struct service *service_find(struct launcher *l, uint32_t index, uint32_t gen);
 struct service *service_by_name(struct launcher *l, const char *name);
 void service_set_error(struct service *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void service_drained(struct service *s, uint32_t seq);
-struct idle_verdict service_idle(struct service *s);
+/* dns or synproxy has acknowledged. */
+void service_drained(struct service *s);
+/* What was to be stopped is there and stays. */
+void service_stop_failed(struct service *s);
 /* The VM is known to be gone: whatever state it is in, clean up behind it. */
 void service_gone(struct service *s);
-void service_count(const struct launcher *l, struct budget *b);
-uint64_t service_memory(const struct service *s);
 void service_arm(struct service *s, enum timer_for what, uint64_t ms);
 
+/* ---- use.c ---- */
+void service_count(const struct launcher *l, struct budget *b);
+uint64_t service_memory(const struct service *s);
+struct idle_verdict service_idle(struct service *s);
+uint64_t use_asked_ms(const struct service *s); /* when its address was last given out; 0: never */
+/* Changes with each packet from or to it, and each answer by which somebody may come unheld. */
+uint64_t use_count(struct service *s);
+void use_begin(struct service *s); /* what is counted from now on is of another boot */
+void use_watch(struct service *s); /* when does its first byte go out? */
+
 /* ---- wake.c ---- */
-void wake_heard(struct launcher *l, const struct msg_wake *m);
+void wake_heard(struct launcher *l, const struct msg_wake *m); /* from dns */
+/* Somebody who may, wants it. */
+void wake_up(struct service *s, const struct msg_wake *m);
 /* An operator's; the sentence in *e when it is refused. */
 int wake_by_hand(struct service *s, struct err *e);
 /* Starts what waits and may now. */
@@ -210,7 +243,14 @@ void wake_forget(struct service *s, const char *why);
 /* What it waits for, as a sentence; "" when it does not wait. */
 void wake_explain(const struct service *s, char *out, size_t size);
 
+/* ---- wake_packet.c ---- */
+void wake_packet_heard(struct launcher *l, const struct msg_wake *m); /* from synproxy */
+/* Whoever sent it is not served; `never`: nor would it be if it tried again. */
+void wake_packet_refuse(struct service *s, const struct msg_wake *m, bool never);
+
 /* ---- start.c ---- */
+/* As the record has it: of a machine that we define. */
+void start_describe_nic(const struct service *s, size_t nic, struct msg_nic *out);
 int start_send(struct service *s, struct err *e);
 void start_name_nics(struct service *s); /* of a machine that we define: we know them best */
 void start_clean_up(struct service *s); /* taps and ports of a VM that is gone */
@@ -223,6 +263,9 @@ void ready_running(struct service *s); /* the hypervisor says it runs */
 void ready_stop(struct service *s);
 void ready_event(struct launcher *l, const struct msg_probe_event *m);
 void ready_synproxy_new(struct launcher *l); /* it was restarted: tell it again */
+void ready_give_port(struct service *s); /* synproxy gets a socket of the VM's port, to hand over */
+void ready_drop_port(struct service *s); /* ... and does not need it any more, or it is gone */
+void ready_port_back(struct service *s);
 
 /* ---- hypervisor.c ---- */
 struct hypervisor *hypervisor_find(struct launcher *l, const char *name);
@@ -244,6 +287,7 @@ bool hypervisors_reconciled(const struct launcher *l);
 void dns_channel(struct launcher *l, int fd);
 void dns_snapshot(struct launcher *l);
 uint32_t dns_tell_state(struct service *s); /* the message's seq; 0 when dns is away */
+enum answer_when dns_answer_when(const struct service *s);
 void dns_refuse(struct service *s, uint32_t token, const char *why);
 
 /* ---- operators.c---- */

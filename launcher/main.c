@@ -36,44 +36,6 @@ static void hear_own_log(void *arg, enum log_level level, const char *text)
 	launcher_hear_log(l, "launcher", &m);
 }
 
-static void on_synproxy_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
-{
-	struct launcher *l = arg;
-
-	(void)ch;
-	(void)fd;
-	if (type == MSG_PROBE_EVENT)
-		ready_event(l, body);
-	else if (type == MSG_WAKE)
-		wake_heard(l, body);
-	else if (type == MSG_LOG)
-		launcher_hear_log(l, "synproxy", body);
-	else
-		log_limited(LOG_WARN, "synproxy said %s, which it may not", msg_name(type));
-}
-
-static void on_synproxy_end(void *arg, struct ipc *ch, int error)
-{
-	struct launcher *l = arg;
-
-	ipc_free(ch);
-	if (l->synproxy == ch)
-		l->synproxy = NULL;
-	if (error < 0)
-		launcher_stuck(l, ROLE_SYNPROXY, "synproxy");
-}
-
-static void synproxy_channel(struct launcher *l, int fd)
-{
-	ipc_free(l->synproxy);
-	l->synproxy = ipc_new(l->base, fd, on_synproxy_msg, on_synproxy_end, l);
-	if (!l->synproxy)
-		abort();
-	ipc_send(l->synproxy, MSG_BEGIN, NULL);
-	ipc_send(l->synproxy, MSG_END, NULL);
-	ready_synproxy_new(l);
-}
-
 static void meet(struct launcher *l, const struct msg_peer *peer, int *fd)
 {
 	struct hypervisor *hv;
@@ -115,6 +77,8 @@ static void on_supervisor_msg(void *arg, struct ipc *ch, enum msg_type type, con
 		meet(l, body, fd);
 	else if (type == MSG_SLOTS && *fd >= 0)
 		map_slots(l, *fd);
+	else if (type == MSG_KEPT)
+		hold_bridges_kept(l, body, fd);
 	else if (type == MSG_RELOAD)
 		reload(l, &mistakes);
 	else if (type == MSG_LOG)
@@ -135,11 +99,12 @@ static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const
 
 /* ---- life ---- */
 
-/* Taps that were about to be deleted are. */
+/* Nothing is held any more, and taps that were about to be deleted are. */
 static void on_stop(void *arg)
 {
 	struct launcher *l = arg;
 
+	hold_bridges_stop(l);
 	reaper_free(l->reaper);
 	l->reaper = NULL;
 }
@@ -169,7 +134,9 @@ static int prepare(struct launcher *l, struct err *e)
 		return e->code;
 	l->monitor = port_monitor_new(l->netlink, getenv("JITSU_NO_BPF") ? PORT_WAY_SOCKET : PORT_WAY_BPF, e);
 	l->reaper = reaper_new(e);
-	if (!l->monitor || !l->reaper)
+	l->bridges = hold_bridges_new(l, e);
+	l->links = links_watch(l, e);
+	if (!l->monitor || !l->reaper || !l->bridges || !l->links)
 		return e->code;
 	if (port_monitor_note(l->monitor)[0])
 		log_warn("traffic is counted by packet sockets: %s", port_monitor_note(l->monitor));
@@ -207,8 +174,10 @@ int launcher_main(const struct child_args *args)
 	TAILQ_INIT(&l->waiting);
 	l->trace = trace_new();
 	l->journal = journal_new();
+	l->flows = flows_new();
+	l->sweeps = sweeps_new();
 	l->dns_late = evtimer_new(l->base, on_dns_late, l);
-	if (!l->trace || !l->journal || !l->dns_late)
+	if (!l->trace || !l->journal || !l->sweeps || !l->dns_late || synproxy_init(l) < 0)
 		abort();
 	log_set_sink(hear_own_log, l);
 	if (prepare(l, &e) < 0)

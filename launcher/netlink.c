@@ -14,7 +14,6 @@
 #include <linux/if_addr.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
-#include <linux/neighbour.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 
@@ -141,6 +140,10 @@ static int parse_bridge_attr(const struct nlattr *a, void *arg)
 		if (mnl_attr_validate(a, MNL_TYPE_U8) == 0)
 			d->vlan_filtering = mnl_attr_get_u8(a);
 		break;
+	case IFLA_BR_VLAN_DEFAULT_PVID:
+		if (mnl_attr_validate(a, MNL_TYPE_U16) == 0)
+			d->default_pvid = mnl_attr_get_u16(a);
+		break;
 	}
 	return MNL_CB_OK;
 }
@@ -196,15 +199,16 @@ static int parse_link_attr(const struct nlattr *a, void *arg)
 	return MNL_CB_OK;
 }
 
-/* False when the message is no news of a link itself. */
-bool netlink_parse_link(const struct nlmsghdr *h, struct link_detail *out)
+/* Family AF_UNSPEC is news of a link itself; AF_BRIDGE of its being a port: one that leaves looks
+ * deleted there.  False when it is neither. */
+static bool parse_link_of(const struct nlmsghdr *h, unsigned char family, struct link_detail *out)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
 
 	if (h->nlmsg_type != RTM_NEWLINK && h->nlmsg_type != RTM_DELLINK)
 		return false;
-	if (mnl_nlmsg_get_payload_len(h) < sizeof(*ifi) || ifi->ifi_family != AF_UNSPEC)
-		return false; /* AF_BRIDGE tells of a port's being one: a port that leaves looks deleted */
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*ifi) || ifi->ifi_family != family)
+		return false;
 	memset(out, 0, sizeof(*out));
 	out->link.ifindex = ifi->ifi_index;
 	out->link.up = ifi->ifi_flags & IFF_UP;
@@ -212,6 +216,8 @@ bool netlink_parse_link(const struct nlmsghdr *h, struct link_detail *out)
 	mnl_attr_parse(h, sizeof(*ifi), parse_link_attr, out);
 	return true;
 }
+
+bool netlink_parse_link(const struct nlmsghdr *h, struct link_detail *out) { return parse_link_of(h, AF_UNSPEC, out); }
 
 static int on_link_answer(const struct nlmsghdr *h, void *arg)
 {
@@ -255,6 +261,16 @@ int netlink_link_by_index(struct netlink *nl, int ifindex, struct link_info *out
 		return err_set_errno(e, r, "cannot look at interface number %d", ifindex);
 	*out = d.link;
 	return 0;
+}
+
+int netlink_is_port_of(struct netlink *nl, int ifindex, int bridge, struct err *e)
+{
+	struct link_info l = { 0 };
+	int r = netlink_link_by_index(nl, ifindex, &l, e);
+
+	if (r == -ENODEV)
+		return 0;
+	return r < 0 ? r : bridge > 0 && l.master == bridge;
 }
 
 /* ---- bridges ---- */
@@ -352,6 +368,7 @@ int netlink_bridge(struct netlink *nl, const char *name, struct bridge_info *out
 	b.stp = d.stp != 0;
 	b.forward_delay_ms = d.forward_delay * (MS_PER_S / USER_HZ);
 	b.vlan_filtering = d.vlan_filtering != 0;
+	b.default_pvid = d.default_pvid;
 	r = read_addresses(nl, &b);
 	if (r < 0)
 		return err_set_errno(e, r, "cannot read the addresses of bridge %s", name);
@@ -367,8 +384,7 @@ static bool sysctl_is_on(const char *path)
 	return f && fscanf(f, "%d", &v) == 1 && v != 0;
 }
 
-static void warn(netlink_warn_fn *fn, void *arg, const char *fmt, ...) PRINTF_LIKE(3, 4);
-static void warn(netlink_warn_fn *fn, void *arg, const char *fmt, ...)
+void netlink_warn(netlink_warn_fn *fn, void *arg, const char *fmt, ...)
 {
 	char text[MSG_TEXT_MAX];
 	va_list ap;
@@ -382,95 +398,24 @@ static void warn(netlink_warn_fn *fn, void *arg, const char *fmt, ...)
 void netlink_bridge_warnings(const struct bridge_info *b, netlink_warn_fn *fn, void *arg)
 {
 	if (!b->up)
-		warn(fn, arg, "bridge %s is down: nothing reaches its VMs; set it up with: ip link set %s up", b->name,
-		     b->name);
+		netlink_warn(fn, arg, "bridge %s is down: nothing reaches its VMs; set it up with: ip link set %s up",
+			     b->name, b->name);
 	if (b->stp && b->forward_delay_ms > 0)
-		warn(fn, arg,
+		netlink_warn(fn, arg,
 		     "bridge %s runs the spanning tree protocol: a new VM's port carries nothing for %u s; unless the "
 		     "bridge is part of a loop, turn it off with: ip link set %s type bridge stp_state 0",
 		     b->name, 2 * b->forward_delay_ms / MS_PER_S, b->name);
 	if (b->vlan_filtering)
-		warn(fn, arg,
+		netlink_warn(fn, arg,
 		     "bridge %s filters VLANs: a new VM's port is in the bridge's default VLAN only; add others with: "
 		     "bridge vlan add",
 		     b->name);
 	if (sysctl_is_on("/proc/sys/net/bridge/bridge-nf-call-iptables"))
-		warn(fn, arg,
+		netlink_warn(fn, arg,
 		     "br_netfilter sends what bridge %s forwards through iptables: where the policy of FORWARD is DROP "
 		     "(Docker sets that) clients do not reach VMs; allow it with: iptables -I FORWARD -i %s -o %s -j "
 		     "ACCEPT, or set net.bridge.bridge-nf-call-iptables=0",
 		     b->name, b->name, b->name);
-}
-
-/* ---- forwarding database ---- */
-
-struct fdb_search {
-	struct mac_addr mac;
-	struct fdb_entry entry;
-	bool found;
-};
-
-static int on_fdb_answer(const struct nlmsghdr *h, void *arg)
-{
-	struct fdb_search *s = arg;
-	const struct ndmsg *nd = mnl_nlmsg_get_payload(h);
-	const struct nlattr *a;
-
-	if (h->nlmsg_type != RTM_NEWNEIGH || mnl_nlmsg_get_payload_len(h) < sizeof(*nd) || s->found)
-		return MNL_CB_OK;
-	mnl_attr_for_each(a, h, sizeof(*nd))
-	{
-		if (mnl_attr_get_type(a) == NDA_LLADDR && mnl_attr_get_payload_len(a) == sizeof(s->mac) &&
-		    memcmp(mnl_attr_get_payload(a), &s->mac, sizeof(s->mac)) == 0)
-			s->found = true;
-	}
-	if (s->found) {
-		s->entry.port = nd->ndm_ifindex;
-		s->entry.local = nd->ndm_state & NUD_PERMANENT;
-		s->entry.is_static = nd->ndm_state & (NUD_PERMANENT | NUD_NOARP);
-	}
-	return MNL_CB_OK;
-}
-
-int netlink_fdb_find(struct netlink *nl, int bridge, const struct mac_addr *mac, struct fdb_entry *out, struct err *e)
-{
-	struct fdb_search s = { .mac = *mac };
-	char text[MAC_TEXT_MAX];
-	int result = -EINTR;
-
-	for (int i = 0; i < DUMP_TRIES && result == -EINTR; i++) {
-		struct request r;
-
-		/* the form that takes IFLA_MASTER as a filter */
-		request_link(&r, RTM_GETNEIGH, NLM_F_DUMP, 0)->ifi_family = PF_BRIDGE;
-		mnl_attr_put_u32(r.h, IFLA_MASTER, (uint32_t)bridge);
-		result = netlink_talk(nl, &r, on_fdb_answer, &s);
-	}
-	if (result < 0)
-		return err_set_errno(e, result, "cannot read the forwarding table of bridge number %d", bridge);
-	if (!s.found)
-		return err_set(e, -ENOENT, "the bridge does not know %s", mac_format(mac, text));
-	*out = s.entry;
-	return 0;
-}
-
-int netlink_fdb_delete(struct netlink *nl, int port, const struct mac_addr *mac, struct err *e)
-{
-	struct request r;
-	struct ndmsg *nd;
-	char text[MAC_TEXT_MAX];
-	int result;
-
-	request_begin(&r, RTM_DELNEIGH, 0);
-	nd = mnl_nlmsg_put_extra_header(r.h, sizeof(*nd));
-	nd->ndm_family = PF_BRIDGE;
-	nd->ndm_ifindex = port;
-	nd->ndm_flags = NTF_MASTER;
-	mnl_attr_put(r.h, NDA_LLADDR, sizeof(*mac), mac);
-	result = netlink_talk(nl, &r, NULL, NULL);
-	if (result < 0 && result != -ENOENT)
-		return err_set_errno(e, result, "cannot make the bridge forget %s", mac_format(mac, text));
-	return 0;
 }
 
 /* ---- queueing disciplines ---- */
@@ -534,15 +479,20 @@ struct netlink_monitor {
 static int on_news(const struct nlmsghdr *h, void *arg)
 {
 	struct netlink_monitor *m = arg;
+	bool gone = h->nlmsg_type == RTM_DELLINK;
 	struct link_detail d;
 	enum link_event what;
 
-	if (!netlink_parse_link(h, &d))
+	if (parse_link_of(h, AF_BRIDGE, &d))
+		what = gone ? LINK_LEFT : LINK_JOINED;
+	else if (!netlink_parse_link(h, &d))
 		return MNL_CB_OK;
-	if (h->nlmsg_type == RTM_DELLINK)
+	else if (gone)
 		what = LINK_GONE;
 	else
 		what = d.link.up && d.link.carrier ? LINK_UP : LINK_DOWN;
+	if (what == LINK_JOINED && d.link.master == 0)
+		return MNL_CB_OK; /* the bridge itself */
 	m->on_link(m->arg, what, &d.link);
 	return m->freed ? MNL_CB_STOP : MNL_CB_OK;
 }

@@ -40,6 +40,9 @@ struct link_info {
 int netlink_link(struct netlink *nl, const char *ifname, struct link_info *out, struct err *e);
 int netlink_link_by_index(struct netlink *nl, int ifindex, struct link_info *out, struct err *e);
 
+/* Is the interface a port of that bridge?  1 or 0 (also when it is gone), or -errno. */
+int netlink_is_port_of(struct netlink *nl, int ifindex, int bridge, struct err *e);
+
 /* ---- bridges ---- */
 
 struct bridge_info {
@@ -51,6 +54,7 @@ struct bridge_info {
 	bool stp; /* the spanning tree protocol is on, or a daemon runs it */
 	uint32_t forward_delay_ms; /* how long a new port waits, twice, before it forwards, under STP */
 	bool vlan_filtering;
+	uint16_t default_pvid; /* the VLAN that a new port's untagged frames are in; 0: none, or not known */
 	struct ip_prefix ip4; /* its own first IPv4 address; all zero when it has none */
 	struct ip_prefix ip6; /* its own first global or unique-local IPv6 address, or zero */
 	struct ip_addr ip6_link_local; /* or zero */
@@ -64,6 +68,7 @@ int netlink_bridge(struct netlink *nl, const char *name, struct bridge_info *out
  * with its forward delay, VLAN filtering, a bridge that is down, br_netfilter with iptables in
  * the way.  For the log, at start.  The bridge must have been asked for with netlink_bridge(). */
 typedef void netlink_warn_fn(void *arg, const char *sentence);
+void netlink_warn(netlink_warn_fn *fn, void *arg, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void netlink_bridge_warnings(const struct bridge_info *b, netlink_warn_fn *warn, void *arg);
 
 /* ---- taps of ours ---- */
@@ -100,18 +105,45 @@ int netlink_tap_delete(struct netlink *nl, const char *ifname, struct err *e);
 typedef void netlink_tap_fn(void *arg, const struct tap_info *tap);
 int netlink_taps(struct netlink *nl, netlink_tap_fn *each, void *arg, struct err *e);
 
-/* ---- forwarding database ---- */
+/* ---- forwarding database ----
+ *
+ * Where a bridge believes MACs to be.  An entry goes away with its port, whatever it is; when only
+ * the carrier of the port goes, static ones stay.
+ */
 
 struct fdb_entry {
 	int port; /* ifindex behind which the MAC is */
 	bool local; /* it is the port's (or the bridge's) own */
 	bool is_static; /* does not age */
+	bool sticky; /* does not move when a frame with that source comes from another port */
 };
 
 /* Where the bridge believes this MAC to be (any VLAN; the first one found).  -ENOENT: nowhere. */
 int netlink_fdb_find(struct netlink *nl, int bridge, const struct mac_addr *mac, struct fdb_entry *out, struct err *e);
+
+/* A static entry still moves to the port at which its MAC is seen as a source; a sticky one never. */
+enum fdb_kind { FDB_STATIC, FDB_STICKY };
+
+/* From now on the MAC is behind `port`, which is a port of a bridge, and nowhere else on that
+ * bridge.  One request makes the entry or moves the one that is there, whoever made it: in the
+ * kernel that is one store to the entry's port, so that no frame finds none or is flooded (when it
+ * was not known before, it is flooded until then).  On return it holds for every frame that the
+ * bridge has yet to look at.
+ *
+ * VLANs: as the request names none, the kernel makes an entry without a VLAN and one for each VLAN
+ * that the port is in (netlink_check_vlan() says whether that will do).
+ *
+ * -ENODEV: the port is gone, or on no bridge.  -EADDRINUSE: the MAC is an interface's own on that
+ * bridge; nothing was changed. */
+int netlink_fdb_set(struct netlink *nl, int port, const struct mac_addr *mac, enum fdb_kind kind, struct err *e);
+
 /* Makes the bridge forget that the MAC is behind `port`.  0 too when it did not know it. */
 int netlink_fdb_delete(struct netlink *nl, int port, const struct mac_addr *mac, struct err *e);
+
+/* Can a MAC be moved between our hold tap and this port of the bridge (0: a port that will be made
+ * like any new one)?  Yes (0) on a bridge that does not filter VLANs, or when the port sends and
+ * takes untagged frames of the bridge's default VLAN, where our tap is.  Else -EOPNOTSUPP. */
+int netlink_check_vlan(struct netlink *nl, const struct bridge_info *b, int port, struct err *e);
 
 /* ---- queueing disciplines ---- */
 
@@ -124,14 +156,18 @@ enum link_event {
 	LINK_UP, /* up and with carrier: for a tap, a process opened it */
 	LINK_DOWN, /* set down, or the carrier went */
 	LINK_GONE, /* deleted; link->ifindex and name are those it had */
+	LINK_JOINED, /* it is a port of the bridge link->master now (or still is: something of the port changed) */
+	LINK_LEFT, /* it was a port of the bridge link->master, and its forwarding entries are gone */
 	LINK_LOST_TRACK, /* events were lost: look at everything again; link is NULL */
 };
 
 struct netlink_monitor;
 
-/* Called from the loop on every change of a link (and for LINK_UP and LINK_DOWN also when
- * nothing of interest changed).  The kernel may tell of a carrier up to a second late; LINK_GONE
- * comes at once.  `link` dies on return. */
+/* Called from the loop on every change of a link (and for LINK_UP, LINK_DOWN and LINK_JOINED also
+ * when nothing of interest changed).  The kernel may tell of a carrier up to a second late; the
+ * others come at once.  A port that is deleted leaves first, then is gone.  Of LINK_JOINED and
+ * LINK_LEFT only ifindex, name, master, mac, mtu, up and carrier are set in `link`, which dies on
+ * return. */
 typedef void netlink_link_fn(void *arg, enum link_event what, const struct link_info *link);
 struct netlink_monitor *netlink_monitor_new(struct event_base *base, netlink_link_fn *on_link, void *arg,
 					    struct err *e);

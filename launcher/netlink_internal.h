@@ -1,4 +1,4 @@
-/* What netlink.c, tap.c and port.c share, and nobody else uses. */
+/* What netlink.c, fdb.c, tap.c, hold_tap.c and port.c share, and nobody else uses. */
 #ifndef LAUNCHER_NETLINK_INTERNAL_H
 #define LAUNCHER_NETLINK_INTERNAL_H
 
@@ -36,6 +36,7 @@ struct link_detail {
 	struct link_info link;
 	uint32_t stp, forward_delay;
 	uint8_t vlan_filtering;
+	uint16_t default_pvid;
 };
 
 /* False when the message is no news of a link itself. */
@@ -44,13 +45,41 @@ bool netlink_parse_link(const struct nlmsghdr *h, struct link_detail *out);
 int netlink_find_link(struct netlink *nl, const char *ifname, int ifindex, struct link_detail *out);
 bool netlink_is_ifname(const char *ifname); /* short enough to be one, and not empty */
 
-/* ---- /dev/net/tun ---- */
+/* ---- taps ---- */
 
 /* A descriptor with the tap's one queue; makes the tap when there is none, and then it goes away
- * with the descriptor.  Or -errno: -EBUSY when somebody else has the queue. */
-int tap_attach(const char *ifname);
+ * with the descriptor.  `more`: flags beyond IFF_TAP and IFF_NO_PI.  Or -errno: -EBUSY when somebody
+ * else has the queue. */
+int tap_attach(const char *ifname, short more);
 
 /* "process 4711 (qemu-system-x86)": who has the tap open. */
 void tap_holder(const char *ifname, char *out, size_t size);
+
+/* What tap_attach() said, as a sentence; `whose`: "service www". */
+int tap_open_error(const char *ifname, const char *whose, int r, struct err *e);
+
+struct tap_looks {
+	char alias[NETLINK_ALIAS_MAX];
+	struct mac_addr mac;
+	uint32_t mtu; /* 0: as it is */
+	uint32_t frames; /* that wait in it; 0: as it is */
+};
+
+/* 0 or -errno, each of them one request. */
+int tap_describe(struct netlink *nl, int ifindex, const struct tap_looks *l);
+int tap_drop_queueing(struct netlink *nl, int ifindex);
+int tap_put_on(struct netlink *nl, int ifindex, int bridge, bool up);
+
+/* Is this tap one of a kind of ours? */
+typedef bool tap_is_fn(const struct link_info *l);
+
+/* 0: the name is free, or such a tap has it. */
+int tap_check_name(struct netlink *nl, const char *ifname, tap_is_fn *is_ours, struct err *e);
+/* -EPERM for anything else; 0 too when it is gone. */
+int tap_delete(struct netlink *nl, const char *ifname, tap_is_fn *is_ours, struct err *e);
+
+/* Every tap there is, whosesoever. */
+typedef void tap_fn(void *arg, const struct link_info *l);
+int tap_each(struct netlink *nl, tap_fn *each, void *arg);
 
 #endif

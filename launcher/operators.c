@@ -131,6 +131,14 @@ static void do_status(struct operators *r, const struct msg_ctl_request *ask)
 	end(r, ask->id, 0, "");
 }
 
+static void do_flows(struct operators *r, const struct msg_ctl_request *ask)
+{
+	struct service *s = ask->service[0] ? find_service(r, ask) : NULL;
+
+	if (s || !ask->service[0])
+		flows_ask(r->l, ask, s);
+}
+
 static bool wake_matches(const struct wake_trace *w, const struct msg_ctl_request *ask)
 {
 	return w && (!ask->service[0] || strcmp(w->service, ask->service) == 0);
@@ -396,12 +404,14 @@ static const struct {
 	[CTL_WHY] = { do_why, false },	       [CTL_TRACE] = { do_trace, false },
 	[CTL_CONSOLE] = { do_console, false }, [CTL_LOG] = { do_log, false },
 	[CTL_STATUS] = { do_status, false },   [CTL_RELOAD] = { do_reload, true },
+	[CTL_FLOWS] = { do_flows, false },
 };
 
 static void cancel(struct operators *r, uint32_t id)
 {
 	struct waiting *w, *w_next;
 
+	flows_cancel(r->l, id);
 	for (w = TAILQ_FIRST(&r->waiting); w; w = w_next) {
 		w_next = TAILQ_NEXT(w, next);
 		if (w->ask.id == id)
@@ -437,6 +447,7 @@ static void on_end(void *arg, struct ipc *ch, int error)
 	if (r->l->control != ch)
 		return;
 	r->l->control = NULL;
+	flows_drop(r->l);
 	while (!TAILQ_EMPTY(&r->waiting))
 		wait_free(TAILQ_FIRST(&r->waiting));
 	if (error < 0)
@@ -447,6 +458,7 @@ void operators_channel(struct launcher *l, int fd)
 {
 	struct operators *r = l->operators;
 
+	flows_drop(l);
 	while (!TAILQ_EMPTY(&r->waiting))
 		wait_free(TAILQ_FIRST(&r->waiting));
 	ipc_free(l->control);

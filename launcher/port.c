@@ -23,19 +23,18 @@
 #include "launcher/port.h"
 
 #include <assert.h>
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/pkt_sched.h>
 #include <net/if.h>
-#include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
 #include "launcher/activity.h"
+#include "launcher/bpf_load.h"
 #include "launcher/filter.h"
 #include "launcher/netlink.h"
 #include "launcher/netlink_internal.h"
@@ -44,21 +43,18 @@ enum {
 	TC_HANDLE = 0x6a74, /* "jt": unlikely to be anybody else's */
 	TC_PRIORITY = 0x6a74,
 	PROBE_BUFFER_BYTES = 128 * 1024,
+	SEND_BUFFER_BYTES = 1024 * 1024, /* a burst of 256 frames, as the kernel accounts for them */
 };
 
-/* The compiled activity.bpf.c. */
-extern const uint8_t activity_object[], activity_object_end[];
-__asm__(".section .rodata\n"
-	".balign 8\n"
-	"activity_object: .incbin \"" ACTIVITY_BPF "\"\n"
-	"activity_object_end:\n"
-	".previous\n");
+BPF_OBJECT(activity_object, ACTIVITY_BPF);
+
+static_assert((int)GUARD_ADDRS_MAX == MSG_LIST_MAX, "a guard has room for all addresses of a service");
 
 struct port_monitor {
 	struct netlink *nl;
 	enum port_way way;
 	struct bpf_object *object;
-	int map, from_vm, to_vm; /* descriptors of the object's */
+	int map, guards, from_vm, to_vm; /* descriptors of the object's */
 	int cpus;
 	struct activity *values; /* room for one entry of every CPU */
 	int control; /* a socket for ioctls */
@@ -79,59 +75,26 @@ struct port {
 
 /* ---- what all ports share ---- */
 
-static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
+static void use_sockets(struct port_monitor *m, const char *why)
 {
-	char line[512];
-
-	if (level == LIBBPF_DEBUG)
-		return 0;
-	vsnprintf(line, sizeof(line), fmt, ap);
-	line[strcspn(line, "\n")] = '\0';
-	log_debug("%s", line); /* what matters comes back as an error, and is told there */
-	return 0;
-}
-
-static int program_fd(struct bpf_object *o, const char *name)
-{
-	struct bpf_program *p = bpf_object__find_program_by_name(o, name);
-
-	return p ? bpf_program__fd(p) : -ENOENT;
-}
-
-static int load_object(struct port_monitor *m)
-{
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "jitsu_activity");
-	struct bpf_object *o;
-	int r;
-
-	libbpf_set_print(print_libbpf);
-	o = bpf_object__open_mem(activity_object, (size_t)(activity_object_end - activity_object), &opts);
-	if (!o)
-		return -errno;
-	r = bpf_object__load(o);
-	if (r < 0) {
-		bpf_object__close(o);
-		return r;
-	}
-	m->object = o;
-	m->map = bpf_object__find_map_fd_by_name(o, "ports");
-	m->from_vm = program_fd(o, "from_vm");
-	m->to_vm = program_fd(o, "to_vm");
-	assert(m->map >= 0 && m->from_vm >= 0 && m->to_vm >= 0);
-	return 0;
+	m->way = PORT_WAY_SOCKET;
+	snprintf(m->note, sizeof(m->note),
+		 "no BPF (%s): when a VM was last used is known to the second only, and what VMs send with others' "
+		 "addresses is not dropped",
+		 why);
 }
 
 static void start_bpf(struct port_monitor *m)
 {
-	int r = load_object(m);
-
-	if (r < 0) {
-		m->way = PORT_WAY_SOCKET;
-		snprintf(m->note, sizeof(m->note),
-			 "no BPF (%s): the use of VMs is counted by packet sockets, and known to the second only",
-			 strerror(-r));
+	m->object = bpf_load("jitsu_activity", activity_object, activity_object_end);
+	if (!m->object) {
+		use_sockets(m, strerror(errno));
 		return;
 	}
+	m->map = bpf_load_map(m->object, "ports");
+	m->guards = bpf_load_map(m->object, "guards");
+	m->from_vm = bpf_load_program(m->object, "from_vm");
+	m->to_vm = bpf_load_program(m->object, "to_vm");
 	m->cpus = libbpf_num_possible_cpus();
 	m->values = m->cpus > 0 ? calloc((size_t)m->cpus, sizeof(*m->values)) : NULL;
 }
@@ -146,6 +109,8 @@ struct port_monitor *port_monitor_new(struct netlink *nl, enum port_way way, str
 		m->control = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 		if (way == PORT_WAY_BPF)
 			start_bpf(m);
+		else
+			use_sockets(m, "not wanted");
 	}
 	if (!m || m->control < 0 || (m->way == PORT_WAY_BPF && !m->values)) {
 		err_set(e, -ENOMEM, "no memory to count the use of VMs");
@@ -182,13 +147,21 @@ static int attach_program(int ifindex, enum bpf_tc_attach_point where, int progr
 	return bpf_tc_attach(&hook, &opts);
 }
 
-/* 0 when one of ours was there. */
-static int detach_program(int ifindex, enum bpf_tc_attach_point where)
+static void detach_program(int ifindex, enum bpf_tc_attach_point where)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = where);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
-	return bpf_tc_detach(&hook, &opts);
+	bpf_tc_detach(&hook, &opts);
+}
+
+/* A predecessor's, or ours. */
+static bool has_program(int ifindex, enum bpf_tc_attach_point where)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = where);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	return bpf_tc_query(&hook, &opts) == 0;
 }
 
 static int on_filter(const struct nlmsghdr *h, void *arg)
@@ -227,9 +200,10 @@ static void close_bpf(struct port *p)
 {
 	uint32_t key = (uint32_t)p->ifindex;
 
-	bpf_map_delete_elem(p->m->map, &key);
 	detach_program(p->ifindex, BPF_TC_INGRESS);
 	detach_program(p->ifindex, BPF_TC_EGRESS);
+	bpf_map_delete_elem(p->m->map, &key);
+	bpf_map_delete_elem(p->m->guards, &key);
 	if (p->owns_hook)
 		drop_hook(p->m, p->ifindex);
 }
@@ -247,6 +221,17 @@ static int begin_entry(struct port *p)
 	return bpf_map_update_elem(m->map, &key, m->values, BPF_ANY) < 0 ? -errno : 0;
 }
 
+static int begin_guard(struct port *p)
+{
+	struct guard g = { .on = p->conf.guard, .n_addrs = (uint8_t)p->conf.n_guard_addrs };
+	uint32_t key = (uint32_t)p->ifindex;
+
+	memcpy(g.mac, &p->conf.vm_mac, sizeof(g.mac));
+	for (uint16_t i = 0; i < p->conf.n_guard_addrs; i++)
+		memcpy(g.addrs[i], p->conf.guard_addrs[i].b, sizeof(g.addrs[i]));
+	return bpf_map_update_elem(p->m->guards, &key, &g, BPF_ANY) < 0 ? -errno : 0;
+}
+
 /* -EEXIST: the place is taken by a qdisc of another kind. */
 static int make_hook(struct port *p)
 {
@@ -259,7 +244,7 @@ static int make_hook(struct port *p)
 		return r;
 	if (strcmp(kind, "clsact") == 0) {
 		/* where our predecessor's programs are, the hook was its own, too */
-		p->owns_hook = detach_program(p->ifindex, BPF_TC_INGRESS) == 0;
+		p->owns_hook = has_program(p->ifindex, BPF_TC_INGRESS);
 		return 0;
 	}
 	if (*kind)
@@ -276,6 +261,8 @@ static int open_bpf(struct port *p)
 	if (r == 0)
 		r = begin_entry(p);
 	if (r == 0)
+		r = begin_guard(p);
+	if (r == 0)
 		r = attach_program(p->ifindex, BPF_TC_INGRESS, p->m->from_vm);
 	if (r == 0)
 		r = attach_program(p->ifindex, BPF_TC_EGRESS, p->m->to_vm);
@@ -291,16 +278,22 @@ static bool is_gone(const struct port *p)
 	return ioctl(p->m->control, SIOCGIFNAME, &ifr) < 0 && errno == ENODEV;
 }
 
+/* One value for each CPU, in m->values. */
+static int read_entry(struct port *p)
+{
+	uint32_t key = (uint32_t)p->ifindex;
+
+	return bpf_map_lookup_elem(p->m->map, &key, p->m->values) < 0 ? -errno : 0;
+}
+
 static int read_bpf(struct port *p, uint64_t now_ns, struct port_activity *out)
 {
 	struct port_monitor *m = p->m;
 	struct port_activity sum = { 0 };
-	uint32_t key = (uint32_t)p->ifindex;
+	int r = is_gone(p) ? -ENODEV : read_entry(p);
 
-	if (is_gone(p))
-		return -ENODEV;
-	if (bpf_map_lookup_elem(m->map, &key, m->values) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	for (int i = 0; i < m->cpus; i++) {
 		sum.last_ns = MAX(sum.last_ns, m->values[i].last_ns);
 		sum.packets += m->values[i].packets;
@@ -311,6 +304,33 @@ static int read_bpf(struct port *p, uint64_t now_ns, struct port_activity *out)
 	return 0;
 }
 
+bool port_is_guarded(const struct port *p) { return p->conf.guard && p->way == PORT_WAY_BPF; }
+
+uint64_t port_guard_drops(struct port *p)
+{
+	uint64_t drops = 0;
+
+	if (p->way != PORT_WAY_BPF || read_entry(p) < 0)
+		return 0;
+	for (int i = 0; i < p->m->cpus; i++)
+		drops += p->m->values[i].guard_drops;
+	return drops;
+}
+
+uint64_t port_first_data(struct port *p)
+{
+	uint32_t key = (uint32_t)p->ifindex;
+	struct guard g;
+
+	return p->way == PORT_WAY_BPF && bpf_map_lookup_elem(p->m->guards, &key, &g) == 0 ? g.first_data_ns : 0;
+}
+
+void port_first_data_reset(struct port *p)
+{
+	if (p->way == PORT_WAY_BPF)
+		begin_guard(p);
+}
+
 /* ---- packet sockets ---- */
 
 /* Bound to the interface, with the filter on before the first frame.  Made with protocol 0 and
@@ -319,7 +339,7 @@ static int packet_socket(int ifindex, const struct filter *f, bool lock, int buf
 {
 	struct sockaddr_ll where = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = ifindex };
 	cleanup_close int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1, done, r;
+	int on = 1, burst = SEND_BUFFER_BYTES, done, r;
 
 	if (fd < 0)
 		return -errno;
@@ -332,6 +352,7 @@ static int packet_socket(int ifindex, const struct filter *f, bool lock, int buf
 			return -errno;
 		/* straight to the port, also while its queue is still asleep; else as usual */
 		setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on));
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &burst, sizeof(burst));
 	}
 	if (bind(fd, (void *)&where, sizeof(where)) < 0)
 		return -errno;
@@ -403,6 +424,7 @@ int port_open(struct port_monitor *m, const struct port_conf *c, struct port **o
 	p->m = m;
 	p->sock = -1;
 	p->conf = *c;
+	assert(c->n_guard_addrs <= ARRAY_SIZE(c->guard_addrs) && (!c->guard || !mac_is_zero(&c->vm_mac)));
 	str_copy(p->ifname, c->ifname);
 	p->conf.ifname = p->ifname;
 	p->ifindex = (int)if_nametoindex(c->ifname);
@@ -447,7 +469,7 @@ int port_tap_busy(const char *ifname, struct err *e)
 
 	if (if_nametoindex(ifname) == 0)
 		return err_set(e, -ENODEV, "there is no tap %s", ifname);
-	fd = tap_attach(ifname);
+	fd = tap_attach(ifname, IFF_VNET_HDR);
 	if (fd >= 0) {
 		close(fd);
 		return 0;

@@ -6,6 +6,10 @@
  * there when the result tells which.  delay:MS counts from when the VM runs.
  *
  * Probes go through the first NIC, to all of the service's addresses.
+ *
+ * Where connections are held, synproxy needs the VM's port in any case, to hand them over.  It has it with
+ * the probe, which is then begun whatever the rules are, and keeps it until all is handed over
+ * (HOLD_DONE); a VM that is there already, or whose port is another one, is given by MSG_HOLD_PORT.
  */
 #include <inttypes.h>
 
@@ -95,16 +99,32 @@ static void drop_socket(struct service *s)
 	s->probe_fd = -1;
 }
 
+/* A fresh one, in place of the last. */
+static int open_socket(struct service *s, const struct prober *prober, struct err *e)
+{
+	int fd = port_probe_socket(s->nics[0].ifname, &s->nics[0].mac, &prober->mac, e);
+
+	if (fd < 0)
+		return fd;
+	drop_socket(s);
+	s->probe_fd = fd;
+	return 0;
+}
+
+static int find_port(const struct service *s, struct prober *out, struct err *e)
+{
+	if (s->n_nics == 0 || !s->nics[0].ifname[0] || !s->nics[0].bridge[0])
+		return err_set(e, -EOPNOTSUPP, "its first NIC is not on a Linux bridge, so that nobody can ask whether it is "
+					       "there: use \"ready\": [\"delay:MS\"]");
+	return find_prober(s, out, e);
+}
+
 static int send_probe(struct service *s, struct err *e)
 {
 	struct msg_probe_start m = { .svc = s->index, .gen = s->gen, .interval_ms = PROBE_INTERVAL_MS };
 	struct prober prober;
-	int fd, r;
+	int r = find_port(s, &prober, e);
 
-	if (s->n_nics == 0 || !s->nics[0].ifname[0] || !s->nics[0].bridge[0])
-		return err_set(e, -EOPNOTSUPP, "its first NIC is not on a Linux bridge, so that nobody can ask whether it is "
-					       "there: use \"ready\": [\"delay:MS\"]");
-	r = find_prober(s, &prober, e);
 	if (r < 0)
 		return r;
 	m.vm_mac = s->nics[0].mac;
@@ -115,14 +135,37 @@ static int send_probe(struct service *s, struct err *e)
 	if (m.n_tcp > 0 && ip_is_zero(&m.probe_ip4) && ip_is_zero(&m.probe_ip6))
 		return err_set(e, -EADDRNOTAVAIL, "bridge %s has no address to ask from: give it one, or set its \"probe_ip\"",
 			       s->nics[0].bridge);
-	fd = port_probe_socket(s->nics[0].ifname, &m.vm_mac, &m.probe_mac, e);
-	if (fd < 0)
-		return fd;
-	drop_socket(s);
-	s->probe_fd = fd;
+	r = open_socket(s, &prober, e);
+	if (r == 0 && s->l->synproxy)
+		ipc_send_fd(s->l->synproxy, MSG_PROBE_START, &m, s->probe_fd);
+	return r;
+}
+
+static int send_port(struct service *s, struct err *e)
+{
+	struct msg_hold_port m = { .svc = s->index, .gen = s->gen };
+	struct prober prober;
+	int r = find_port(s, &prober, e);
+
+	if (r == 0)
+		r = open_socket(s, &prober, e);
+	if (r < 0)
+		return r;
+	m.vm_mac = s->nics[0].mac;
+	m.probe_mac = prober.mac;
+	m.probe_ip4 = prober.ip4;
+	m.probe_ip6 = prober.ip6;
 	if (s->l->synproxy)
-		ipc_send_fd(s->l->synproxy, MSG_PROBE_START, &m, fd);
+		ipc_send_fd(s->l->synproxy, MSG_HOLD_PORT, &m, s->probe_fd);
 	return 0;
+}
+
+void ready_give_port(struct service *s)
+{
+	struct err e;
+
+	if (send_port(s, &e) < 0)
+		log_debug("service=%s has no port to hand over to: %s", s->conf->name, e.text);
 }
 
 /* A service that cannot be probed is taken for ready as soon as it runs; the log says why. */
@@ -163,12 +206,15 @@ static void begin_delay(struct service *s)
 
 /* ---- events ---- */
 
+/* Somebody must ask it: for its being ready, or to hand over to it. */
+static bool wants_a_look(const struct service *s) { return !s->probes_done || holds_need_port(s); }
+
 void ready_begin(struct service *s)
 {
 	s->probes_done = !wants_probes(s);
 	s->delay_done = delay_wanted(s) == 0;
 	s->links_known = false;
-	if (!s->probes_done && s->n_nics > 0 && s->nics[0].ifname[0])
+	if (wants_a_look(s) && s->n_nics > 0 && s->nics[0].ifname[0])
 		begin_probes(s);
 }
 
@@ -177,7 +223,7 @@ void ready_running(struct service *s)
 	s->running = true;
 	if (!s->links_known && !wants_probes(s))
 		s->probes_done = true;
-	if (!s->links_known && !s->probes_done)
+	if (!s->links_known && s->probe_fd < 0 && wants_a_look(s))
 		begin_probes(s);
 	if (delay_wanted(s) > 0)
 		begin_delay(s);
@@ -192,10 +238,22 @@ void ready_stop(struct service *s)
 
 	if (s->delay)
 		event_del(s->delay);
-	if (s->links_known && s->l->synproxy)
+	if (holds_need_port(s) && s->probe_fd >= 0) {
+		s->links_known = false;
+		return;
+	}
+	if ((s->links_known || (s->hold.place.bridge && s->probe_fd >= 0)) && s->l->synproxy)
 		ipc_send(s->l->synproxy, MSG_PROBE_STOP, &m);
 	s->links_known = false;
 	drop_socket(s);
+}
+
+void ready_drop_port(struct service *s) { drop_socket(s); }
+
+void ready_port_back(struct service *s)
+{
+	if (state_is_starting(s->state) && wants_a_look(s))
+		begin_probes(s);
 }
 
 void ready_event(struct launcher *l, const struct msg_probe_event *m)
@@ -207,7 +265,8 @@ void ready_event(struct launcher *l, const struct msg_probe_event *m)
 		return;
 	switch (m->what) {
 	case PROBE_LINK: trace_mark(l->trace, s->wake, MARK_LINK, at); break;
-	case PROBE_PORT: trace_mark(l->trace, s->wake, MARK_PORT, at); break;
+	case PROBE_PORT:
+	case PROBE_SILENT: trace_mark(l->trace, s->wake, MARK_PORT, at); break;
 	case PROBE_DONE:
 		s->probes_done = true;
 		s->links_known = false; /* it has stopped by itself */
@@ -224,5 +283,7 @@ void ready_synproxy_new(struct launcher *l)
 	FOR_EACH_SERVICE(l, s) {
 		if (s->links_known && state_is_starting(s->state))
 			begin_probes(s);
+		else if (holds_need_port(s) && s->hold.at == HOLD_AT_TAP && s->probe_fd >= 0)
+			ready_give_port(s);
 	}
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "launcher/launcher.h"
+#include "launcher/managers.h"
 
 struct conf_ref *conf_hold(struct conf_ref *ref)
 {
@@ -168,7 +169,7 @@ static void apply_service(struct launcher *l, const struct service_conf *c)
 
 	if (!s) {
 		log_debug("service=%s is new", c->name);
-		service_new(l, l->ref, c);
+		hypervisor_discover(service_new(l, l->ref, c)); /* it may run already */
 		return;
 	}
 	if (s->removed || !says_the_same(s->conf, c)) {
@@ -185,6 +186,7 @@ static void remove_service(struct service *s)
 {
 	s->removed = true;
 	wake_forget(s, "it is no longer configured");
+	holds_judge(s, false);
 	if (s->state == STATE_SUSPENDED && !s->conf->machine.domain[0]) {
 		str_copy(s->stop_reason, "it is no longer configured");
 		service_event(s, SVC_OPERATOR_STOP);
@@ -241,6 +243,7 @@ static void look_at_bridges(struct launcher *l)
 	struct bridge_info info;
 	struct err e;
 
+	managers_warnings("", warn_about_bridge, NULL);
 	for (size_t i = 0; i < l->conf->bridges.n; i++) {
 		if (netlink_bridge(l->netlink, l->conf->bridges.v[i].name, &info, &e) < 0)
 			log_warn("%s", e.text);
@@ -270,6 +273,7 @@ static void apply(struct launcher *l, struct conf *conf)
 		apply_service(l, &conf->services.v[i]);
 	drop_hypervisors(l);
 	look_at_bridges(l);
+	holds_refresh(l);
 	conf_unref(old);
 	keep_good(l);
 	tell_wants(l);

@@ -16,17 +16,20 @@ void run_state_load(const char *run_dir, const char *service, struct run_state *
 	cleanup_buf struct buf text = { 0 };
 	struct run_state st = { .domain_id = -1 };
 	char path[PATH_MAX];
-	int up;
+	int up, moved = 0, n;
 
 	*out = st;
 	path_of(path, run_dir, service, "");
 	if (buf_read_file(&text, path, 256) < 0)
 		return;
-	if (sscanf(text.text, "%39s %" SCNd32 " %d %" SCNu64, st.uuid, &st.domain_id, &up, &st.boots) != 4) {
+	n = sscanf(text.text, "%39s %" SCNd32 " %d %" SCNu64 " %" SCNx64 " %d %" SCNu64, st.uuid, &st.domain_id, &up,
+		   &st.boots, &st.claim, &moved, &st.asked_ms);
+	if (n != 4 && n != 7) { /* four: of a version that held nothing */
 		log_warn("service=%s %s is damaged: ignoring it", service, path);
 		return;
 	}
 	st.up = up != 0;
+	st.moved = moved != 0;
 	if (strcmp(st.uuid, "-") == 0)
 		st.uuid[0] = '\0';
 	*out = st;
@@ -41,8 +44,8 @@ void run_state_save(const char *run_dir, const char *service, const struct run_s
 	path_of(path, run_dir, service, "");
 	path_of(fresh, run_dir, service, ".new");
 	f = fopen(fresh, "we");
-	ok = f && fprintf(f, "%s %" PRId32 " %d %" PRIu64 "\n", st->uuid[0] ? st->uuid : "-", st->domain_id, st->up,
-			  st->boots) > 0;
+	ok = f && fprintf(f, "%s %" PRId32 " %d %" PRIu64 " %" PRIx64 " %d %" PRIu64 "\n", st->uuid[0] ? st->uuid : "-",
+			  st->domain_id, st->up, st->boots, st->claim, st->moved, st->asked_ms) > 0;
 	if (f && fclose(f) != 0)
 		ok = false;
 	if (!ok || rename(fresh, path) < 0)

@@ -1,7 +1,8 @@
 /* What must outlive the launcher, but not the host: one small file per service that runs, under
  * RUN_DIR/services.  It tells a VM that we started from one that somebody else did: the domain's
  * UUID and its id, which libvirt changes each time the domain starts; or, between the request to
- * start it and the answer, that it was asked for.
+ * start it and the answer, that it was asked for.  And whether its addresses are known to be ours,
+ * so that they need not be looked for again.
  *
  * A file is written beside its place and renamed, so that a reader sees the old or the new.
  */
@@ -18,6 +19,9 @@ struct run_state {
 	int32_t domain_id; /* or RUN_STATE_OFF: it did not run when this was written; RUN_STATE_ASKED */
 	bool up; /* it was seen ready */
 	uint64_t boots; /* how often it was started, ever since the host booted */
+	uint64_t claim; /* of the place (holds.h) where nobody else has its addresses; 0: that is not known */
+	bool moved; /* the forwarding entry was at the VM's port */
+	uint64_t asked_ms; /* when its address was last given out (CLOCK_MONOTONIC), or a little earlier; 0: not known */
 };
 
 /* Zeroes, and domain_id -1, when there is none or it cannot be read. */

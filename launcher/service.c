@@ -7,16 +7,21 @@
  * A service has one timer, whose meaning follows from the state:
  *   STARTING, BOOTING   start_timeout, counted from the start
  *   UP                  when it could be idle at the earliest
- *   DRAINING            dns has not acknowledged in time.  When it is away, whoever restarts it gets a
- *                       snapshot by which nobody is sent to the VM; when it hangs, the VM stays up
+ *   DRAINING            dns or synproxy has not acknowledged in time.  When it is away, whoever
+ *                       restarts it gets a snapshot by which nobody is sent to the VM; when it
+ *                       hangs, the VM stays up
  *   STOPPING            stop_timeout
  *   FAILED              stop_timeout, of a VM that did not get ready, where stop_force ends it
  *   any that is off     it is no longer configured, and is forgotten at the next turn of the loop
  *
  * Stopping without anybody noticing: from UP the service first goes to DRAINING, which dns
- * acknowledges once it sends nobody to the VM any more.  Then one last look: was its address given
- * away, or did a packet come, since it was found idle?  Only if not, it stops.  That is counted, and
- * not told from times: an answer is marked with the time its query came.
+ * acknowledges once it sends nobody to the VM any more, and synproxy, where connections are held, once
+ * it has all that comes for it and has looked at what came before.  Then one last look: was its
+ * address given away, or did a packet come, since it was found idle?  Only if not, it stops.  That is
+ * counted, and not told from times: an answer is marked with the time its query came.
+ *
+ * A stop while the start of an existing domain is under way waits for that start's answer: the domain may turn
+ * out to have been started by somebody else meanwhile.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -48,28 +53,6 @@ struct service *service_by_name(struct launcher *l, const char *name)
 	return NULL;
 }
 
-uint64_t service_memory(const struct service *s)
-{
-	return s->conf->machine.domain[0] ? s->memory_bytes : s->conf->machine.memory_bytes;
-}
-
-void service_count(const struct launcher *l, struct budget *b)
-{
-	const struct limits_conf *limits = &l->conf->limits;
-	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-	struct service *s;
-
-	*b = (struct budget){ .max_running = limits->max_running, .max_starting = limits->max_starting };
-	b->max_memory = limits->memory_bytes ? limits->memory_bytes : host / 100 * limits->memory_percent;
-	FOR_EACH_SERVICE(l, s) {
-		b->starting += state_is_starting(s->state);
-		if (!state_counts(s->state) && !s->stop_under_way)
-			continue;
-		b->running++;
-		b->memory += service_memory(s);
-	}
-}
-
 void service_set_error(struct service *s, const char *fmt, ...)
 {
 	va_list ap;
@@ -77,79 +60,6 @@ void service_set_error(struct service *s, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(s->last_error, sizeof(s->last_error), fmt, ap);
 	va_end(ap);
-}
-
-static uint64_t last_traffic_ms(struct service *s)
-{
-	uint64_t now = clock_now_ns(), last = 0;
-	struct port_activity a;
-
-	for (uint16_t i = 0; i < s->n_nics; i++) {
-		if (s->ports[i] && port_activity(s->ports[i], now, &a) == 0)
-			last = MAX(last, a.last_ns);
-	}
-	return last / NS_PER_MS;
-}
-
-static uint64_t last_asked_ms(const struct service *s)
-{
-	uint64_t asked = 0;
-
-	if (s->l->slots)
-		asked = slots_asked_ns(s->l->slots, s->index, s->gen, clock_now_ns()) / NS_PER_MS;
-	return MAX(asked, s->answered_ms);
-}
-
-/* Changes with each answer that gave its address away and each packet from or to it. */
-static uint64_t count_uses(struct service *s)
-{
-	uint64_t now = clock_now_ns(), n = s->answers;
-	struct port_activity a;
-
-	if (s->l->slots)
-		n += slots_count(s->l->slots, s->index, s->gen);
-	for (uint16_t i = 0; i < s->n_nics; i++) {
-		if (s->ports[i] && port_activity(s->ports[i], now, &a) == 0)
-			n += a.packets;
-	}
-	return n;
-}
-
-/* Is there a way to see whether somebody uses it?  A domain that is not on a bridge of ours, or whose
- * port cannot be opened, is never taken for idle.  (A tap of ours that is gone makes its VM useless:
- * it is as idle as can be, and its next boot has a new one.) */
-static bool is_counted(struct service *s)
-{
-	if (!s->conf->machine.domain[0])
-		return true;
-	start_open_ports(s);
-	for (uint16_t i = 0; i < s->n_nics; i++) {
-		if (!s->ports[i])
-			return false;
-	}
-	return true; /* without a NIC nobody can use it from outside */
-}
-
-struct idle_verdict service_idle(struct service *s)
-{
-	struct idle_input in = {
-		.now_ms = clock_now_ms(),
-		.up_ms = s->since_ms,
-		.traffic_ms = last_traffic_ms(s),
-		.asked_ms = last_asked_ms(s),
-		.stop_failed_ms = s->stop_failed_ms,
-		.idle_timeout_ms = s->conf->idle_timeout_ms,
-		.dns_horizon_ms = s->conf->dns_horizon_ms,
-		.ttl_ms = s->conf->ttl_ms,
-	};
-
-	if (!is_counted(s))
-		in.idle_timeout_ms = DURATION_NEVER;
-	if (s->removed) { /* nobody is sent to it any more */
-		in.dns_horizon_ms = MIN(in.dns_horizon_ms, in.ttl_ms);
-		in.idle_timeout_ms = MIN(in.idle_timeout_ms, (uint64_t)120000);
-	}
-	return idle_check(&in);
 }
 
 void service_arm(struct service *s, enum timer_for what, uint64_t ms)
@@ -168,6 +78,7 @@ static void save_run_state(struct service *s, bool up)
 	str_copy(s->run.uuid, s->uuid);
 	s->run.domain_id = s->by_us ? s->domain_id : RUN_STATE_OFF;
 	s->run.up = up && s->by_us;
+	s->run.asked_ms = MAX(s->run.asked_ms, use_asked_ms(s));
 	run_state_save(s->l->conf->run_dir, s->conf->name, &s->run);
 }
 
@@ -207,13 +118,21 @@ static void arm_start(struct service *s)
 		service_arm(s, TIMER_START, s->conf->start_timeout_ms);
 }
 
+/* Was it woken by one who came, or by one who may come? */
+static void note_cause(struct service *s)
+{
+	s->by_query = s->wake_ns && (s->cause == CAUSE_DNS || s->cause == CAUSE_PING);
+	use_begin(s);
+}
+
 static void begin_start(struct service *s)
 {
 	struct err e = { 0 };
 
 	follow_conf(s);
 	s->by_us = true;
-	s->running = false;
+	s->running = s->seen_ready = false;
+	note_cause(s);
 	s->last_error[0] = '\0';
 	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
 	arm_start(s);
@@ -230,7 +149,8 @@ static void begin_start(struct service *s)
 static void begin_resume(struct service *s)
 {
 	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
-	s->running = false;
+	s->running = s->seen_ready = false;
+	note_cause(s);
 	s->last_error[0] = '\0';
 	arm_start(s);
 	if (hypervisor_resume(s) < 0) {
@@ -253,7 +173,7 @@ static void look_for_idle(struct service *s)
 {
 	struct idle_verdict v;
 
-	s->uses = count_uses(s); /* first: what comes after it, the last look sees */
+	s->uses = use_count(s); /* first: what comes after it, the last look sees */
 	v = service_idle(s);
 	if (!v.idle)
 		service_arm(s, TIMER_IDLE, v.look_again_ms);
@@ -263,6 +183,13 @@ static void look_for_idle(struct service *s)
 		service_event(s, SVC_IDLE);
 }
 
+static uint64_t first_idle_look_ms(const struct service *s)
+{
+	uint64_t ms = MIN(s->conf->idle_timeout_ms, (uint64_t)60000);
+
+	return s->by_query && holds_now(s) ? MIN(ms, s->conf->dns_grace_ms) : ms;
+}
+
 static void is_up(struct service *s)
 {
 	uint64_t now = clock_now_ns();
@@ -270,6 +197,7 @@ static void is_up(struct service *s)
 	ready_stop(s);
 	s->failures = 0;
 	s->stop_failed_ms = 0;
+	s->seen_ready = true;
 	trace_mark(s->l->trace, s->wake, MARK_UP, now);
 	trace_end(s->l->trace, s->wake, TRACE_UP, "");
 	if (s->wake_ns) {
@@ -279,11 +207,13 @@ static void is_up(struct service *s)
 	} else {
 		log_info("service=%s is up", s->conf->name);
 		s->answered_ms = clock_now_ms(); /* found up: somebody may hold its address */
+		s->by_query = false;
 	}
-	service_arm(s, TIMER_IDLE, MIN(s->conf->idle_timeout_ms, (uint64_t)60000));
+	service_arm(s, TIMER_IDLE, first_idle_look_ms(s));
 	if (s->domain_id >= 0)
 		save_run_state(s, true);
 	start_open_ports(s);
+	use_watch(s);
 }
 
 static void note_started(struct service *s) { save_run_state(s, s->state == STATE_UP); }
@@ -291,7 +221,7 @@ static void note_started(struct service *s) { save_run_state(s, s->state == STAT
 static void adopt(struct service *s)
 {
 	ready_stop(s);
-	s->by_us = s->wake_again = false;
+	s->by_us = s->wake_again = s->by_query = false;
 	service_arm(s, TIMER_NONE, 0);
 	trace_end(s->l->trace, s->wake, TRACE_UP, "it was started by someone else");
 	log_info("service=%s runs, started by someone else: it is served and never stopped", s->conf->name);
@@ -348,32 +278,50 @@ static void give_up(struct service *s)
 
 /* ---- stopping ---- */
 
+/* service_event() has told dns and synproxy, whose acknowledgements come to service_drained(). */
 static void drain(struct service *s)
 {
+	bool held = s->hold.stage == HOLD_STAGE_DRAIN;
+
+	s->drains_alone = s->drain_seq == 0 || (held && s->hold.drain_seq == 0);
 	service_arm(s, TIMER_DRAIN, DRAIN_MS);
-	/* service_event() has told dns, whose acknowledgement comes to service_drained() */
 }
 
-void service_drained(struct service *s, uint32_t seq)
+void service_drained(struct service *s)
 {
-	if (s->state != STATE_DRAINING || seq == 0 || seq != s->drain_seq)
+	if (s->state != STATE_DRAINING || s->drain_seq != 0 || s->hold.drain_seq != 0 || s->drains_alone)
 		return;
 	/* packets of a client that was given the address just before may still be on their way */
 	service_arm(s, TIMER_DRAIN, DRAIN_SETTLE_MS);
-	s->drain_seq = 0;
+}
+
+static void explain_idle(struct service *s)
+{
+	struct idle_verdict v = service_idle(s);
+	uint64_t timeout_s = s->conf->idle_timeout_ms / 1000;
+
+	if (v.nobody_came)
+		snprintf(s->stop_reason, sizeof(s->stop_reason), "idle: a query woke it, and nobody came (dns_grace)");
+	else if (holds_now(s))
+		snprintf(s->stop_reason, sizeof(s->stop_reason), "idle: no traffic for %" PRIu64 " s", timeout_s);
+	else
+		snprintf(s->stop_reason, sizeof(s->stop_reason),
+			 "idle: no traffic for %" PRIu64 " s and nobody holds its address", timeout_s);
 }
 
 static void last_look(struct service *s)
 {
 	bool may_send = s->drain_seq != 0 && s->l->dns; /* dns has not said yes: somebody may still be sent */
-	bool wanted = may_send || count_uses(s) != s->uses;
+	bool may_come = s->hold.drain_seq != 0 && s->l->synproxy; /* nor synproxy: somebody may have come */
+	bool wanted = may_send || may_come || use_count(s) != s->uses;
 
 	if (may_send)
 		log_limited(LOG_WARN, "service=%s stays up: dns does not say that it sends nobody there any more",
 			    s->conf->name);
+	if (may_come)
+		log_limited(LOG_WARN, "service=%s stays up: synproxy does not say that nobody has come", s->conf->name);
 	if (!wanted)
-		snprintf(s->stop_reason, sizeof(s->stop_reason), "idle: no traffic for %" PRIu64 " s and nobody holds its address",
-			 s->conf->idle_timeout_ms / 1000);
+		explain_idle(s);
 	service_event(s, wanted ? SVC_WANTED : SVC_DRAINED);
 }
 
@@ -417,7 +365,12 @@ static void stop_is_late(struct service *s)
 	}
 	service_set_error(s, "it did not stop within %" PRIu64 " s (stop_timeout); it is left running, and asked again later",
 			  s->conf->stop_timeout_ms / 1000);
-	service_event(s, SVC_STOP_FAILED);
+	service_stop_failed(s);
+}
+
+void service_stop_failed(struct service *s)
+{
+	service_event(s, s->seen_ready ? SVC_STOP_FAILED : SVC_STOP_FAILED_EARLY);
 }
 
 static void stay(struct service *s, enum service_state before)
@@ -432,17 +385,21 @@ static void stay(struct service *s, enum service_state before)
 		s->wake_ns = 0;
 	}
 	s->wake_again = false;
-	service_arm(s, TIMER_IDLE, RETRY_MS);
+	if (s->state == STATE_BOOTING)
+		begin_probe(s);
+	else
+		service_arm(s, TIMER_IDLE, RETRY_MS);
 }
 
 void service_gone(struct service *s)
 {
-	s->stop_under_way = false;
+	s->stop_under_way = s->stop_waits = false;
 	s->domain_id = -1;
 	s->running = false;
 	start_clean_up(s);
 	save_run_state(s, false);
 	follow_conf(s);
+	holds_judge(s, false);
 	if (s->removed)
 		service_arm(s, TIMER_FORGET, 0);
 }
@@ -498,7 +455,7 @@ static void act(struct service *s, enum service_action action, enum service_stat
 	case DO_DOWN: down(s, before); break;
 	case DO_PAUSED: paused(s, before); break;
 	case DO_ADOPT: adopt(s); break;
-	case DO_CONFLICT: log_warn("service=%s its address is in use elsewhere", s->conf->name); break;
+	case DO_CONFLICT: log_warn("service=%s is not held: %s", s->conf->name, s->last_error); break;
 	case DO_NOTHING:
 	case DO_IMPOSSIBLE:
 	case SERVICE_ACTION_N: break;
@@ -544,6 +501,7 @@ void service_event(struct service *s, enum service_event event)
 			s->since_ms = clock_now_ms();
 		log_debug("service=%s %s -> %s (%s)", s->conf->name, state_name(before), state_name(s->state),
 			  service_event_name(event));
+		holds_moved(s, before);
 		seq = dns_tell_state(s);
 		if (s->state == STATE_DRAINING)
 			s->drain_seq = seq;
@@ -623,6 +581,7 @@ void service_set_conf(struct service *s, struct conf_ref *ref, const struct serv
 		return;
 	if (!state_counts(s->state) && !s->stop_under_way)
 		follow_conf(s); /* else once its VM is gone */
+	holds_judge(s, true);
 	s->failures = 0;
 	s->retry_ms = 0;
 	if (s->state == STATE_UP)
@@ -637,11 +596,14 @@ void service_free(struct service *s)
 		TAILQ_REMOVE(&l->waiting, s, queue);
 	s->queued = false;
 	operators_state_changed(s); /* who waits for it hears that it comes no more */
+	holds_free(s);
 	start_close_ports(s);
 	fd_close(&s->probe_fd);
 	event_free(s->timer);
 	if (s->delay)
 		event_free(s->delay);
+	if (s->look)
+		event_free(s->look);
 	l->services[s->index] = NULL;
 	conf_unref(s->ref);
 	free(s);

@@ -117,6 +117,7 @@ static const struct row stopping_rows[] = {
 	ROW(SVC_DRAINED, DO_NOTHING, STATE_STOPPING),
 	ROW(SVC_STOPPED, DO_DOWN, STATE_OFF),
 	ROW(SVC_STOP_FAILED, DO_STAY, STATE_UP),
+	ROW(SVC_STOP_FAILED_EARLY, DO_STAY, STATE_BOOTING),
 	ROW(SVC_STOP_LOST, DO_STOP, STATE_STOPPING),
 	ROW(SVC_SUSPENDED, DO_PAUSED, STATE_SUSPENDED),
 	ROW(SVC_OPERATOR_STOP, DO_NOTHING, STATE_STOPPING),
@@ -157,7 +158,7 @@ static const struct row suspended_rows[] = {
 	ROW(SVC_FOUND_UP, DO_UP, STATE_UP),
 	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED),
 	ROW(SVC_FOUND_PAUSED, DO_NOTHING, STATE_SUSPENDED),
-	ROW(SVC_CONFLICT, DO_CONFLICT, STATE_CONFLICT),
+	ROW(SVC_CONFLICT, DO_CONFLICT, STATE_SUSPENDED), /* it is still there, and must not be woken */
 };
 
 static const struct row conflict_rows[] = {
@@ -199,7 +200,7 @@ struct service_move service_fsm(enum service_state state, enum service_event eve
 		if (table[state].rows[i].event != event)
 			continue;
 		/* the shared rows name SUSPENDED for "stays as it is" */
-		if (move.action == DO_NOTHING && table[state].rows == suspended_rows)
+		if (move.next == STATE_SUSPENDED && table[state].rows == suspended_rows)
 			move.next = state;
 		return move;
 	}
@@ -218,6 +219,7 @@ static const char *const event_names[] = {
 	[SVC_DRAINED] = "drained",
 	[SVC_STOPPED] = "stopped",
 	[SVC_STOP_FAILED] = "stop failed",
+	[SVC_STOP_FAILED_EARLY] = "stop failed while booting",
 	[SVC_STOP_LOST] = "stop lost",
 	[SVC_SUSPENDED] = "suspended",
 	[SVC_OPERATOR_STOP] = "operator's stop",

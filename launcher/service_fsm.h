@@ -33,6 +33,7 @@ enum service_event {
 	SVC_DRAINED, /* nobody can be sent to it any more, and nobody was */
 	SVC_STOPPED, /* the VM is gone */
 	SVC_STOP_FAILED, /* it could not be stopped, or did not go in time: it is still up */
+	SVC_STOP_FAILED_EARLY, /* the same of one that was never ready: it is still booting */
 	SVC_STOP_LOST, /* the backend died before it said how the stop went, and the VM is there */
 	SVC_SUSPENDED, /* paused in RAM */
 	SVC_OPERATOR_STOP,
@@ -40,7 +41,7 @@ enum service_event {
 	SVC_FOUND_UP, /* it was found running; we started it, and had seen it ready */
 	SVC_FOUND_FOREIGN, /* it was found running, and someone else started it */
 	SVC_FOUND_PAUSED,
-	SVC_CONFLICT,
+	SVC_CONFLICT, /* its address is in use elsewhere, and is left to whoever has it */
 	SVC_CONFLICT_OVER,
 	SVC_EVENT_N
 };
@@ -61,7 +62,7 @@ enum service_action {
 	DO_DOWN, /* gone: clean up behind it */
 	DO_PAUSED, /* suspended: clean up behind it, keep the port */
 	DO_ADOPT,
-	DO_CONFLICT,
+	DO_CONFLICT, /* say so */
 	DO_IMPOSSIBLE, /* cannot happen; logged, changes nothing */
 	SERVICE_ACTION_N
 };

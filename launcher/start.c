@@ -114,21 +114,20 @@ static void choose_mac(const struct service *s, size_t nic, struct mac_addr *out
 		*out = c->mac;
 }
 
-static void name_nic(struct service *s, size_t nic)
+void start_describe_nic(const struct service *s, size_t nic, struct msg_nic *out)
 {
-	struct msg_nic *n = &s->nics[nic];
-
-	choose_mac(s, nic, &n->mac);
-	str_copy(n->kind, "ethernet");
-	str_copy(n->bridge, s->conf->machine.nics.v[nic].bridge);
-	identity_tap_name(&s->l->identity, s->conf->name, (unsigned)nic, n->ifname);
+	memset(out, 0, sizeof(*out));
+	choose_mac(s, nic, &out->mac);
+	str_copy(out->kind, "ethernet");
+	str_copy(out->bridge, s->conf->machine.nics.v[nic].bridge);
+	identity_tap_name(&s->l->identity, s->conf->name, (unsigned)nic, out->ifname);
 }
 
 void start_name_nics(struct service *s)
 {
 	s->n_nics = 0;
 	for (size_t i = 0; i < s->conf->machine.nics.n && i < ARRAY_SIZE(s->nics); i++) {
-		name_nic(s, i);
+		start_describe_nic(s, i, &s->nics[i]);
 		s->n_nics++;
 	}
 }
@@ -140,7 +139,7 @@ static int make_tap(struct service *s, size_t nic, struct err *e)
 	struct tap_conf c = { .ifname = n->ifname, .service = s->conf->name, .nic = (unsigned)nic };
 	int ifindex, r;
 
-	name_nic(s, nic);
+	start_describe_nic(s, nic, n);
 	identity_tap_mac(&s->l->identity, s->conf->name, (unsigned)nic, &c.mac);
 	r = netlink_bridge(s->l->netlink, n->bridge, &bridge, e);
 	if (r < 0)
@@ -158,7 +157,6 @@ static int make_taps(struct service *s, struct err *e)
 
 	s->n_nics = 0;
 	for (size_t i = 0; r == 0 && i < n; i++) {
-		memset(&s->nics[i], 0, sizeof(s->nics[i]));
 		r = make_tap(s, i, e);
 		if (r == 0)
 			s->n_nics++;
@@ -174,6 +172,14 @@ void start_close_ports(struct service *s)
 	}
 }
 
+/* What a VM on a tap of ours sends must be from its own addresses.  They are the first NIC's. */
+static void guard(const struct service *s, uint16_t nic, struct port_conf *c)
+{
+	c->guard = !s->conf->machine.domain[0] && !mac_is_zero(&c->vm_mac);
+	for (size_t i = 0; c->guard && nic == 0 && i < s->conf->ip.n && i < ARRAY_SIZE(c->guard_addrs); i++)
+		c->guard_addrs[c->n_guard_addrs++] = s->conf->ip.v[i].addr;
+}
+
 void start_open_ports(struct service *s)
 {
 	const struct bridge_conf *bridges = s->l->conf->bridges.v;
@@ -186,6 +192,7 @@ void start_open_ports(struct service *s)
 
 		if (s->ports[i] || !s->nics[i].ifname[0])
 			continue;
+		guard(s, i, &c);
 		for (size_t b = 0; b < s->l->conf->bridges.n; b++) {
 			if (strcmp(bridges[b].name, s->nics[i].bridge) != 0 ||
 			    netlink_bridge(s->l->netlink, bridges[b].name, &info, &e) < 0)

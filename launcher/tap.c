@@ -60,23 +60,29 @@ static bool is_our_tap(const struct link_info *l, struct tap_info *out)
 	       parse_alias(l->alias, out);
 }
 
-struct tap_list {
-	struct tap_info *v;
+static bool is_service_tap(const struct link_info *l)
+{
+	struct tap_info ignored;
+
+	return is_our_tap(l, &ignored);
+}
+
+struct link_list {
+	struct link_info *v;
 	size_t n, room;
 	bool no_memory;
 };
 
-static int on_tap_answer(const struct nlmsghdr *h, void *arg)
+static int on_link_of_list(const struct nlmsghdr *h, void *arg)
 {
-	struct tap_list *list = arg;
+	struct link_list *list = arg;
 	struct link_detail d;
-	struct tap_info tap;
 
-	if (!netlink_parse_link(h, &d) || !is_our_tap(&d.link, &tap) || list->no_memory)
+	if (!netlink_parse_link(h, &d) || strcmp(d.link.kind, "tun") != 0 || list->no_memory)
 		return MNL_CB_OK;
 	if (list->n == list->room) {
 		size_t room = list->room ? 2 * list->room : 16;
-		struct tap_info *v = reallocarray(list->v, room, sizeof(*v));
+		struct link_info *v = reallocarray(list->v, room, sizeof(*v));
 
 		if (!v) {
 			list->no_memory = true;
@@ -85,13 +91,13 @@ static int on_tap_answer(const struct nlmsghdr *h, void *arg)
 		list->v = v;
 		list->room = room;
 	}
-	list->v[list->n++] = tap;
+	list->v[list->n++] = d.link;
 	return MNL_CB_OK;
 }
 
-int netlink_taps(struct netlink *nl, netlink_tap_fn *each, void *arg, struct err *e)
+int tap_each(struct netlink *nl, tap_fn *each, void *arg)
 {
-	struct tap_list list = { 0 };
+	struct link_list list = { 0 };
 	int result = -EINTR;
 
 	for (int i = 0; i < DUMP_TRIES && result == -EINTR; i++) {
@@ -100,19 +106,41 @@ int netlink_taps(struct netlink *nl, netlink_tap_fn *each, void *arg, struct err
 		list.n = 0;
 		request_link(&r, RTM_GETLINK, NLM_F_DUMP, 0);
 		mnl_attr_put_u32(r.h, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-		result = netlink_talk(nl, &r, on_tap_answer, &list);
+		result = netlink_talk(nl, &r, on_link_of_list, &list);
 	}
 	if (result == 0 && list.no_memory)
 		result = -ENOMEM;
 	for (size_t i = 0; result == 0 && i < list.n; i++)
 		each(arg, &list.v[i]);
 	free(list.v);
-	return result < 0 ? err_set_errno(e, result, "cannot list the taps") : 0;
+	return result;
 }
 
-int tap_attach(const char *ifname)
+struct our_taps {
+	netlink_tap_fn *each;
+	void *arg;
+};
+
+static void tell_if_ours(void *arg, const struct link_info *link)
 {
-	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	const struct our_taps *ours = arg;
+	struct tap_info tap;
+
+	if (is_our_tap(link, &tap))
+		ours->each(ours->arg, &tap);
+}
+
+int netlink_taps(struct netlink *nl, netlink_tap_fn *each, void *arg, struct err *e)
+{
+	struct our_taps ours = { each, arg };
+	int r = tap_each(nl, tell_if_ours, &ours);
+
+	return r < 0 ? err_set_errno(e, r, "cannot list the taps") : 0;
+}
+
+int tap_attach(const char *ifname, short more)
+{
+	struct ifreq ifr = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | more) };
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	int r;
 
@@ -188,36 +216,33 @@ void tap_holder(const char *ifname, char *out, size_t size)
 		closedir(dir);
 }
 
-/* The name is free, or a tap of ours has it. */
-static int check_name(struct netlink *nl, const struct tap_conf *c, struct err *e)
+int tap_check_name(struct netlink *nl, const char *ifname, tap_is_fn *is_ours, struct err *e)
 {
 	struct link_detail d;
-	struct tap_info tap;
-	int r = netlink_find_link(nl, c->ifname, 0, &d);
+	int r = netlink_find_link(nl, ifname, 0, &d);
 
 	if (r == -ENODEV)
 		return 0;
 	if (r < 0)
-		return err_set_errno(e, r, "cannot look at interface %s", c->ifname);
-	if (!is_our_tap(&d.link, &tap))
-		return err_set(e, -EEXIST, "there is an interface %s already, which is no tap of jitsu's; rename it",
-			       c->ifname);
+		return err_set_errno(e, r, "cannot look at interface %s", ifname);
+	if (!is_ours(&d.link))
+		return err_set(e, -EEXIST, "there is an interface %s already, which is no tap of jitsu's; rename it", ifname);
 	return 0;
 }
 
 /* All that can be said of it in one message: what it is called, that it has no IPv6 address. */
-static int tap_describe(struct netlink *nl, const struct tap_conf *c, int ifindex)
+static int describe(struct netlink *nl, int ifindex, const struct tap_looks *l, bool ipv6)
 {
-	char alias[NETLINK_ALIAS_MAX];
 	struct request r;
 
-	snprintf(alias, sizeof(alias), ALIAS_PREFIX "%s:%u", c->service, c->nic);
 	request_link(&r, RTM_NEWLINK, 0, ifindex);
-	mnl_attr_put_str(r.h, IFLA_IFALIAS, alias);
-	mnl_attr_put(r.h, IFLA_ADDRESS, sizeof(c->mac), &c->mac);
-	if (c->mtu)
-		mnl_attr_put_u32(r.h, IFLA_MTU, c->mtu);
-	if (netlink_has_ipv6(nl)) {
+	mnl_attr_put_str(r.h, IFLA_IFALIAS, l->alias);
+	mnl_attr_put(r.h, IFLA_ADDRESS, sizeof(l->mac), &l->mac);
+	if (l->mtu)
+		mnl_attr_put_u32(r.h, IFLA_MTU, l->mtu);
+	if (l->frames)
+		mnl_attr_put_u32(r.h, IFLA_TXQLEN, l->frames);
+	if (ipv6) {
 		struct nlattr *spec = mnl_attr_nest_start(r.h, IFLA_AF_SPEC);
 		struct nlattr *inet6 = mnl_attr_nest_start(r.h, AF_INET6);
 
@@ -228,8 +253,21 @@ static int tap_describe(struct netlink *nl, const struct tap_conf *c, int ifinde
 	return netlink_talk(nl, &r, NULL, NULL);
 }
 
+int tap_describe(struct netlink *nl, int ifindex, const struct tap_looks *l)
+{
+	int r = describe(nl, ifindex, l, netlink_has_ipv6(nl));
+
+	if (r != -EAFNOSUPPORT)
+		return r;
+	/* its MTU was too small for IPv6 (RFC 8200, 5), and need not be any more */
+	r = describe(nl, ifindex, l, false);
+	if (r == 0)
+		describe(nl, ifindex, l, true);
+	return r;
+}
+
 /* A tap has a ring of its own; a queueing discipline before it costs a lock and delay. */
-static int tap_drop_queueing(struct netlink *nl, int ifindex)
+int tap_drop_queueing(struct netlink *nl, int ifindex)
 {
 	struct request r;
 	struct tcmsg *tc;
@@ -243,66 +281,75 @@ static int tap_drop_queueing(struct netlink *nl, int ifindex)
 	return netlink_talk(nl, &r, NULL, NULL);
 }
 
-static int tap_raise(struct netlink *nl, int ifindex, int bridge)
+int tap_put_on(struct netlink *nl, int ifindex, int bridge, bool up)
 {
 	struct request r;
 	struct ifinfomsg *ifi = request_link(&r, RTM_NEWLINK, 0, ifindex);
 
-	ifi->ifi_flags = ifi->ifi_change = IFF_UP;
+	if (up)
+		ifi->ifi_flags = ifi->ifi_change = IFF_UP;
 	mnl_attr_put_u32(r.h, IFLA_MASTER, (uint32_t)bridge);
 	return netlink_talk(nl, &r, NULL, NULL);
 }
 
-static int tap_open_error(const struct tap_conf *c, int r, struct err *e)
+static int tap_set_up(struct netlink *nl, const struct tap_conf *c, int ifindex)
+{
+	struct tap_looks looks = { .mac = c->mac, .mtu = c->mtu };
+	int r;
+
+	snprintf(looks.alias, sizeof(looks.alias), ALIAS_PREFIX "%s:%u", c->service, c->nic);
+	r = tap_describe(nl, ifindex, &looks);
+	if (r == 0)
+		tap_drop_queueing(nl, ifindex); /* a kernel without noqueue: the default one does too */
+	return r == 0 ? tap_put_on(nl, ifindex, c->bridge, true) : r;
+}
+
+int tap_open_error(const char *ifname, const char *whose, int r, struct err *e)
 {
 	char holder[80];
 
 	if (r == -EBUSY) {
-		tap_holder(c->ifname, holder, sizeof(holder));
-		return err_set(e, r, "the tap %s of service %s is still held by %s; end that first", c->ifname, c->service,
-			       holder);
+		tap_holder(ifname, holder, sizeof(holder));
+		return err_set(e, r, "the tap %s of %s is still held by %s; end that first", ifname, whose, holder);
 	}
 	if (r == -ENOENT || r == -ENODEV)
 		return err_set(e, r, "there is no /dev/net/tun; load the kernel module: modprobe tun");
-	return err_set_errno(e, r, "cannot make the tap %s of service %s", c->ifname, c->service);
+	return err_set_errno(e, r, "cannot make the tap %s of %s", ifname, whose);
 }
 
 int netlink_tap_create(struct netlink *nl, const struct tap_conf *c, int *ifindex, struct err *e)
 {
+	char whose[MSG_NAME_MAX + 16];
 	cleanup_close int fd = -1;
 	int index, r;
 
 	assert(netlink_is_ifname(c->ifname) && strncmp(c->ifname, TAP_PREFIX, strlen(TAP_PREFIX)) == 0);
-	r = check_name(nl, c, e);
+	r = tap_check_name(nl, c->ifname, is_service_tap, e);
 	if (r < 0)
 		return r;
-	fd = tap_attach(c->ifname);
+	fd = tap_attach(c->ifname, IFF_VNET_HDR);
+	snprintf(whose, sizeof(whose), "service %s", c->service);
 	if (fd < 0)
-		return tap_open_error(c, fd, e);
+		return tap_open_error(c->ifname, whose, fd, e);
 	index = (int)if_nametoindex(c->ifname);
-	r = index > 0 ? tap_describe(nl, c, index) : -ENODEV;
-	if (r == 0)
-		tap_drop_queueing(nl, index); /* a kernel without noqueue: the default one does too */
-	if (r == 0)
-		r = tap_raise(nl, index, c->bridge);
+	r = index > 0 ? tap_set_up(nl, c, index) : -ENODEV;
 	if (r == 0 && ioctl(fd, TUNSETPERSIST, 1) < 0)
 		r = -errno;
 	if (r < 0)
-		return err_set_errno(e, r, "cannot set up the tap %s of service %s", c->ifname, c->service);
+		return err_set_errno(e, r, "cannot set up the tap %s of %s", c->ifname, whose);
 	*ifindex = index;
 	return 0;
 }
 
-int netlink_tap_delete(struct netlink *nl, const char *ifname, struct err *e)
+int tap_delete(struct netlink *nl, const char *ifname, tap_is_fn *is_ours, struct err *e)
 {
 	struct link_detail d;
-	struct tap_info tap;
 	struct request r;
 	int result = netlink_find_link(nl, ifname, 0, &d);
 
 	if (result == -ENODEV)
 		return 0;
-	if (result == 0 && !is_our_tap(&d.link, &tap))
+	if (result == 0 && !is_ours(&d.link))
 		return err_set(e, -EPERM, "%s is no tap of jitsu's: it stays", ifname);
 	if (result == 0) {
 		request_link(&r, RTM_DELLINK, 0, d.link.ifindex);
@@ -311,4 +358,9 @@ int netlink_tap_delete(struct netlink *nl, const char *ifname, struct err *e)
 	if (result < 0 && result != -ENODEV)
 		return err_set_errno(e, result, "cannot delete the tap %s", ifname);
 	return 0;
+}
+
+int netlink_tap_delete(struct netlink *nl, const char *ifname, struct err *e)
+{
+	return tap_delete(nl, ifname, is_service_tap, e);
 }

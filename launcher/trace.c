@@ -59,6 +59,8 @@ void trace_end(struct trace *t, uint64_t number, enum trace_result result, const
 	if (!w || w->result != TRACE_UNDER_WAY)
 		return;
 	w->result = result;
+	if (result == TRACE_FAILED)
+		w->at_ns[MARK_FAILED] = clock_now_ns();
 	str_copy(w->reason, reason);
 }
 

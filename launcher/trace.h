@@ -8,14 +8,19 @@
 enum { TRACE_MAX = 512 };
 
 enum trace_mark {
-	MARK_QUERY, /* the packet that woke it came */
+	MARK_QUERY, /* the query or packet that woke it came */
+	MARK_SYN, /* the first packet that was held came */
 	MARK_WAKE, /* the launcher heard of it */
 	MARK_START, /* the hypervisor was asked */
 	MARK_RUNNING, /* the hypervisor says it runs */
 	MARK_LINK, /* the first address answered */
 	MARK_PORT, /* the last port wanted is open */
 	MARK_UP,
+	MARK_MOVED, /* its forwarding entry is at its port */
+	MARK_RELEASED, /* the first held packets were sent to it */
+	MARK_FIRST_BYTE, /* its first byte to a client */
 	MARK_ANSWERED, /* the waiting query was answered */
+	MARK_FAILED, /* it was given up; trace_end() sets it */
 	MARK_N
 };
 

@@ -1,4 +1,5 @@
-/* Wakes: who may start a VM, and what waits until there is room.
+/* Wakes: who may start a VM, and what waits until there is room.  (wake_packet.c has what packets must
+ * pass before that.)
  *
  * However many wakes come for a service, it starts once: the first moves it to STARTING, and the
  * others find it there.  A wake that would start something takes a token of its source's bucket;
@@ -131,10 +132,17 @@ static bool is_backing_off(const struct service *s, struct err *e)
 	return true;
 }
 
-static void refuse(struct service *s, const struct msg_wake *m, const char *why)
+/* `never`: that will not change soon, so that the client need not try again.  Packets are not traced: a flood of
+ * them would drive out what is. */
+static void refuse(struct service *s, const struct msg_wake *m, const char *why, bool never)
 {
-	uint64_t number = trace_begin(s->l->trace, s->conf->name, (enum wake_cause)m->cause, &m->client, m->t_ns);
+	uint64_t number;
 
+	if (m->cause != CAUSE_DNS) {
+		wake_packet_refuse(s, m, never);
+		return;
+	}
+	number = trace_begin(s->l->trace, s->conf->name, CAUSE_DNS, &m->client, m->t_ns);
 	trace_end(s->l->trace, number, TRACE_REFUSED, why);
 	if (m->token)
 		dns_refuse(s, m->token, why);
@@ -153,42 +161,52 @@ static bool never_fits(const struct service *s, struct err *e)
 	return true;
 }
 
-void wake_heard(struct launcher *l, const struct msg_wake *m)
+void wake_up(struct service *s, const struct msg_wake *m)
 {
-	struct service *s = service_find(l, m->svc, m->gen);
+	struct launcher *l = s->l;
 	struct err e;
 
-	if (!s || s->removed || m->cause >= CAUSE_N)
-		return;
 	if (s->state == STATE_DRAINING) {
 		service_event(s, SVC_WAKE);
 		return;
 	}
 	if (s->queued)
 		s->queued_until_ms = clock_now_ms() + s->conf->max_hold_ms; /* this client waits, too */
-	if (!needs_a_wake(s))
+	if (s->hold.conflict) {
+		refuse(s, m, s->last_error, false);
+	} else if (!needs_a_wake(s)) {
 		return;
-	if (is_backing_off(s, &e)) {
-		refuse(s, m, e.text);
+	} else if (is_backing_off(s, &e)) {
+		refuse(s, m, e.text, true);
 	} else if (never_fits(s, &e)) {
 		service_set_error(s, "%s", e.text);
-		refuse(s, m, e.text);
+		refuse(s, m, e.text, true);
 	} else if (!sources_take(l->sources, &m->client, clock_now_ms())) {
 		log_limited(LOG_WARN, "service=%s wakes from one network are over limits.wakes_per_source", s->conf->name);
-		refuse(s, m, "its network has woken too many services lately (limits.wakes_per_source)");
+		refuse(s, m, "its network has woken too many services lately (limits.wakes_per_source)", false);
 	} else {
 		remember_wake(s, (enum wake_cause)m->cause, &m->client, m->t_ns);
+		if (m->cause == CAUSE_SYN || m->cause == CAUSE_UDP)
+			trace_mark(l->trace, s->wake, MARK_SYN, MIN(m->t_ns, clock_now_ns()));
 		say_woken(s);
 		start_or_wait(s);
 	}
+}
+
+void wake_heard(struct launcher *l, const struct msg_wake *m)
+{
+	struct service *s = service_find(l, m->svc, m->gen);
+
+	if (s && !s->removed && m->cause == CAUSE_DNS)
+		wake_up(s, m);
 }
 
 int wake_by_hand(struct service *s, struct err *e)
 {
 	static const struct ip_addr nobody;
 
-	if (s->state == STATE_CONFLICT)
-		return err_set(e, -EADDRINUSE, "its address is in use elsewhere");
+	if (s->hold.conflict)
+		return err_set(e, -EADDRINUSE, "%.400s", s->last_error);
 	if (s->state == STATE_DRAINING) {
 		service_event(s, SVC_WAKE);
 		return 0;
@@ -225,6 +243,7 @@ static void expire(struct service *s)
 	service_set_error(s, "it waited %" PRIu64 " s to be started: %s", s->conf->max_hold_ms / 1000, why);
 	log_warn("service=%s was not started: %s", s->conf->name, s->last_error);
 	wake_forget(s, s->last_error);
+	holds_gave_up(s);
 	operators_state_changed(s);
 }
 

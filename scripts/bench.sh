@@ -1,6 +1,6 @@
 #!/bin/bash
-# bench.sh [NAME...]: runs benchmarks (tests/bench/NAME.sh; all of them when none is named), prints
-# their tables, and writes BUILD/bench.json: one flat object of "figure": number.
+# bench.sh [NAME...]: runs benchmarks (tests/bench/NAME.sh that can be executed; all of them when none
+# is named), prints their tables, and writes BUILD/bench.json: one flat object of "figure": number.
 # It reports and does not judge: the status is 0 unless a benchmark could not run at all.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -9,10 +9,11 @@ export BUILD
 figures=$(mktemp)
 trap 'rm -f "$figures"' EXIT
 status=0
-[ $# -gt 0 ] || set -- $(cd tests/bench && ls ./*.sh | sed 's|./\(.*\)\.sh|\1|')
+all=$(find tests/bench -name '*.sh' -executable -printf '%f\n' | sed 's/\.sh$//' | sort)
+[ $# -gt 0 ] || set -- $all
 for name in "$@"; do
     if [ ! -x "tests/bench/$name.sh" ]; then
-        echo "there is no benchmark \"$name\"; there are: $(cd tests/bench && echo *.sh | sed 's/\.sh//g')" >&2
+        echo "there is no benchmark \"$name\"; there are: ${all//$'\n'/ }" >&2
         exit 1
     fi
     "tests/bench/$name.sh" 3>> "$figures" || status=1

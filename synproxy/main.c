@@ -1,274 +1,240 @@
 /* Theory of operation
  *
- * One probe per service that boots, each with the packet socket that came with its
- * MSG_PROBE_START; one timer for all.  The timer is set to the probe that is due first and serves
- * all that are due then, at most FRAMES_PER_TICK frames together, beginning each time with another
- * probe, so that none starves when there are more questions than budget.  What is left over goes
- * out a tick later: however many VMs boot and ports are closed, the process asks at most
- * FRAMES_PER_TICK questions a millisecond.  A VM that talks without end is heard READS_PER_WAKEUP frames at
- * a time, with DEAF_MS between: the rest is dropped by its socket, at the kernel's price.  The timer is a timerfd of our own: libevent's go by a
- * clock that steps every 4 ms.
+ * The launcher says which services are held and where their VMs are; frames come from our tap on each
+ * bridge and from VM ports.  One loop serves them all: messages and the one timer (agenda.h) first,
+ * frames after them, a batch at a time.
  *
- * A probe ends when everything answered, at MSG_PROBE_STOP, when a later start replaces it, or
- * when a snapshot of the launcher (MSG_BEGIN .. MSG_END) does not mention it any more.  While
- * the launcher is away probes go on, and their events are lost: the next launcher starts them anew
- * and hears everything again.
+ * A snapshot (MSG_BEGIN .. MSG_END) is put together aside and takes the old one's place at once at its
+ * end: until then, and while the launcher is away, everything goes on as it was.  A service that the
+ * new one names as before, by svc and gen, goes on where it was; of another launcher's
+ * services, held packets are all that is taken over, by address.  They are in memory that the supervisor keeps (hold.h),
+ * so that they outlive us, too; the taps outlive us with the frames in them.
  *
- * The process is unprivileged and keeps to the sockets it is given.  Closing the last copy of a
- * packet socket waits for the kernel, so the launcher keeps its own until we have closed ours.
+ * MSG_HOLD_STAGE is acknowledged when everything that had come to the tap before it was looked at by
+ * its rules: the launcher then knows that whoever came before its look at the VM, has been
+ * told of.
+ *
+ * The process is unprivileged, makes no descriptors and keeps to those it is given.
  */
 #include "synproxy/main.h"
 
 #include <event2/event.h>
-#include <sys/queue.h>
-#include <sys/socket.h>
-#include <sys/timerfd.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/slots.h"
-#include "synproxy/probe.h"
+#include "synproxy/synproxy.h"
 
-enum {
-	WATCHES_MAX = 1024,
-	FRAMES_PER_TICK = 16,
-	TICK_LEAST_MS = 1,
-	READS_PER_WAKEUP = 64,
-	DEAF_MS = 2,
-	FRAME_READ_BYTES = 512, /* of a longer frame the rest is of no interest */
-};
-
-struct watch {
-	TAILQ_ENTRY(watch) next;
-	struct synproxy *s;
-	struct probe *probe;
-	struct event *readable;
-	int fd;
-	uint32_t svc, gen;
-	uint64_t due_ns; /* 0: never */
-	uint64_t hear_ns; /* deaf until then; 0: it is not */
-	bool stale; /* not yet mentioned in the snapshot that is coming in */
-};
-
-struct synproxy {
-	struct child *child;
-	int timer; /* a timerfd */
-	struct event *tick;
-	TAILQ_HEAD(watches, watch) watches;
-	unsigned n_watches;
-	struct watch *by_svc[SLOTS_MAX];
-};
-
-/* ---- what a probe does ---- */
-
-/* The port may not be up yet, its queue full, or gone. */
-static bool is_passing(int error)
-{
-	return error == ENETDOWN || error == ENOBUFS || error == EAGAIN || error == ENXIO || error == ENODEV ||
-	       error == EINTR;
-}
-
-static void send_frame(void *arg, const uint8_t *frame, size_t n)
-{
-	struct watch *w = arg;
-
-	if (send(w->fd, frame, n, MSG_DONTWAIT) < 0 && !is_passing(errno))
-		log_limited(LOG_WARN, "cannot probe service %u: %s", w->svc, strerror(errno));
-}
-
-static void tell_event(void *arg, enum probe_what what, const struct ip_addr *addr, uint16_t port, uint64_t now_ns)
-{
-	struct watch *w = arg;
-	struct msg_probe_event m = {
-		.svc = w->svc,
-		.gen = w->gen,
-		.what = (uint8_t)what,
-		.addr = *addr,
-		.port = port,
-		.t_ns = now_ns,
-	};
-
-	child_tell(w->s->child, MSG_PROBE_EVENT, &m); /* no launcher: the next one starts us anew */
-}
-
-static const struct probe_ops probe_ops = { .send = send_frame, .event = tell_event };
-
-/* ---- one timer ---- */
-
-static uint64_t sooner(uint64_t a, uint64_t b) { return !a || (b && b < a) ? b : a; }
-
-static void set_timer(struct synproxy *s, uint64_t now_ns)
-{
-	struct itimerspec at = { 0 };
-	uint64_t first = 0;
-	struct watch *w;
-
-	TAILQ_FOREACH (w, &s->watches, next)
-		first = sooner(first, sooner(w->due_ns, w->hear_ns));
-	if (first) { /* else it is turned off */
-		first = MAX(first, now_ns + TICK_LEAST_MS * NS_PER_MS);
-		at.it_value.tv_sec = (time_t)(first / NS_PER_S);
-		at.it_value.tv_nsec = (long)(first % NS_PER_S);
-	}
-	timerfd_settime(s->timer, TFD_TIMER_ABSTIME, &at, NULL);
-}
-
-static void watch_free(struct watch *w)
-{
-	struct synproxy *s = w->s;
-
-	TAILQ_REMOVE(&s->watches, w, next);
-	s->by_svc[w->svc] = NULL;
-	s->n_watches--;
-	if (w->readable)
-		event_free(w->readable);
-	probe_free(w->probe);
-	fd_close(&w->fd);
-	free(w);
-}
-
-static void hear_again(struct synproxy *s, uint64_t now_ns)
-{
-	struct watch *w;
-
-	TAILQ_FOREACH (w, &s->watches, next) {
-		if (w->hear_ns && w->hear_ns <= now_ns && event_add(w->readable, NULL) == 0)
-			w->hear_ns = 0;
-	}
-}
-
-static void tick(struct synproxy *s)
-{
-	uint64_t now_ns = clock_now_ns();
-	unsigned budget = FRAMES_PER_TICK;
-
-	hear_again(s, now_ns);
-	for (unsigned i = s->n_watches; i > 0 && budget > 0; i--) {
-		struct watch *w = TAILQ_FIRST(&s->watches);
-
-		TAILQ_REMOVE(&s->watches, w, next);
-		TAILQ_INSERT_TAIL(&s->watches, w, next);
-		w->due_ns = probe_tick(w->probe, now_ns, &budget);
-		if (probe_is_done(w->probe))
-			watch_free(w);
-	}
-	set_timer(s, now_ns);
-}
+/* ---- the timer ---- */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	uint64_t times;
-
-	(void)what;
-	if (read(fd, &times, sizeof(times)) == sizeof(times))
-		tick(arg);
-}
-
-/* ---- frames ---- */
-
-static void on_frames(evutil_socket_t fd, short what, void *arg)
-{
-	struct watch *w = arg;
-	struct synproxy *s = w->s;
-	uint8_t frame[FRAME_READ_BYTES];
-	ssize_t n = 0;
-
-	(void)what;
-	for (int i = 0; i < READS_PER_WAKEUP && n >= 0 && !probe_is_done(w->probe); i++) {
-		n = recv(fd, frame, sizeof(frame), MSG_DONTWAIT);
-		if (n >= 0)
-			probe_frame(w->probe, frame, (size_t)n, clock_now_ns());
-		else if (!is_passing(errno))
-			log_limited(LOG_WARN, "cannot hear service %u: %s", w->svc, strerror(errno));
-	}
-	if (probe_is_done(w->probe)) {
-		watch_free(w);
-	} else if (n >= 0) { /* there may be more: it must wait */
-		event_del(w->readable);
-		w->hear_ns = clock_now_ns() + DEAF_MS * NS_PER_MS;
-	} else {
-		return;
-	}
-	set_timer(s, clock_now_ns());
-}
-
-/* ---- what the launcher says ---- */
-
-/* Takes `fd`, also on failure.  NULL when memory ran out. */
-static struct watch *watch_new(struct synproxy *s, const struct msg_probe_start *m, int fd)
-{
+	struct synproxy *s = arg;
 	uint64_t now_ns = clock_now_ns();
-	struct watch *w = calloc(1, sizeof(*w));
 
-	if (!w) {
-		close(fd);
-		return NULL;
-	}
-	w->s = s;
-	w->fd = fd;
-	w->svc = m->svc;
-	w->gen = m->gen;
-	w->due_ns = now_ns;
-	w->probe = probe_new(m, &probe_ops, w, now_ns);
-	w->readable = event_new(child_base(s->child), fd, EV_READ | EV_PERSIST, on_frames, w);
-	TAILQ_INSERT_HEAD(&s->watches, w, next);
-	s->by_svc[w->svc] = w;
-	s->n_watches++;
-	if (w->probe && w->readable && event_add(w->readable, NULL) == 0)
-		return w;
-	watch_free(w);
-	return NULL;
+	(void)fd;
+	(void)what;
+	if (!agenda_rang(&s->agenda, now_ns))
+		return;
+	ports_tick(s, now_ns);
+	wards_tick(s, now_ns);
+	wards_tell_counts(s, now_ns);
+	taps_retry(s, now_ns);
+	agenda_done(&s->agenda);
 }
 
-static void on_start(struct synproxy *s, const struct msg_probe_start *m, int *fd)
+/* ---- ports ---- */
+
+static bool is_right_port(uint32_t svc, int fd)
 {
-	if (m->svc >= SLOTS_MAX || *fd < 0) {
-		log_error("the launcher asked for a probe without a socket, or of a service that cannot be");
-		return;
-	}
-	if (s->by_svc[m->svc])
-		watch_free(s->by_svc[m->svc]);
-	if (s->n_watches >= WATCHES_MAX) {
-		log_limited(LOG_ERROR, "more than %d services boot at once: service %u is not probed", WATCHES_MAX, m->svc);
-		return;
-	}
-	evutil_make_socket_nonblocking(*fd);
-	if (!watch_new(s, m, *fd))
-		log_limited(LOG_ERROR, "no memory to probe service %u", m->svc);
-	*fd = -1;
-	tick(s); /* the first question goes out now */
+	if (svc < SLOTS_MAX && fd >= 0)
+		return true;
+	log_limited(LOG_ERROR, "the launcher gave a port without its socket, or of a service that cannot be");
+	return false;
 }
 
-static void on_probe_stop(struct synproxy *s, const struct msg_probe_stop *m)
+static void on_probe_start(struct synproxy *s, const struct msg_probe_start *m, int *fd)
 {
-	struct watch *w = m->svc < SLOTS_MAX ? s->by_svc[m->svc] : NULL;
+	if (is_right_port(m->svc, *fd))
+		ports_start(s, m, true, fd);
+}
 
-	if (!w || w->gen != m->gen)
-		return; /* it ended by itself, or is about the past */
-	watch_free(w);
-	set_timer(s, clock_now_ns());
+/* What is known of the service, or will be at the end of the snapshot that is coming in. */
+static const struct msg_hold_service *find_conf(struct synproxy *s, uint32_t svc, uint32_t gen)
+{
+	const struct msg_hold_service *coming = s->coming ? s->coming->services[svc] : NULL;
+	const struct ward *w = ward_find(s, svc, gen);
+
+	if (coming && coming->gen == gen)
+		return coming;
+	return w ? &w->conf : NULL;
+}
+
+static void on_hold_port(struct synproxy *s, const struct msg_hold_port *m, int *fd)
+{
+	const struct msg_hold_service *conf = is_right_port(m->svc, *fd) ? find_conf(s, m->svc, m->gen) : NULL;
+	struct msg_probe_start want = {
+		.svc = m->svc,
+		.gen = m->gen,
+		.vm_mac = m->vm_mac,
+		.probe_mac = m->probe_mac,
+		.probe_ip4 = m->probe_ip4,
+		.probe_ip6 = m->probe_ip6,
+	};
+
+	if (!conf)
+		return; /* it is about the past */
+	want.n_addrs = conf->n_addrs;
+	memcpy(want.addrs, conf->addrs, sizeof(want.addrs));
+	ports_start(s, &want, false, fd);
+}
+
+/* ---- holding ---- */
+
+static void on_hold_bridge(struct synproxy *s, const struct msg_hold_bridge *m, int *fd)
+{
+	if (m->bridge >= HOLD_BRIDGES_MAX || *fd < 0) {
+		log_limited(LOG_ERROR, "the launcher gave a bridge without a tap, or one too many");
+		return;
+	}
+	if (s->coming)
+		tap_set(&s->coming->taps, m, fd);
+	else
+		tap_replace(s, m, fd);
+}
+
+static bool is_right_service(const struct msg_hold_service *m)
+{
+	if (m->svc < SLOTS_MAX && m->bridge < HOLD_BRIDGES_MAX && m->stage < HOLD_STAGE_N && m->n_addrs > 0 &&
+	    m->max_hold_ms > 0)
+		return true;
+	log_limited(LOG_ERROR, "the launcher told of a held service that cannot be");
+	return false;
+}
+
+static void on_hold_service(struct synproxy *s, const struct msg_hold_service *m)
+{
+	struct msg_hold_service **place;
+
+	if (!is_right_service(m))
+		return;
+	if (!s->coming) {
+		ward_set(s, m, clock_now_ns());
+		return;
+	}
+	place = &s->coming->services[m->svc];
+	if (!*place)
+		*place = malloc(sizeof(**place));
+	if (*place)
+		**place = *m;
+	else
+		log_limited(LOG_ERROR, "service=%s is not held: no memory", m->name);
+}
+
+static void on_hold_stage(struct synproxy *s, const struct msg_hold_stage *m)
+{
+	struct ward *w = ward_find(s, m->svc, m->gen);
+
+	if (!w || m->stage >= HOLD_STAGE_N)
+		return; /* it is about the past */
+	ward_stage(w, (enum hold_stage)m->stage, clock_now_ns());
+	tap_read_empty(s, w->conf.bridge);
+	wards_look(s, clock_now_ns());
+	child_tell(s->child, MSG_HOLD_ACK, m);
+}
+
+static void on_hold_moved(struct synproxy *s, const struct msg_hold_moved *m)
+{
+	struct ward *w = ward_find(s, m->svc, m->gen);
+
+	if (w)
+		ward_moved(w, clock_now_ns());
+}
+
+static void on_hold_drop(struct synproxy *s, const struct msg_hold_drop *m)
+{
+	struct ward *w = ward_find(s, m->svc, m->gen);
+
+	if (!w)
+		return;
+	handover_drop(w->handover, &m->client, m->reset);
+	ward_touch(w);
+}
+
+static void set_limits(struct synproxy *s)
+{
+	if (s->shared.table)
+		hold_limits(s->shared.table, s->conf.max_held, s->conf.held_per_source);
+}
+
+static void on_hold_memory(struct synproxy *s, int fd)
+{
+	if (s->shared.table)
+		return; /* it is the same */
+	s->shared.table = hold_open(fd);
+	if (!s->shared.table) {
+		log_error("nothing can be held: the memory for it cannot be used: %s", strerror(errno));
+		return;
+	}
+	set_limits(s);
+	s->assign_due = s->lookup != NULL; /* else the first snapshot says whose it is */
+}
+
+/* ---- snapshots ---- */
+
+static void snapshot_free(struct snapshot *c)
+{
+	if (!c)
+		return;
+	taps_end(&c->taps);
+	for (unsigned i = 0; i < SLOTS_MAX; i++)
+		free(c->services[i]);
+	free(c);
 }
 
 static void on_begin(struct synproxy *s)
 {
-	struct watch *w;
+	snapshot_free(s->coming); /* a launcher that did not get to its end */
+	s->coming = calloc(1, sizeof(*s->coming));
+	if (!s->coming) {
+		log_error("no memory for what the launcher says");
+		return;
+	}
+	taps_init(&s->coming->taps);
+	ports_mark_stale(s);
+}
 
-	TAILQ_FOREACH (w, &s->watches, next)
-		w->stale = true;
+/* Of those that were there, the ones that are named again go on. */
+static void take_services(struct synproxy *s, const struct snapshot *c, uint64_t now_ns)
+{
+	for (uint32_t svc = 0; svc < SLOTS_MAX; svc++) {
+		const struct msg_hold_service *m = c->services[svc];
+
+		if (m)
+			ward_set(s, m, now_ns);
+		else
+			ward_free(s, svc);
+	}
 }
 
 static void on_end(struct synproxy *s)
 {
-	struct watch *w, *next;
+	uint64_t now_ns = clock_now_ns();
+	struct snapshot *c = s->coming;
 
-	for (w = TAILQ_FIRST(&s->watches); w; w = next) {
-		next = TAILQ_NEXT(w, next);
-		if (w->stale)
-			watch_free(w);
+	s->coming = NULL;
+	if (c) {
+		taps_take(s, &c->taps);
+		take_services(s, c, now_ns);
+		wards_assign(s, now_ns);
+		ports_end_stale(s);
+		snapshot_free(c);
 	}
-	set_timer(s, clock_now_ns());
+	wards_look(s, now_ns);
 	child_ready(s->child);
 }
+
+/* ---- messages ---- */
 
 static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
 {
@@ -278,13 +244,70 @@ static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const
 	switch ((int)type) {
 	case MSG_BEGIN: on_begin(s); break;
 	case MSG_END: on_end(s); break;
-	case MSG_PROBE_START: on_start(s, body, fd); break;
-	case MSG_PROBE_STOP: on_probe_stop(s, body); break;
+	case MSG_PROBE_START: on_probe_start(s, body, fd); break;
+	case MSG_PROBE_STOP: ports_stop(s, body); break;
+	case MSG_HOLD_PORT: on_hold_port(s, body, fd); break;
+	case MSG_HOLD_STAGE: on_hold_stage(s, body); break;
+	case MSG_HOLD_MOVED: on_hold_moved(s, body); break;
+	case MSG_HOLD_DROP: on_hold_drop(s, body); break;
+	case MSG_FLOWS_ASK: flows_tell(s, body); break;
+	case MSG_HOLD_CONF:
+		s->conf = *(const struct msg_hold_conf *)body;
+		set_limits(s);
+		break;
+	case MSG_HOLD_BRIDGE: on_hold_bridge(s, body, fd); break;
+	case MSG_HOLD_SERVICE: on_hold_service(s, body); break;
 	default: log_limited(LOG_WARN, "the launcher says %s, which is not for synproxy", msg_name(type));
 	}
+	wards_look(s, clock_now_ns());
 }
 
-static const struct child_ops child_ops = { .on_launcher_msg = on_launcher_msg };
+static void on_supervisor_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
+{
+	(void)ch;
+	(void)body;
+	if (type == MSG_HOLD_MEMORY)
+		on_hold_memory(arg, *fd);
+}
+
+static const struct child_ops child_ops = {
+	.on_launcher_msg = on_launcher_msg,
+	.on_supervisor_msg = on_supervisor_msg,
+};
+
+/* ---- lifetime ---- */
+
+static void start(struct synproxy *s, const struct child_args *args)
+{
+	uint64_t seed = clock_now_ns();
+
+	taps_init(&s->taps);
+	handover_shared_init(&s->shared, NULL);
+	s->child = child_new(args, &child_ops, s);
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)
+		log_debug("no random numbers yet: the time serves");
+	claim_pace_init(&s->pace, seed);
+	if (event_base_priority_init(child_base(s->child), PRIORITY_N) < 0 || agenda_init(&s->agenda, DUE_N) < 0)
+		log_fatal("cannot make a timer");
+	s->tick = event_new(child_base(s->child), s->agenda.fd, EV_READ | EV_PERSIST, on_timer, s);
+	if (!s->tick || event_add(s->tick, NULL) < 0)
+		log_fatal("cannot make a timer");
+}
+
+static void end(struct synproxy *s)
+{
+	ports_end(s);
+	for (uint32_t svc = 0; svc < SLOTS_MAX; svc++)
+		ward_free(s, svc);
+	snapshot_free(s->coming);
+	taps_end(&s->taps);
+	lookup_free(s->lookup);
+	hold_close(s->shared.table);
+	event_free(s->tick);
+	agenda_end(&s->agenda);
+	child_free(s->child);
+	free(s);
+}
 
 int synproxy_main(const struct child_args *args)
 {
@@ -293,18 +316,8 @@ int synproxy_main(const struct child_args *args)
 
 	if (!s)
 		return 1;
-	TAILQ_INIT(&s->watches);
-	s->child = child_new(args, &child_ops, s);
-	s->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	s->tick = event_new(child_base(s->child), s->timer, EV_READ | EV_PERSIST, on_timer, s);
-	if (s->timer < 0 || !s->tick || event_add(s->tick, NULL) < 0)
-		log_fatal("cannot make a timer");
+	start(s, args);
 	status = child_run(s->child);
-	while (!TAILQ_EMPTY(&s->watches))
-		watch_free(TAILQ_FIRST(&s->watches));
-	event_free(s->tick);
-	fd_close(&s->timer);
-	child_free(s->child);
-	free(s);
+	end(s);
 	return status;
 }

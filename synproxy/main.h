@@ -1,4 +1,6 @@
-/* The process that looks at VMs from the network: today, whether they are ready. */
+/* The process that looks at VMs from the network: whether they are ready, who wants those that are
+ * not there, and what clients send to them meanwhile.
+ */
 #ifndef SYNPROXY_MAIN_H
 #define SYNPROXY_MAIN_H
 

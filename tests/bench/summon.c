@@ -16,62 +16,19 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include "base/addr.h"
-#include "base/clock.h"
+#include "tests/bench/page.h"
 
 enum { LIMIT_MS = 60000, ARGS_MAX = 256, QUERY_MAX = 300 };
-
-static uint64_t deadline_ms;
-
-static int left_ms(void)
-{
-	uint64_t now = clock_now_ms();
-
-	return now < deadline_ms ? (int)(deadline_ms - now) : 0;
-}
-
-static bool wait_for(int fd, short events)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-
-	return poll(&p, 1, left_ms()) > 0;
-}
-
-static double since(uint64_t from_ns) { return (double)(clock_now_ns() - from_ns) / 1e6; }
-
-static double failed(const char *why)
-{
-	fprintf(stderr, "summon: %s: %s\n", why, strerror(errno));
-	return -1;
-}
-
-/* ---- HTTP ---- */
 
 /* The time from `t0` to the first byte of the page; -1 when there is none. */
 static double first_byte(const struct ip_addr *ip, uint64_t t0, bool retry_refused)
 {
-	static const char request[] = "GET / HTTP/1.0\r\n\r\n";
-	struct sockaddr_storage sa;
-	socklen_t n = ip_to_sockaddr(ip, 80, &sa);
-	int fd = -1, r = -1;
-	char byte;
+	struct page_times t;
 
-	do {
-		if (fd >= 0)
-			close(fd);
-		fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		r = connect(fd, (void *)&sa, n);
-	} while (r < 0 && errno == ECONNREFUSED && retry_refused && left_ms() > 0);
-	if (r < 0 || send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
-		return failed("connect");
-	if (!wait_for(fd, POLLIN) || read(fd, &byte, 1) != 1)
-		return failed("no page");
-	close(fd);
-	return since(t0);
+	return page_get(ip, t0, retry_refused, &t) ? t.first_byte : -1;
 }
 
 /* ---- DNS ---- */
@@ -135,7 +92,7 @@ static double query(char **argv)
 
 	if (fd < 0 || send(fd, q, n, 0) < 0)
 		return failed("query");
-	if (!wait_for(fd, POLLIN) || !read_answer(fd, id, &ip))
+	if (!limit_wait(fd, POLLIN) || !read_answer(fd, id, &ip))
 		return failed("no answer");
 	return first_byte(&ip, t0, false);
 }
@@ -151,9 +108,9 @@ static int rtt(char **argv)
 		uint64_t t0 = clock_now_ns();
 		double ms;
 
-		if (fd < 0 || send(fd, q, n, 0) < 0 || !wait_for(fd, POLLIN) || !read_answer(fd, (uint16_t)i, &ip))
+		if (fd < 0 || send(fd, q, n, 0) < 0 || !limit_wait(fd, POLLIN) || !read_answer(fd, (uint16_t)i, &ip))
 			return 1;
-		ms = since(t0);
+		ms = ms_since(t0);
 		printf("%.3f\n", ms);
 		if (ms * 1000 < step_us)
 			usleep((useconds_t)(step_us - (int)(ms * 1000)));
@@ -197,7 +154,7 @@ static bool wait_announced(int fd, const struct ip_addr *ip)
 {
 	uint8_t frame[100];
 
-	while (wait_for(fd, POLLIN)) {
+	while (limit_wait(fd, POLLIN)) {
 		ssize_t n = recv(fd, frame, sizeof(frame), 0);
 
 		if (n >= 42 && memcmp(frame + 28, ip->b + 12, 4) == 0)
@@ -244,7 +201,7 @@ int main(int argc, char **argv)
 {
 	double ms;
 
-	deadline_ms = clock_now_ms() + LIMIT_MS;
+	limit_set(LIMIT_MS);
 	if (argc == 7 && strcmp(argv[1], "rtt") == 0)
 		return rtt(argv + 2);
 	if (argc == 5 && strcmp(argv[1], "query") == 0)

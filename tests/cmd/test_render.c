@@ -121,29 +121,6 @@ static void test_a_wake_without_marks(void **state)
 			"www  wake 3  03:04:05.678  refused\n  asked           0.0  ?\n");
 }
 
-static void test_list_with_remarks_and_gaps(void **state)
-{
-	struct render_list *l = render_list_new(&ascii);
-	struct json *a =
-		parse("{\"name\":\"www\",\"state\":\"up\",\"ip\":[\"10.0.0.1\",\"fd00::1\"],\"wakes\":2}");
-	struct json *b = parse("{\"name\":\"db\",\"state\":\"failed\",\"ip\":[],\"reason\":\"no kernel\"}");
-	struct buf out = { 0 };
-
-	(void)state;
-	assert_int_equal(render_list_add(l, json_root(a)), 0);
-	assert_int_equal(render_list_add(l, json_root(b)), 0);
-	render_list_print(l, &out);
-	assert_string_equal(out.text, "NAME  STATE   ADDRESS      RUNS  STOPS IN  WAKES  TOOK  MEMORY\n"
-				      "www   up      10.0.0.1 +1     -         -      2     -       -\n"
-				      "db    failed  -               -         -      -     -       -\n"
-				      "\n"
-				      "db: no kernel\n");
-	buf_free(&out);
-	render_list_free(l);
-	json_free(a);
-	json_free(b);
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -153,7 +130,6 @@ int main(void)
 		cmocka_unit_test(test_why_in_sentences),
 		cmocka_unit_test(test_log_lines),
 		cmocka_unit_test(test_a_wake_without_marks),
-		cmocka_unit_test(test_list_with_remarks_and_gaps),
 	};
 
 	setenv("TZ", "UTC", 1);

@@ -19,7 +19,18 @@ static const struct waterfall up = {
 	.result = "up",
 	.reason = "",
 	.wall_ms = WALL,
-	.us = { 312, 1540, 61644, 74012, 97398, 97420, 97622 },
+	.us = { [MARK_HEARD] = 312,
+		[MARK_SYN] = -1,
+		[MARK_START] = 1540,
+		[MARK_RUNNING] = 61644,
+		[MARK_LINK] = 74012,
+		[MARK_PORT] = 97398,
+		[MARK_MOVED] = -1,
+		[MARK_RELEASED] = -1,
+		[MARK_FIRST_BYTE] = -1,
+		[MARK_UP] = 97420,
+		[MARK_ANSWERED] = 97622,
+		[MARK_FAILED] = -1 },
 };
 
 static void assert_drawn(const struct waterfall *w, const struct term *t, const char *expected)
@@ -86,45 +97,74 @@ static void test_marks_are_drawn_in_the_order_they_were_reached(void **state)
 		     "  total          61.6 ms\n");
 }
 
-static void test_a_failure_says_why(void **state)
+/* A connection that was held: its client's query was answered at once, and it came while the VM booted. */
+static void test_a_held_connection(void **state)
 {
-	struct waterfall w = {
-		.wake = 7,
-		.service = "www",
-		.cause = "cli",
-		.client = "",
-		.result = "failed",
-		.reason = "the hypervisor says: cannot open kernel /var/lib/jitsu/images/www.elf: No such "
-			  "file or directory",
-		.wall_ms = WALL,
-		.us = { 120, 400, -1, -1, -1, -1, -1 },
-	};
+	struct waterfall w = up;
 
 	(void)state;
+	w.us[MARK_ANSWERED] = -1;
+	w.us[MARK_SYN] = 2540;
+	w.us[MARK_MOVED] = 97800;
+	w.us[MARK_RELEASED] = 97905;
+	w.us[MARK_FIRST_BYTE] = 99310;
+	assert_drawn(&w, &ascii,
+		     "www  wake 6  03:04:05.678  up in 97.4 ms\n"
+		     "  asked           0.0  dns, 192.168.1.5\n"
+		     "  heard           0.3  #\n"
+		     "  start           1.2  #\n"
+		     "  SYN             1.0  #\n"
+		     "  running        59.1   ##################################\n"
+		     "  ARP            12.4                                     #######\n"
+		     "  port open      23.4                                            #############\n"
+		     "  up              0.0                                                         #\n"
+		     "  FDB moved       0.4                                                         #\n"
+		     "  released        0.1                                                          #\n"
+		     "  first byte      1.4                                                          #\n"
+		     "  total          99.3 ms\n");
+}
+
+static struct waterfall nothing_reached(void)
+{
+	struct waterfall w = { .wake = 7, .service = "www", .cause = "", .client = "", .wall_ms = WALL };
+
+	for (unsigned m = 0; m < MARK_N; m++)
+		w.us[m] = -1;
+	return w;
+}
+
+static void test_a_failure_ends_there_and_says_why(void **state)
+{
+	struct waterfall w = nothing_reached();
+
+	(void)state;
+	w.cause = "cli";
+	w.result = "failed";
+	w.reason = "the hypervisor says: cannot open kernel /var/lib/jitsu/images/www.elf: No such "
+		   "file or directory";
+	w.us[MARK_HEARD] = 120;
+	w.us[MARK_START] = 400;
+	w.us[MARK_FAILED] = 2000;
 	assert_drawn(&w, &ascii,
 		     "www  wake 7  03:04:05.678  failed\n"
 		     "  asked           0.0  cli\n"
-		     "  heard           0.1  ##############\n"
-		     "  start           0.3                ###########################################\n"
-		     "  total           0.4 ms\n"
+		     "  heard           0.1  ##\n"
+		     "  start           0.3    #########\n"
+		     "  failed          1.6             ##############################################\n"
+		     "  total           2.0 ms\n"
 		     "  why       the hypervisor says: cannot open kernel\n"
 		     "            /var/lib/jitsu/images/www.elf: No such file or directory\n");
 }
 
 static void test_nothing_reached_draws_no_bars(void **state)
 {
-	struct waterfall w = { .wake = 1,
-			       .service = "www",
-			       .cause = "",
-			       .client = "",
-			       .result = "refused",
-			       .reason = "30 wakes a minute are allowed",
-			       .wall_ms = WALL,
-			       .us = { -1, -1, -1, -1, -1, -1, -1 } };
+	struct waterfall w = nothing_reached();
 
 	(void)state;
+	w.result = "refused";
+	w.reason = "30 wakes a minute are allowed";
 	assert_drawn(&w, &ascii,
-		     "www  wake 1  03:04:05.678  refused\n"
+		     "www  wake 7  03:04:05.678  refused\n"
 		     "  asked           0.0  ?\n"
 		     "  why       30 wakes a minute are allowed\n");
 }
@@ -180,7 +220,8 @@ int main(void)
 		cmocka_unit_test(test_a_wake_in_utf8),
 		cmocka_unit_test(test_a_wake_in_ascii),
 		cmocka_unit_test(test_marks_are_drawn_in_the_order_they_were_reached),
-		cmocka_unit_test(test_a_failure_says_why),
+		cmocka_unit_test(test_a_held_connection),
+		cmocka_unit_test(test_a_failure_ends_there_and_says_why),
 		cmocka_unit_test(test_nothing_reached_draws_no_bars),
 		cmocka_unit_test(test_phases_add_up_and_fit),
 		cmocka_unit_test(test_a_long_name_leaves_room_for_the_rest),

@@ -614,11 +614,30 @@ static const struct {
 	    { WWW, "ports", "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]" } },
 	  "services[0].ready",
 	  "17 ports to ask: at most 16" },
+	/* holding */
+	{ { { WWW, "hold", "\"splice\"" } }, "services[0].hold", "choose \"park\" or \"off\"" },
+	{ { { WWW, "wake_syn", "\"after-dns\"" }, { WWW, "hold", "\"off\"" } },
+	  "services[0].wake_syn",
+	  "no meaning with hold \"off\"" },
+	{ { { WWW, "wake_allow", "[\"10.0.0.0/8\"]" }, { WWW, "hold", "\"off\"" } },
+	  "services[0].wake_allow",
+	  "no meaning with hold \"off\"" },
+	{ { { WWW, "wake_deny", "[\"10.0.0.0/8\"]" }, { WWW, "hold", "\"off\"" } },
+	  "services[0].wake_deny",
+	  "no meaning with hold \"off\"" },
+	{ { { WWW, "wake_ping", "\"answer\"" }, { WWW, "hold", "\"off\"" } },
+	  "services[0].wake_ping",
+	  "no meaning with hold \"off\"" },
+	{ { { WWW, "hold_udp", "5" }, { WWW, "hold", "\"off\"" } },
+	  "services[0].hold_udp",
+	  "no meaning with hold \"off\"" },
+	{ { { WWW, "on_conflict", "\"defend\"" }, { WWW, "hold", "\"off\"" } },
+	  "services[0].on_conflict",
+	  "no meaning with hold \"off\"" },
+	{ { { WWW, "dns_grace", "\"31s\"" }, { WWW, "hold", "\"off\"" } },
+	  "services[0].dns_grace",
+	  "no meaning with hold \"off\"" },
 	/* machines */
-	{ { { WWW, "hold", "\"park\"" } },
-	  "services[0].hold",
-	  "\"park\" is not in this version, which has only \"off\"" },
-	{ { { WWW, "hold", "\"splice\"" } }, "services[0].hold", "\"splice\" is not in this version" },
 	{ { { MACHINE, "kernel", "\"/other/www\"" } },
 	  "services[0].machine.kernel",
 	  "below none of image_dirs" },
@@ -736,6 +755,8 @@ static void test_one_mistake_is_told_once(void **state)
 		{ { WWW, "start_timeout", "\"x\"" } },
 		{ { WWW, "machine", "7" } },
 		{ { WWW, "gateway", "\"x\"" } },
+		{ { WWW, "hold", "\"x\"" }, { WWW, "hold_udp", "7" } },
+		{ { WWW, "hold_udp", "17" }, { WWW, "hold", "\"off\"" } },
 		{ { WWW, "gateway", "\"10.0.0.1\"" }, { WWW, "ip", "[\"10.0.0.7/8\", \"x\"]" } },
 		{ { MACHINE, "kernel", "\"x\"" } },
 		{ { MACHINE, "memory", "\"x\"" } },
@@ -883,6 +904,9 @@ static void test_defaults(void **state)
 	assert_true(c->limits.wakes_period_ms == 60000);
 	assert_int_equal(c->limits.max_waiting, 1024);
 	assert_int_equal(c->limits.max_tcp, 128);
+	assert_int_equal(c->limits.max_held, 131072);
+	assert_int_equal(c->limits.held_per_source, 4096);
+	assert_true(c->bridges.v[0].conflict_probe_ms == 3000);
 	assert_string_equal(c->users.dns, "jitsu-dns");
 	assert_string_equal(c->users.qemu, "libvirt-qemu");
 	assert_string_equal(c->users.admins, "jitsu-admin");
@@ -897,8 +921,14 @@ static void test_defaults(void **state)
 	assert_true(www->ttl_ms == 60000 && www->idle_timeout_ms == 120000 && www->start_timeout_ms == 60000);
 	assert_true(www->stop_timeout_ms == 60000 && www->max_hold_ms == 60000);
 	assert_true(www->dns_horizon_ms == DURATION_AUTO);
-	assert_int_equal(www->hold, HOLD_OFF);
-	assert_int_equal(www->answer, ANSWER_READY);
+	assert_int_equal(www->hold, HOLD_PARK);
+	assert_int_equal(www->wake_syn, WAKE_ANY);
+	assert_true(www->wake_allow.n == 0 && www->wake_deny.n == 0);
+	assert_int_equal(www->wake_ping, PING_IGNORE);
+	assert_int_equal(www->on_conflict, CONFLICT_YIELD);
+	assert_int_equal(www->hold_udp, 4);
+	assert_true(www->dns_grace_ms == 30000);
+	assert_int_equal(www->answer, ANSWER_AUTO);
 	assert_int_equal(www->manage, MANAGE_AUTO);
 	assert_false(www->stop_force);
 	assert_string_equal(www->gateway, "");
@@ -1039,6 +1069,29 @@ static void test_values_arrive(void **state)
 	conf_free(c);
 }
 
+static void test_values_of_holding_arrive(void **state)
+{
+	const struct override o[OVERRIDES_MAX] = {
+		{ WWW, "wake_syn", "\"after-dns\"" },
+		{ WWW, "wake_allow", "[\"10.0.0.0/8\", \"fd00::/8\"]" },
+		{ WWW, "answer", "\"auto\"" },
+		{ "bridges[0]", "conflict_probe", "\"0\"" },
+	};
+	struct conf *c = load_with(o);
+	const struct service_conf *www = &c->services.v[0];
+	char text[ADDR_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(www->wake_syn, WAKE_AFTER_DNS);
+	assert_int_equal(www->wake_allow.n, 2);
+	assert_string_equal(prefix_format(&www->wake_allow.v[0], text), "10.0.0.0/8");
+	assert_string_equal(prefix_format(&www->wake_allow.v[1], text), "fd00::/8");
+	assert_int_equal(www->wake_deny.n, 0);
+	assert_int_equal(www->answer, ANSWER_AUTO);
+	assert_true(c->bridges.v[0].conflict_probe_ms == 0);
+	conf_free(c);
+}
+
 /* The same read-only disk in two services, several bridges with one probe address, PTR-only twins. */
 static void test_what_may_be_shared(void **state)
 {
@@ -1128,6 +1181,14 @@ static void test_printed_configuration_loads_to_the_same(void **state)
 		{ { "", "forward", "[\"[fd00::1]:53\", \"10.0.0.1:5353\"]" },
 		  { "", "forward_allow", "[\"10.0.0.0/8\", \"fd00::1\"]" } },
 		{ { "bridges[0]", "probe_ip6", "\"fd00::9\"" }, { "bridges[0]", "probe_ip", NULL } },
+		{ { WWW, "hold", "\"off\"" }, { WWW, "answer", "\"at-once\"" } },
+		{ { WWW, "wake_syn", "\"after-dns\"" },
+		  { WWW, "wake_allow", "[\"10.0.0.0/8\", \"fd00::/8\"]" },
+		  { WWW, "wake_deny", "[\"10.9.0.0/16\"]" },
+		  { WWW, "hold_udp", "0" } },
+		{ { "bridges[0]", "conflict_probe", "\"0\"" },
+		  { "limits", "max_held", "1" },
+		  { "limits", "held_per_source", "262144" } },
 		{ { "", "services", "[]" } },
 		{ { MACHINE, "nics", NULL },
 		  { MACHINE, "disks",
@@ -1153,6 +1214,14 @@ static void test_printed_service_tells_changes(void **state)
 		{ { WWW, "ttl", "61" } },
 		{ { WWW, "ports", "[80, 81]" } },
 		{ { WWW, "gateway", "\"192.168.1.254\"" } },
+		{ { WWW, "hold", "\"off\"" } },
+		{ { WWW, "wake_syn", "\"off\"" } },
+		{ { WWW, "wake_allow", "[\"10.0.0.0/8\"]" } },
+		{ { WWW, "wake_deny", "[\"10.0.0.0/8\"]" } },
+		{ { WWW, "wake_ping", "\"wake\"" } },
+		{ { WWW, "hold_udp", "1" } },
+		{ { WWW, "on_conflict", "\"defend\"" } },
+		{ { WWW, "dns_grace", "\"1s\"" } },
 		{ { WWW, "answer", "\"started\"" } },
 		{ { WWW, "ready", "[\"arp\"]" } },
 		{ { WWW, "stop", "\"destroy\"" } },
@@ -1284,6 +1353,7 @@ int main(void)
 		cmocka_unit_test(test_default_nic_is_on_the_only_bridge),
 		cmocka_unit_test(test_domain_has_nothing_inline),
 		cmocka_unit_test(test_values_arrive),
+		cmocka_unit_test(test_values_of_holding_arrive),
 		cmocka_unit_test(test_what_may_be_shared),
 		cmocka_unit_test(test_placeholders_that_have_what_they_need),
 		cmocka_unit_test(test_same_domain_on_two_hypervisors),

@@ -75,7 +75,7 @@ static const struct field *const show_rows[] = {
 	FIELDS(STR("name", "www"), STR("state", "up"), LIST("ip", "192.168.1.20"),
 	       LIST("dns", "www.jitsu.example"), STR("hypervisor", "local"), NUM("running_ms", "200345"),
 	       NUM("idle_in_ms", "58211"), NUM("wakes", "7"), NUM("last_wake_ms", "412"),
-	       NUM("memory_bytes", "16777216"), STR("reason", ""), NUM("gen", "3"), STR("hold", "off"),
+	       NUM("memory_bytes", "16777216"), STR("reason", ""), NUM("gen", "3"), STR("hold", "park"),
 	       STR("answer", "ready"), LIST("ready", "tcp"), LIST("ready", "delay:50"),
 	       STR("stop", "destroy"), NUM("idle_timeout_ms", "120000"), NUM("ttl_s", "60"),
 	       STR("kernel", "/var/lib/jitsu/images/www.elf"), LIST("nics", "jt0 52:54:00:12:34:56 br0"),
@@ -103,7 +103,15 @@ static const struct field *const trace_rows[] = {
 	FIELDS(NUM("wake", "7"), STR("service", "www"), STR("cause", "cli"), NUM("wall_ms", "1767323145678"),
 	       STR("result", "failed"),
 	       STR("reason", "the kernel /var/lib/jitsu/images/www.elf is not there"),
-	       NUM("t_wake_us", "120"), NUM("t_start_us", "400")),
+	       NUM("t_wake_us", "120"), NUM("t_start_us", "400"), NUM("t_failed_us", "2000")),
+	NULL,
+};
+
+static const struct field *const flow_rows[] = {
+	FIELDS(STR("service", "www"), STR("proto", "tcp"), STR("client", "192.168.1.5"), NUM("client_port", "40001"),
+	       STR("addr", "192.168.1.20"), NUM("port", "80"), NUM("age_ms", "1204"), NUM("newest_ago_ms", "204"),
+	       NUM("packets", "2"), STR("state", "booting")),
+	FIELDS(NUM("held", "3")),
 	NULL,
 };
 
@@ -129,7 +137,7 @@ static const struct field *const no_rows[] = { NULL };
 static const struct field *const *const rows_of[CTL_VERB_N] = {
 	[CTL_LIST] = list_rows,     [CTL_SHOW] = show_rows,   [CTL_START] = no_rows,   [CTL_STOP] = no_rows,
 	[CTL_WHY] = why_rows,       [CTL_TRACE] = trace_rows, [CTL_CONSOLE] = no_rows, [CTL_LOG] = log_rows,
-	[CTL_STATUS] = status_rows, [CTL_RELOAD] = no_rows,
+	[CTL_STATUS] = status_rows, [CTL_RELOAD] = no_rows,   [CTL_FLOWS] = flow_rows,
 };
 
 static void send_rows(struct ipc *ch, const struct msg_ctl_request *q)
@@ -494,8 +502,23 @@ static void test_trace_draws_each_wake(void **state)
 	assert_contains(o.out, "up in 97.4 ms\n");
 	assert_contains(o.out, "  total          97.6 ms\n");
 	assert_contains(o.out, "failed\n");
+	assert_contains(o.out, "  failed          1.6  ");
 	assert_contains(o.out, "is not there");
 	assert_fits(o.out, 80);
+}
+
+static void test_flows_are_a_table_with_the_rest_counted(void **state)
+{
+	struct output o = JITSUCTL(*state, "flows");
+
+	assert_int_equal(o.status, 0);
+	assert_contains(o.out, "SERVICE");
+	assert_contains(o.out, "192.168.1.5:40001");
+	assert_contains(o.out, "\n2 more are held and not shown\n");
+	assert_fits(o.out, 80);
+	o = JITSUCTL(*state, "flows", "www", "-n", "1", "--json");
+	assert_contains(o.out, "\"client_port\":40001");
+	assert_contains(o.out, "{\"held\":3}\n");
 }
 
 static void test_console_passes_bytes_when_it_is_no_terminal(void **state)
@@ -611,6 +634,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_show_why_status_log_say_what_the_rows_say, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_trace_draws_each_wake, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flows_are_a_table_with_the_rest_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_console_passes_bytes_when_it_is_no_terminal, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_start_and_stop_tell_the_state_after_it, setup, teardown),

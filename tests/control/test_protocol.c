@@ -31,7 +31,8 @@ static void test_every_verb_parses(void **state)
 	(void)state;
 	for (unsigned verb = 0; verb < CTL_VERB_N; verb++) {
 		bool service =
-			verb != CTL_LIST && verb != CTL_LOG && verb != CTL_STATUS && verb != CTL_RELOAD;
+			verb != CTL_LIST && verb != CTL_LOG && verb != CTL_STATUS && verb != CTL_RELOAD &&
+			verb != CTL_FLOWS;
 		bool admin = verb == CTL_START || verb == CTL_STOP || verb == CTL_RELOAD;
 
 		snprintf(line, sizeof(line), "{\"version\":1,\"id\":%u,\"do\":\"%s\"%s}", verb,
@@ -64,6 +65,12 @@ static void test_values_reach_the_request(void **state)
 	assert_int_equal(p.msg.n, PROTOCOL_TRACE_N);
 	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"log\"}", &p, &e), 0);
 	assert_int_equal(p.msg.n, PROTOCOL_LOG_N);
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"flows\",\"service\":\"www\",\"n\":7}", &p, &e), 0);
+	assert_string_equal(p.msg.service, "www");
+	assert_int_equal(p.msg.n, 7);
+	assert_false(p.needs_admin);
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"flows\"}", &p, &e), 0);
+	assert_int_equal(p.msg.n, PROTOCOL_N_MAX);
 	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"cancel\",\"of\":\"x\"}", &p, &e), 0);
 	assert_true(p.cancel);
 	assert_string_equal(p.of, "\"x\"");
@@ -107,6 +114,7 @@ static void test_bad_requests_say_what_is_wrong(void **state)
 		{ V "\"do\":\"log\",\"xyzzy\":true}", -EINVAL, "5", "\"xyzzy\": unknown key for \"log\"" },
 		{ V "\"do\":\"list\",\"folow\":true}", -EINVAL, "5", "\"folow\": unknown key for \"list\"" },
 		{ V "\"do\":\"list\",\"service\":\"www\"}", -EINVAL, "5", "\"list\" takes no \"service\"" },
+		{ V "\"do\":\"flows\",\"follow\":true}", -EINVAL, "5", "\"flows\" takes no \"follow\"" },
 		{ V "\"do\":\"log\",\"of\":1}", -EINVAL, "5", "\"log\" takes no \"of\"" },
 		{ V "\"do\":\"show\"}", -EINVAL, "5", "\"show\" needs \"service\"" },
 		{ V "\"do\":\"show\",\"service\":\"\"}", -EINVAL, "5", "the name is empty" },

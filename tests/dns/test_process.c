@@ -2,199 +2,35 @@
  * its upstreams.  As root (and without sanitizers) it runs in its sandbox, so that a system call
  * missing from its list fails here.
  */
-#include <event2/event.h>
-#include <sys/wait.h>
+#include "tests/dns/process.h"
 
-#include "tests/dns/net.h"
-
-#include "base/ipc.h"
-#include "base/log.h"
-#include "base/slots.h"
-#include "dns/main.h"
-
-enum { WAIT_MS = 4000, LOG_MAX = 64 };
-
-struct world {
-	struct event_base *base;
-	struct ipc *supervisor, *launcher;
-	pid_t pid;
-	char root[32];
-	uint16_t port4, port6;
-	bool has_v6, ready;
-	unsigned n_wakes, n_answered, n_acks;
-	struct msg_wake wakes[LOG_MAX];
-	struct msg_dns_answered answered[LOG_MAX];
-	struct msg_dns_state acks[LOG_MAX];
-	struct slots *slots;
-	/* upstreams, on 127.0.0.1 */
-	int up_udp, up_tcp;
-	uint16_t up_port, dead_port;
-};
-
-/* ---- supervisor and launcher ---- */
-
-static void on_supervised(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
-{
-	struct world *w = arg;
-
-	(void)ch;
-	(void)body;
-	(void)fd;
-	if (type == MSG_READY)
-		w->ready = true;
-}
-
-static void on_launched(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
-{
-	struct world *w = arg;
-
-	(void)ch;
-	(void)fd;
-	if (type == MSG_WAKE && w->n_wakes < LOG_MAX)
-		w->wakes[w->n_wakes++] = *(const struct msg_wake *)body;
-	if (type == MSG_DNS_ANSWERED && w->n_answered < LOG_MAX)
-		w->answered[w->n_answered++] = *(const struct msg_dns_answered *)body;
-	if (type == MSG_DNS_STATE_ACK && w->n_acks < LOG_MAX)
-		w->acks[w->n_acks++] = *(const struct msg_dns_state *)body;
-}
-
-static void on_end(void *arg, struct ipc *ch, int error)
-{
-	(void)arg;
-	(void)ch;
-	(void)error;
-}
-
-static void turn(struct world *w)
-{
-	event_base_loop(w->base, EVLOOP_NONBLOCK);
-	usleep(500);
-}
-
-#define WAIT_FOR(w, condition)                                                                     \
-	do {                                                                                       \
-		uint64_t until_ = clock_now_ms() + WAIT_MS;                                        \
-		bool met_;                                                                         \
-		while (!(met_ = (condition)) && clock_now_ms() < until_)                           \
-			turn(w);                                                                   \
-		if (!met_)                                                                         \
-			fail_msg("not in time: %s", #condition);                                   \
-	} while (0)
-
-static void give_launcher(struct world *w)
-{
-	struct msg_peer peer = { .role = ROLE_LAUNCHER };
-	int fds[2];
-
-	assert_int_equal(ipc_pair(fds), 0);
-	w->launcher = ipc_new(w->base, fds[0], on_launched, on_end, w);
-	assert_int_equal(ipc_send_fd(w->supervisor, MSG_PEER, &peer, fds[1]), 0);
-	close(fds[1]);
-}
-
-static void give_socket(struct world *w, int fd, uint8_t proto, const char *addr, uint16_t port)
-{
-	struct msg_listen m = { .proto = proto, .addr = ip(addr), .port = port };
-
-	assert_true(fd >= 0);
-	assert_int_equal(ipc_send_fd(w->supervisor, MSG_LISTEN, &m, fd), 0);
-	close(fd);
-}
-
-static void give_sockets(struct world *w)
-{
-	int udp6 = bound_socket(SOCK_DGRAM, "::", &w->port6);
-
-	give_socket(w, bound_socket(SOCK_DGRAM, "0.0.0.0", &w->port4), LISTEN_UDP, "0.0.0.0", w->port4);
-	give_socket(w, bound_socket(SOCK_STREAM, "0.0.0.0", &w->port4), LISTEN_TCP, "0.0.0.0", w->port4);
-	w->has_v6 = udp6 >= 0;
-	if (!w->has_v6)
-		return;
-	give_socket(w, udp6, LISTEN_UDP, "::", w->port6);
-	give_socket(w, bound_socket(SOCK_STREAM, "::", &w->port6), LISTEN_TCP, "::", w->port6);
-}
-
-static void give_slots(struct world *w)
-{
-	int fd = slots_create();
-
-	assert_true(fd >= 0);
-	w->slots = slots_map(fd);
-	assert_int_equal(ipc_send_fd(w->supervisor, MSG_SLOTS, NULL, fd), 0);
-	close(fd);
-}
-
-#ifdef JITSU_SANITIZED
-enum { SANDBOX = false }; /* the sanitizers look into /proc at the end */
-#else
-enum { SANDBOX = true };
-#endif
-
-static void run_child(const struct world *w, int channel)
-{
-	struct child_args args = { .role = ROLE_DNS, .log_level = "error" };
-
-	if (SANDBOX && geteuid() == 0) {
-		args.uid = args.gid = 65534;
-		args.chroot_dir = w->root;
-	}
-	if (channel != CHILD_SUPERVISOR_FD)
-		dup2(channel, CHILD_SUPERVISOR_FD);
-	for (int fd = CHILD_SUPERVISOR_FD + 1; fd < 256; fd++)
-		close(fd);
-	_exit(dns_main(&args));
-}
+/* upstreams, on 127.0.0.1 */
+static struct {
+	int udp, tcp;
+	uint16_t port, dead_port;
+} upstream;
 
 static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
-	int fds[2];
 
-	strcpy(w->root, "/tmp/jitsu-dns-XXXXXX");
-	assert_non_null(mkdtemp(w->root));
-	assert_int_equal(ipc_pair(fds), 0);
-	w->pid = fork();
-	if (w->pid == 0)
-		run_child(w, fds[1]);
-	close(fds[1]);
-	w->base = event_base_new();
-	w->supervisor = ipc_new(w->base, fds[0], on_supervised, on_end, w);
-	give_sockets(w);
-	give_slots(w);
-	give_launcher(w);
-	w->up_udp = bound_socket(SOCK_DGRAM, "127.0.0.1", &w->up_port);
-	w->up_tcp = bound_socket(SOCK_STREAM, "127.0.0.1", &w->up_port);
-	assert_true(w->up_udp >= 0 && w->up_tcp >= 0);
-	close(bound_socket(SOCK_DGRAM, "127.0.0.1", &w->dead_port));
+	start_process(w);
+	upstream.udp = bound_socket(SOCK_DGRAM, "127.0.0.1", &upstream.port);
+	upstream.tcp = bound_socket(SOCK_STREAM, "127.0.0.1", &upstream.port);
+	assert_true(upstream.udp >= 0 && upstream.tcp >= 0);
+	close(bound_socket(SOCK_DGRAM, "127.0.0.1", &upstream.dead_port));
 	*state = w;
 	return 0;
 }
 
-/* It ends when it is told to, and with 0. */
 static int teardown(void **state)
 {
 	struct world *w = *state;
-	uint64_t until = clock_now_ms() + WAIT_MS;
-	int status = -1;
-	pid_t gone;
 
-	ipc_send(w->supervisor, MSG_STOP, NULL);
-	while ((gone = waitpid(w->pid, &status, WNOHANG)) == 0 && clock_now_ms() < until)
-		turn(w);
-	if (gone == 0) {
-		kill(w->pid, SIGKILL);
-		waitpid(w->pid, &status, 0);
-	}
-	ipc_free(w->launcher);
-	ipc_free(w->supervisor);
-	event_base_free(w->base);
-	slots_unmap(w->slots);
-	close(w->up_udp);
-	close(w->up_tcp);
-	rmdir(w->root);
+	stop_process(w);
+	close(upstream.udp);
+	close(upstream.tcp);
 	free(w);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
 	return 0;
 }
 
@@ -230,7 +66,7 @@ static void snapshot(struct world *w, uint8_t state, uint32_t max_hold_ms)
 /* Who asks from 127.0.0.1 may forward: to a port where nobody is, then to our upstream. */
 static void snapshot_with_upstreams(struct world *w)
 {
-	struct msg_dns_forward dead = { ip("127.0.0.1"), w->dead_port }, up = { ip("127.0.0.1"), w->up_port };
+	struct msg_dns_forward dead = { ip("127.0.0.1"), upstream.dead_port }, up = { ip("127.0.0.1"), upstream.port };
 	struct msg_dns_allow allow;
 
 	assert_int_equal(prefix_parse("127.0.0.1", &allow.prefix), 0);
@@ -245,7 +81,8 @@ static void snapshot_with_upstreams(struct world *w)
 
 static void say_state(struct world *w, uint8_t state)
 {
-	struct msg_dns_state m = { .svc = SVC_WWW, .gen = GEN, .state = state, .seq = 1000 + w->n_acks };
+	struct msg_dns_state m = { .svc = SVC_WWW, .gen = GEN, .state = state, .answer = ANSWER_READY,
+				   .seq = 1000 + w->n_acks };
 	unsigned before = w->n_acks;
 
 	ipc_send(w->launcher, MSG_DNS_STATE, &m);
@@ -487,13 +324,13 @@ static size_t upstream_receive(struct world *w, uint8_t *b, struct sockaddr_in *
 	socklen_t from_n = sizeof(*from);
 	ssize_t n = -1;
 
-	WAIT_FOR(w, (n = recvfrom(w->up_udp, b, 2000, MSG_DONTWAIT, (struct sockaddr *)from, &from_n)) > 0);
+	WAIT_FOR(w, (n = recvfrom(upstream.udp, b, 2000, MSG_DONTWAIT, (struct sockaddr *)from, &from_n)) > 0);
 	return (size_t)n;
 }
 
-static void upstream_send(struct world *w, const uint8_t *b, size_t n, const struct sockaddr_in *to)
+static void upstream_send(const uint8_t *b, size_t n, const struct sockaddr_in *to)
 {
-	assert_int_equal(sendto(w->up_udp, b, n, 0, (const struct sockaddr *)to, sizeof(*to)), n);
+	assert_int_equal(sendto(upstream.udp, b, n, 0, (const struct sockaddr *)to, sizeof(*to)), n);
 }
 
 static const struct ask outside = { .name = "Example.ORG", .type = TYPE_A, .flags = FLAG_RD, .edns_size = 4096 };
@@ -515,13 +352,13 @@ static void test_forward_udp(void **state)
 	memcpy(forged, b, n);
 	forged[0] ^= 1; /* another id */
 	forged[3] |= RCODE_NXDOMAIN;
-	upstream_send(w, forged, n, &from);
+	upstream_send(forged, n, &from);
 	memcpy(forged, b, n);
 	forged[3] |= RCODE_NXDOMAIN;
 	forged[WIRE_HEADER + 1] = 'x'; /* another question */
-	upstream_send(w, forged, n, &from);
+	upstream_send(forged, n, &from);
 	b[WIRE_HEADER + 1] = 'e'; /* the case may differ */
-	upstream_send(w, b, n, &from);
+	upstream_send(b, n, &from);
 	n = receive(w, fd, b, sizeof(b));
 	assert_int_equal(wire_get16(b), 0x1234);
 	assert_int_equal(wire_get16(b + 2), FLAG_QR | FLAG_RD | FLAG_RA);
@@ -549,7 +386,7 @@ static void test_forward_gives_up(void **state)
 	n = receive(w, fd, b, sizeof(b)); /* after FORWARD_TRY_MS */
 	assert_int_equal(wire_get16(b), 0x1234);
 	assert_int_equal(wire_get16(b + 2), FLAG_QR | FLAG_RD | FLAG_RA | RCODE_SERVFAIL);
-	assert_true(recv(w->up_udp, b, sizeof(b), MSG_DONTWAIT) < 0);
+	assert_true(recv(upstream.udp, b, sizeof(b), MSG_DONTWAIT) < 0);
 	assert_silent(w, fd, 20);
 	close(fd);
 }
@@ -564,7 +401,7 @@ static void test_forward_is_not_for_everyone(void **state)
 	ask(fd, outside);
 	receive(w, fd, b, sizeof(b));
 	assert_int_equal(wire_get16(b + 2), FLAG_QR | FLAG_RD | RCODE_REFUSED);
-	assert_true(recv(w->up_udp, b, sizeof(b), MSG_DONTWAIT) < 0);
+	assert_true(recv(upstream.udp, b, sizeof(b), MSG_DONTWAIT) < 0);
 	close(fd);
 }
 
@@ -578,7 +415,7 @@ static void test_forward_tcp(void **state)
 	snapshot_with_upstreams(w);
 	fd = client_socket(SOCK_STREAM, "127.0.0.1", "127.0.0.1", w->port4);
 	send_tcp(fd, q, make_query(q, outside));
-	WAIT_FOR(w, (up = accept4(w->up_tcp, NULL, NULL, SOCK_NONBLOCK)) >= 0);
+	WAIT_FOR(w, (up = accept4(upstream.tcp, NULL, NULL, SOCK_NONBLOCK)) >= 0);
 	n = receive_tcp(w, up, b);
 	b[2] |= 0x80;
 	send_tcp(up, b, n);
@@ -587,7 +424,7 @@ static void test_forward_tcp(void **state)
 	assert_int_equal(wire_get16(b + 2), FLAG_QR | FLAG_RD | FLAG_RA);
 	send_tcp(fd, q, make_query(q, outside)); /* the upstream hangs up: SERVFAIL */
 	close(up);
-	WAIT_FOR(w, (up = accept4(w->up_tcp, NULL, NULL, SOCK_NONBLOCK)) >= 0);
+	WAIT_FOR(w, (up = accept4(upstream.tcp, NULL, NULL, SOCK_NONBLOCK)) >= 0);
 	close(up);
 	assert_true(receive_tcp(w, fd, b) > 0);
 	assert_int_equal(b[3] & 15, RCODE_SERVFAIL);

@@ -10,7 +10,9 @@ enum { LOG_MAX = 256 };
 struct world {
 	struct serve *serve;
 	bool away; /* the launcher is */
-	unsigned n_replies, n_wakes, n_answered, n_acks, n_marks, n_tables, n_forwards;
+	unsigned n_replies, n_wakes, n_answered, n_acks, n_marks, n_tables, n_forwards, n_loaded;
+	struct msg_dns_loaded loaded; /* the newest */
+	uint32_t serial; /* of jitsu.example, as last told */
 	struct {
 		struct client to;
 		size_t n;
@@ -49,6 +51,11 @@ static int on_tell(void *arg, enum msg_type type, const void *body)
 	case MSG_DNS_STATE_ACK:
 		w->acks[w->n_acks++] = *(const struct msg_dns_state *)body;
 		w->acks_after_replies = w->n_replies;
+		break;
+	case MSG_DNS_ZONE_SERIAL: w->serial = ((const struct msg_dns_zone_serial *)body)->serial; break;
+	case MSG_DNS_LOADED:
+		w->loaded = *(const struct msg_dns_loaded *)body;
+		w->n_loaded++;
 		break;
 	default: fail_msg("told %s", msg_name(type));
 	}
@@ -138,12 +145,14 @@ static void snapshot(struct world *w, uint8_t state, uint8_t answer)
 	end(w);
 }
 
-static void say_state(struct world *w, uint8_t state)
+static void say_state_answer(struct world *w, uint8_t state, uint8_t answer)
 {
-	struct msg_dns_state m = { .svc = SVC_WWW, .gen = GEN, .state = state, .seq = 77 };
+	struct msg_dns_state m = { .svc = SVC_WWW, .gen = GEN, .state = state, .answer = answer, .seq = 77 };
 
 	serve_launcher_msg(w->serve, MSG_DNS_STATE, &m);
 }
+
+static void say_state(struct world *w, uint8_t state) { say_state_answer(w, state, ANSWER_READY); }
 
 static void say_refused(struct world *w, uint32_t token)
 {
@@ -237,9 +246,9 @@ static void test_started_is_answered_when_booting(void **state)
 
 	snapshot(w, STATE_OFF, ANSWER_STARTED);
 	ask(w, 1);
-	say_state(w, STATE_STARTING);
+	say_state_answer(w, STATE_STARTING, ANSWER_STARTED);
 	assert_int_equal(w->n_replies, 0);
-	say_state(w, STATE_BOOTING);
+	say_state_answer(w, STATE_BOOTING, ANSWER_STARTED);
 	assert_int_equal(w->n_replies, 1);
 }
 
@@ -395,12 +404,68 @@ static void test_at_once_wakes_are_paced(void **state)
 	clock_fake_ns(T0 + 50 * NS_PER_MS);
 	ask(w, 31);
 	assert_int_equal(w->n_wakes, 2);
-	say_state(w, STATE_STARTING);
+	say_state_answer(w, STATE_STARTING, ANSWER_AT_ONCE);
 	ask(w, 32);
 	assert_int_equal(w->n_wakes, 2);
-	say_state(w, STATE_DRAINING); /* a new state: never silent in it */
+	say_state_answer(w, STATE_DRAINING, ANSWER_AT_ONCE); /* a new state: never silent in it */
 	ask(w, 33);
 	assert_int_equal(w->n_wakes, 3);
+}
+
+/* Connections begin to be held for it, and are no longer. */
+static void test_answer_changes_with_the_state(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	assert_true(ask(w, 1).waits);
+	assert_int_equal(w->n_wakes, 1);
+	say_state_answer(w, STATE_OFF, ANSWER_AT_ONCE);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(w->answered[0].rcode, RCODE_NOERROR);
+	assert_int_equal(w->n_marks, 1);
+	assert_int_equal(w->n_wakes, 1); /* its wake was heard */
+	assert_true(ask(w, 2).n > 0);
+	assert_int_equal(w->n_marks, 2);
+	assert_int_equal(w->n_wakes, 2);
+	assert_int_equal(w->wakes[1].token, 0);
+	say_state_answer(w, STATE_OFF, ANSWER_READY);
+	assert_true(ask(w, 3).waits);
+	assert_int_equal(w->n_marks, 2);
+	assert_int_equal(w->n_wakes, 3);
+	assert_int_not_equal(w->wakes[2].token, 0);
+}
+
+/* In use elsewhere: nobody is led there, nothing is woken for it. */
+static void test_at_once_is_not_for_a_conflict(void **state)
+{
+	struct world *w = *state;
+	struct asked a;
+
+	snapshot(w, STATE_OFF, ANSWER_AT_ONCE);
+	say_state_answer(w, STATE_CONFLICT, ANSWER_AT_ONCE);
+	a = ask(w, 1);
+	assert_true(a.n > 0 && a.rcode == RCODE_SERVFAIL);
+	assert_int_equal(w->n_marks, 0);
+	assert_int_equal(w->n_wakes, 0);
+}
+
+/* The wake that the new launcher never heard goes out with the answer, once for all of them. */
+static void test_waiters_answered_at_once_wake_the_new_launcher(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	ask(w, 1);
+	ask(w, 2);
+	assert_int_equal(w->n_wakes, 2);
+	begin(w, 100);
+	add_service(w, 9, GEN + 5, "www", STATE_OFF, ANSWER_AT_ONCE);
+	end(w);
+	assert_int_equal(w->n_replies, 2);
+	assert_int_equal(w->n_wakes, 3);
+	assert_int_equal(w->wakes[2].svc, 9);
+	assert_int_equal(w->wakes[2].token, 0);
 }
 
 static void test_other_family_wakes_without_waiting(void **state)
@@ -527,7 +592,7 @@ static void test_unheld_wake_waits_for_the_snapshot(void **state)
 static void test_waiter_follows_its_name(void **state)
 {
 	struct world *w = *state;
-	struct msg_dns_state m = { .svc = 9, .gen = GEN + 5, .state = STATE_UP, .seq = 1 };
+	struct msg_dns_state m = { .svc = 9, .gen = GEN + 5, .state = STATE_UP, .answer = ANSWER_READY, .seq = 1 };
 
 	snapshot(w, STATE_OFF, ANSWER_READY);
 	ask(w, 1);
@@ -608,13 +673,15 @@ static void test_stale_and_odd_states_are_acked_and_ignored(void **state)
 	struct msg_dns_state stale = { .svc = SVC_WWW, .gen = GEN - 1, .state = STATE_OFF, .seq = 5 };
 	struct msg_dns_state unknown = { .svc = 4000000, .gen = GEN, .state = STATE_OFF, .seq = 6 };
 	struct msg_dns_state odd = { .svc = SVC_WWW, .gen = GEN, .state = STATE_N, .seq = 7 };
+	struct msg_dns_state odder = { .svc = SVC_WWW, .gen = GEN, .state = STATE_OFF, .answer = ANSWER_N, .seq = 8 };
 
 	serve_launcher_msg(w->serve, MSG_DNS_STATE, &stale); /* before any table */
 	snapshot(w, STATE_UP, ANSWER_READY);
 	serve_launcher_msg(w->serve, MSG_DNS_STATE, &stale);
 	serve_launcher_msg(w->serve, MSG_DNS_STATE, &unknown);
 	serve_launcher_msg(w->serve, MSG_DNS_STATE, &odd);
-	assert_int_equal(w->n_acks, 4);
+	serve_launcher_msg(w->serve, MSG_DNS_STATE, &odder);
+	assert_int_equal(w->n_acks, 5);
 	assert_int_equal(w->acks[2].seq, 6);
 	assert_true(ask(w, 1).n > 0);
 }
@@ -675,6 +742,9 @@ int main(void)
 		T(test_stopping_then_off_keeps_waiting),
 		T(test_asleep_again_wakes_again),
 		T(test_at_once_wakes_are_paced),
+		T(test_answer_changes_with_the_state),
+		T(test_at_once_is_not_for_a_conflict),
+		T(test_waiters_answered_at_once_wake_the_new_launcher),
 		T(test_other_family_wakes_without_waiting),
 		T(test_no_place_is_servfail_and_still_wakes),
 		T(test_tcp_client_goes),

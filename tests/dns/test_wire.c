@@ -105,7 +105,7 @@ static void test_normal_form_keeps_what_matters(void **state)
 
 	(void)state;
 	assert_int_equal(wire_parse(b, n, &q), 0);
-	n = wire_normalise(&q, normal);
+	n = wire_normalise(&q, true, normal);
 	assert_int_equal(wire_parse(normal, n, &again), 0);
 	assert_int_equal(again.id, q.id);
 	assert_int_equal(again.flags, q.flags);

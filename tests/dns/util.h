@@ -138,8 +138,17 @@ static UNUSED struct tables *example_tables(uint8_t state, uint8_t answer)
 	assert_int_equal(tables_add_service(t, &many), 0);
 	assert_int_equal(tables_add_forward(t, &f), 0);
 	assert_int_equal(tables_add_allow(t, &a), 0);
+	assert_int_equal(tables_place(t), 0);
 	assert_int_equal(tables_finish(t), 0);
 	return t;
+}
+
+static UNUSED void ask_tables(struct tables *t, const struct ip_addr *client, bool tcp, const uint8_t *packet,
+			      size_t n, uint8_t *reply, struct answer *out)
+{
+	struct asker asker = { .addr = *client, .tcp = tcp };
+
+	answer_query(t, &asker, packet, n, reply, out);
 }
 
 /* ---- answers ---- */

@@ -181,11 +181,11 @@ sys.exit(not all(b'name www' in page for page in pages))
 END
 }
 
-too_many() {        # a hundred half-open and idle ones do not lock clients out
+too_many() {        # three hundred half-open and idle ones do not lock clients out
     inside python3 - "$guest" <<'END'
 import socket, sys
 clients = []
-for _ in range(100):
+for _ in range(300):
     client = socket.socket()
     client.setblocking(False)
     client.connect_ex((sys.argv[1], 80))
@@ -333,6 +333,60 @@ several_ports() {
     serves && get -o /dev/null "http://$guest:8080/"
 }
 
+late_port() {       # one opens two seconds after the others
+    boot 'port=8080:2000,80'
+    serves || return 1
+    get -o /dev/null "http://$guest:8080/"
+    [ $? = 7 ] && sleep 2 && get -o /dev/null "http://$guest:8080/"
+}
+
+udp_echo() {
+    boot 'udp=7000'
+    serves && inside python3 - "$guest" <<'END'
+import socket, sys
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(2)
+for size in (0, 1, 1472):
+    client.sendto(b'x' * size, (sys.argv[1], 7000))
+    assert client.recvfrom(2000) == (b'x' * size, (sys.argv[1], 7000))
+END
+}
+
+filtered() {        # our address is not let in, another one is; pings are not its business
+    inside ip address add 10.99.0.9/24 dev "$tap"
+    boot "filter=10.99.0.8/30"
+    local limit=1 i
+    for i in {1..40}; do
+        get -o /dev/null --interface 10.99.0.9 "http://$guest/" && break
+    done
+    get -o /dev/null "http://$guest/"
+    [ $? = 28 ] && get -o /dev/null --interface 10.99.0.9 "http://$guest/" && answers_ping 1
+}
+
+speaks_ipv6() {     # its first frame is an MLD report that Linux takes for a good one
+    inside python3 - "$tap" >"$scratch/first" <<'END' &
+import socket, sys
+card = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
+card.bind((sys.argv[1], 0))
+card.settimeout(5)
+while True:
+    frame, where = card.recvfrom(2000)
+    if where[2] != socket.PACKET_OUTGOING:
+        break
+words = lambda data: sum(int.from_bytes(data[i:i + 2], 'big') for i in range(0, len(data), 2))
+report = frame[62:90]
+total = words(frame[22:54]) + words(report) + len(report) + 58
+while total >> 16:
+    total = (total & 0xffff) + (total >> 16)
+print(frame[0:6].hex(), frame[12:14].hex(), report[0], total == 0xffff)
+END
+    local listener=$!
+    sleep 0.3
+    boot 'mld=1 arp_delay=500'
+    wait "$listener"
+    [ "$(cat "$scratch/first")" = '333300000016 86dd 143 True' ] && serves
+}
+
 powers_off() {
     boot ''
     serves && [ "$(get "http://$guest/poweroff")" = 'powering off' ] && gone
@@ -404,6 +458,10 @@ test_options() {
     solo 'hang' hung
     solo 'loss' lossy
     solo 'several ports' several_ports
+    solo 'a port that opens later' late_port
+    solo 'UDP echo' udp_echo
+    solo 'a firewall' filtered
+    solo 'an MLD report' speaks_ipv6
 }
 
 missing() {     # what keeps machine $1 from being tested

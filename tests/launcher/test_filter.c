@@ -9,6 +9,7 @@
 
 #include "launcher/filter.h"
 #include "tests/launcher/frames.h"
+#include "tests/launcher/packets.h"
 
 /* The kernel runs the same filters on UNIX sockets: no root needed. */
 
@@ -197,6 +198,38 @@ static void test_activity_with_nothing_known(void **state)
 	wire_end(&w);
 }
 
+/* test_hold_tap has every kind of frame, with and without BPF. */
+static void test_hold_passes_kinds(void **state)
+{
+	static const struct {
+		struct packet k;
+		bool passes;
+	} rows[] = {
+		{ { .name = "unicast IPv4", .dst = OTHER, .src = VM, .type = T_IP4, .proto = TCP, .data = 1460 }, true },
+		{ { .name = "unicast IPv6", .dst = OTHER, .src = VM, .type = T_IP6, .proto = TCP }, true },
+		{ { .name = "ARP", .dst = ALL, .src = VM, .type = T_ARP }, true },
+		{ { .name = "a magic datagram", .dst = ALL, .src = VM, .type = T_IP4, .proto = UDP, .dport = 9, .extensions = 10 }, true },
+		{ { .name = "a solicitation", .dst = "33:33:ff:00:00:01", .src = VM, .type = T_IP6, .proto = ICMP6, .icmp = 135 }, true },
+		{ { .name = "MLD", .dst = "33:33:00:00:00:16", .src = VM, .type = T_IP6, .proto = ICMP6, .icmp = 143 }, false },
+		{ { .name = "broadcast", .dst = ALL, .src = VM, .type = T_IP4, .proto = UDP, .dport = 10 }, false },
+		{ { .name = "LLDP", .dst = "01:80:c2:00:00:0e", .src = VM, .type = 0x88cc }, false },
+	};
+	struct filter f;
+	struct wire w;
+
+	(void)state;
+	filter_hold(&f);
+	w = wire_new(&f, false);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint8_t frame[PACKET_BYTES];
+		size_t n = packet_make(&rows[i].k, frame);
+
+		if (pass(&w, frame, n) != (rows[i].passes ? (ssize_t)n : 0)) /* whole or not at all */
+			fail_msg("%s should %s", rows[i].k.name, rows[i].passes ? "pass" : "not pass");
+	}
+	wire_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +239,7 @@ int main(void)
 		cmocka_unit_test(test_short_frames_do_not_pass),
 		cmocka_unit_test(test_activity_from_the_vm),
 		cmocka_unit_test(test_activity_with_nothing_known),
+		cmocka_unit_test(test_hold_passes_kinds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,6 +136,10 @@ static void test_values_never_change(void **state)
 	assert_string_equal(mac_format(&m, mac), "02:91:a2:ef:50:61");
 	identity_tap_name(&id, "www", 0, text);
 	assert_string_equal(text, "jte7e14e2acd");
+	identity_hold_mac(&id, "br0", &m);
+	assert_string_equal(mac_format(&m, mac), "fe:4f:3a:3d:3f:f7");
+	identity_hold_name(&id, "br0", text);
+	assert_string_equal(text, "jhfcdbce4c45");
 	identity_uuid(&id, "www", text);
 	assert_string_equal(text, "7e43cf18-8edb-8090-b849-0696da23b34d");
 }

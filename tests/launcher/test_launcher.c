@@ -5,521 +5,7 @@
  * privileges, are needed.  As root they work in a network namespace of their own, for a launcher
  * looks for stray taps when it starts.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-
-#include "base/clock.h"
-#include "base/ipc.h"
-#include "base/slots.h"
-#include "launcher/main.h"
-
-enum {
-	WAIT_MS = 10000,
-	QUIET_MS = 40, /* nothing came for so long: nothing comes */
-	SERVICES_MAX = 4,
-};
-
-/* One service: its name, the last digit of its address, and what else counts. */
-#define SERVICE_AS(name, digit, delay, stop, more)                                                 \
-	"{\"name\":\"" name "\",\"dns\":[\"" name ".jitsu.example\"],\"ip\":[\"10.77.0." digit     \
-	"/24\"],\"machine\":{\"hypervisor\":\"hv\",\"domain\":\"dom-" name                         \
-	"\"},\"ready\":[\"delay:" delay "\"],\"stop\":\"" stop "\"" more "}"
-#define SERVICE(name, digit, more) SERVICE_AS(name, digit, "10", "destroy", more)
-/* Long enough that nothing happens by itself within a test; and soon. */
-#define LAZY ",\"idle_timeout\":\"1h\""
-#define IDLES(time, horizon) ",\"idle_timeout\":\"" time "\",\"dns_horizon\":\"" horizon "\""
-#define EAGER IDLES("150ms", "0s")
-#define EAGER_MS 150
-
-static struct world {
-	char dir[64];
-	pid_t pid;
-	int supervisor, dns, control, synproxy, be; /* our ends; -1 for none */
-	struct slots *slots;
-	unsigned n;
-	struct msg_dns_service services[SERVICES_MAX]; /* of the last snapshot */
-	uint32_t last_id;
-} w = { .supervisor = -1, .dns = -1, .control = -1, .synproxy = -1, .be = -1 };
-
-/* ---- a message at a time ---- */
-
-static union {
-	struct msg_peer peer;
-	struct msg_want_backend want;
-	struct msg_dns_service service;
-	struct msg_dns_state state;
-	struct msg_dns_refused refused;
-	struct msg_be_start start;
-	struct msg_be_target target;
-	struct msg_ctl_row row;
-	struct msg_ctl_end end;
-	char room[MSG_BODY_MAX];
-} got;
-
-static void say_fd(int sock, enum msg_type type, const void *body, int fd)
-{
-	static char packet[IPC_PACKET_MAX];
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec iov = { packet, 0 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *c = (struct cmsghdr *)control;
-	ssize_t n = ipc_encode(type, body, packet, sizeof(packet));
-
-	assert_true(n > 0);
-	iov.iov_len = (size_t)n;
-	if (fd >= 0) {
-		m.msg_control = control;
-		m.msg_controllen = sizeof(control);
-		*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	assert_int_equal(sendmsg(sock, &m, MSG_NOSIGNAL), n);
-}
-
-static void say(int sock, enum msg_type type, const void *body) { say_fd(sock, type, body, -1); }
-
-/* The next message, in `got`; 0 when none came in time. */
-static enum msg_type hear(int sock, unsigned ms)
-{
-	static char packet[IPC_PACKET_MAX];
-	struct pollfd p = { .fd = sock, .events = POLLIN };
-	enum msg_type type;
-	ssize_t n;
-
-	if (poll(&p, 1, (int)ms) <= 0)
-		return 0;
-	n = recv(sock, packet, sizeof(packet), 0);
-	if (n <= 0)
-		return 0;
-	assert_int_equal(ipc_decode(packet, (size_t)n, &type, &got), 0);
-	return type;
-}
-
-static void expect_(int sock, enum msg_type wanted, const char *file, int line)
-{
-	enum msg_type type = hear(sock, WAIT_MS);
-
-	if (type == wanted)
-		return;
-	print_error("expected %s, got %s\n", msg_name(wanted), type ? msg_name(type) : "nothing");
-	_fail(file, line);
-}
-#define expect(sock, type) expect_(sock, type, __FILE__, __LINE__)
-
-/* ---- the launcher and its peers ---- */
-
-static void run_launcher(int fd)
-{
-	static char conf[96];
-	struct child_args args = { .role = ROLE_LAUNCHER, .log_level = "error", .conf_path = conf, .run_dir = w.dir };
-
-	snprintf(conf, sizeof(conf), "%s/conf.json", w.dir);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	setenv("JITSU_NO_BPF", "1", 1);
-	if (getenv("TEST_VERBOSE"))
-		args.log_level = "debug";
-	if (fd != CHILD_SUPERVISOR_FD)
-		dup2(fd, CHILD_SUPERVISOR_FD);
-	for (fd = CHILD_SUPERVISOR_FD + 1; fd < 64; fd++)
-		close(fd);
-	_exit(launcher_main(&args));
-}
-
-static void write_conf(const char *limits, const char *services)
-{
-	char path[96];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/conf.json", w.dir);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fprintf(f,
-		"{\"listen\":[\"127.0.0.1:5399\"],\"zones\":[{\"name\":\"jitsu.example\",\"ns\":[\"ns.jitsu.example\"]}],"
-		"\"hypervisors\":[{\"name\":\"hv\",\"uri\":\"test:///default\"}],\"run_dir\":\"%s\",\"state_dir\":\"%s\","
-		"\"users\":{\"qemu\":\"nobody\"},\"limits\":{%s},\"services\":[%s]}",
-		w.dir, w.dir, limits, services);
-	assert_int_equal(fclose(f), 0);
-}
-
-static void hang_up(int *sock)
-{
-	if (*sock >= 0)
-		close(*sock);
-	*sock = -1;
-}
-
-/* A new channel between the launcher and one of its peers, whose end becomes *sock. */
-static void meet(int *sock, enum role role)
-{
-	struct msg_peer m = { .role = (uint8_t)role };
-	int fds[2];
-
-	if (role == ROLE_BACKEND)
-		str_copy(m.name, "hv");
-	assert_int_equal(ipc_pair(fds), 0);
-	say_fd(w.supervisor, MSG_PEER, &m, fds[1]);
-	close(fds[1]);
-	hang_up(sock);
-	*sock = fds[0];
-}
-
-static void meet_control(void)
-{
-	meet(&w.control, ROLE_CONTROL);
-	expect(w.control, MSG_BEGIN);
-	expect(w.control, MSG_END);
-}
-
-/* Until everything said before has taken effect.  A channel that is new in one turn of the
- * launcher's loop is read in the next one; after two of them, so are all others.  (Asking twice
- * through an old one proves nothing: it is read for as long as there is more.)  An operator's request
- * that waits is dropped. */
-static void settle(void)
-{
-	for (int i = 0; i < 2; i++) {
-		struct msg_ctl_request m = { .id = ++w.last_id, .verb = CTL_STATUS };
-
-		meet_control();
-		say(w.control, MSG_CTL_REQUEST, &m);
-		expect(w.control, MSG_CTL_ROW);
-		expect(w.control, MSG_CTL_END);
-		assert_int_equal(got.end.id, w.last_id);
-	}
-}
-
-static void quiet_for_(int sock, unsigned ms, const char *file, int line)
-{
-	enum msg_type type;
-
-	settle();
-	type = hear(sock, ms);
-	if (!type)
-		return;
-	print_error("expected nothing, got %s\n", msg_name(type));
-	_fail(file, line);
-}
-#define quiet_for(sock, ms) quiet_for_(sock, ms, __FILE__, __LINE__)
-#define quiet(sock) quiet_for(sock, QUIET_MS)
-
-/* What it wants is told, and it is ready: then it meets control. */
-static void launch(void)
-{
-	int fds[2], slots = slots_create();
-	unsigned backends = 0;
-	enum msg_type type;
-
-	assert_true(slots >= 0);
-	assert_int_equal(ipc_pair(fds), 0);
-	w.pid = fork();
-	assert_true(w.pid >= 0);
-	if (w.pid == 0)
-		run_launcher(fds[1]);
-	close(fds[1]);
-	w.supervisor = fds[0];
-	w.slots = slots_map(slots);
-	assert_non_null(w.slots);
-	say_fd(w.supervisor, MSG_SLOTS, NULL, slots);
-	close(slots);
-	while ((type = hear(w.supervisor, WAIT_MS)) != MSG_READY) {
-		assert_int_not_equal(type, 0);
-		if (type == MSG_WANT_BACKEND) {
-			assert_string_equal(got.want.name, "hv");
-			backends++;
-		}
-	}
-	assert_int_equal(backends, 1);
-	meet_control();
-}
-
-static void begin_with(const char *limits, const char *services)
-{
-	write_conf(limits, services);
-	launch();
-}
-
-static void end_launcher(void)
-{
-	int status = 0;
-
-	hang_up(&w.supervisor);
-	hang_up(&w.dns);
-	hang_up(&w.control);
-	hang_up(&w.synproxy);
-	hang_up(&w.be);
-	slots_unmap(w.slots);
-	w.slots = NULL;
-	if (w.pid > 0)
-		waitpid(w.pid, &status, 0);
-	w.pid = 0;
-}
-
-static int setup(void **state)
-{
-	char path[96];
-
-	(void)state;
-	strcpy(w.dir, "/tmp/jitsu-launcher-XXXXXX");
-	assert_non_null(mkdtemp(w.dir));
-	snprintf(path, sizeof(path), "%s/services", w.dir);
-	return mkdir(path, 0700);
-}
-
-/* It must have lived until now, and end with 0 when it is told to. */
-static int teardown(void **state)
-{
-	char line[128];
-	int status = -1;
-
-	(void)state;
-	if (w.pid > 0) {
-		kill(w.pid, SIGTERM);
-		waitpid(w.pid, &status, 0);
-		w.pid = 0;
-	}
-	end_launcher();
-	snprintf(line, sizeof(line), "rm -rf %s", w.dir);
-	if (system(line) != 0)
-		return -1;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
-}
-
-/* ---- what dns hears and says ---- */
-
-static const struct msg_dns_service *of(const char *name)
-{
-	for (unsigned i = 0; i < w.n; i++) {
-		if (strcmp(w.services[i].name, name) == 0)
-			return &w.services[i];
-	}
-	fail_msg("no service \"%s\" in the snapshot", name);
-	return NULL;
-}
-
-static void hear_snapshot(void)
-{
-	enum msg_type type;
-
-	w.n = 0;
-	expect(w.dns, MSG_BEGIN);
-	while ((type = hear(w.dns, WAIT_MS)) != MSG_END) {
-		assert_int_not_equal(type, 0);
-		if (type != MSG_DNS_SERVICE)
-			continue;
-		assert_true(w.n < SERVICES_MAX);
-		w.services[w.n++] = got.service;
-	}
-}
-
-static void expect_state_(const char *name, enum service_state state, const char *file, int line)
-{
-	expect_(w.dns, MSG_DNS_STATE, file, line);
-	if (got.state.state != state) {
-		print_error("expected %s, got %s\n", state_name(state), state_name(got.state.state));
-		_fail(file, line);
-	}
-	assert_int_equal(got.state.svc, of(name)->svc);
-	assert_int_equal(got.state.gen, of(name)->gen);
-}
-#define expect_state(name, state) expect_state_(name, state, __FILE__, __LINE__)
-
-static void wake_from(const char *name, uint32_t token, const char *client)
-{
-	struct msg_wake m = { .svc = of(name)->svc, .gen = of(name)->gen, .token = token, .t_ns = clock_now_ns() };
-
-	assert_int_equal(ip_parse(client, &m.client), 0);
-	say(w.dns, MSG_WAKE, &m);
-}
-
-static void wake(const char *name) { wake_from(name, 1, "192.0.2.1"); }
-
-/* ---- what the backend hears and says ---- */
-
-struct domain {
-	const char *name;
-	int32_t id; /* -1: off */
-	enum domain_state state;
-};
-
-static void uuid_of(const char *domain, char uuid[MSG_UUID_MAX])
-{
-	snprintf(uuid, MSG_UUID_MAX, "00000000-0000-4000-8000-%012x", (unsigned char)domain[strlen(domain) - 1]);
-}
-
-static void say_domain(uint32_t req, const struct domain *d)
-{
-	struct msg_be_domain m = { .req = req, .domain_id = d->id, .state = (uint8_t)d->state, .memory_bytes = 1 << 24 };
-
-	str_copy(m.name, d->name);
-	uuid_of(d->name, m.uuid);
-	say(w.be, MSG_BE_DOMAIN, &m);
-}
-
-static void say_result(uint32_t req, const char *domain, int error, const char *text, int32_t id)
-{
-	struct msg_be_result m = { .req = req, .error = error, .domain_id = id };
-
-	str_copy(m.text, text);
-	uuid_of(domain, m.uuid);
-	m.t_begin_ns = m.t_done_ns = clock_now_ns();
-	say(w.be, MSG_BE_RESULT, &m);
-}
-
-static void say_event(const char *domain, enum domain_event what, int32_t id, const char *text)
-{
-	struct msg_be_event m = { .what = (uint8_t)what, .domain_id = id };
-
-	str_copy(m.name, domain);
-	str_copy(m.text, text);
-	uuid_of(domain, m.uuid);
-	say(w.be, MSG_BE_EVENT, &m);
-}
-
-static void say_hello(bool connected)
-{
-	struct msg_be_hello m = { .connected = connected };
-
-	str_copy(m.version, "a script");
-	str_copy(m.text, connected ? "no KVM" : "libvirtd does not answer");
-	say(w.be, MSG_BE_HELLO, &m);
-}
-
-static uint32_t connect_backend(void)
-{
-	meet(&w.be, ROLE_BACKEND);
-	say_hello(true);
-	expect(w.be, MSG_BE_LIST);
-	return got.target.req;
-}
-
-static void end_list(uint32_t req)
-{
-	struct msg_be_target m = { .req = req };
-
-	say(w.be, MSG_BE_LIST_END, &m);
-}
-
-/* A new backend, where these domains (up to one without a name) are. */
-static void connect_with(const struct domain *domains)
-{
-	uint32_t req = connect_backend();
-
-	for (; domains && domains->name; domains++)
-		say_domain(req, domains);
-	end_list(req);
-}
-
-#define DOMAINS(...) ((const struct domain[]){ __VA_ARGS__, { 0 } })
-
-/* Everyone is there, and all is off. */
-static void begin_limited(const char *limits, const char *services)
-{
-	begin_with(limits, services);
-	connect_with(NULL);
-	meet(&w.dns, ROLE_DNS);
-	hear_snapshot();
-}
-
-static void begin(const char *services) { begin_limited("", services); }
-
-static uint32_t expect_start_(const char *domain, const char *file, int line)
-{
-	expect_(w.be, MSG_BE_START, file, line);
-	assert_string_equal(got.start.domain, domain);
-	return got.start.req;
-}
-#define expect_start(domain) expect_start_(domain, __FILE__, __LINE__)
-
-static uint32_t expect_target_(enum msg_type type, const char *domain, const char *file, int line)
-{
-	expect_(w.be, type, file, line);
-	assert_string_equal(got.target.domain, domain);
-	return got.target.req;
-}
-#define expect_target(type, domain) expect_target_(type, domain, __FILE__, __LINE__)
-
-/* It asks what has become of the domain, and hears; id -1: it is off. */
-static void inspected_(const char *domain, int32_t id, enum domain_state state, const char *file, int line)
-{
-	uint32_t req = expect_target_(MSG_BE_INSPECT, domain, file, line);
-
-	say_domain(req, &(struct domain){ domain, id, state });
-	say_result(req, domain, 0, "", id);
-}
-#define inspected(domain, id, state) inspected_(domain, id, state, __FILE__, __LINE__)
-
-/* Woken, started and ready, as domain `id`. */
-static void bring_up(const char *name, const char *domain, int32_t id)
-{
-	wake(name);
-	expect_state(name, STATE_STARTING);
-	say_result(expect_start(domain), domain, 0, "", id);
-	expect_state(name, STATE_BOOTING);
-	expect_state(name, STATE_UP);
-}
-
-/* UP with an EAGER service: it becomes idle by itself, dns says yes, and the stop is asked for. */
-static uint32_t drain_and_stop(const char *name, const char *domain)
-{
-	expect_state(name, STATE_DRAINING);
-	say(w.dns, MSG_DNS_STATE_ACK, &got.state);
-	expect_state(name, STATE_STOPPING);
-	return expect_target(MSG_BE_STOP, domain);
-}
-
-/* ---- what control hears and says ---- */
-
-static uint32_t ask(enum ctl_verb verb, const char *name, bool admin)
-{
-	struct msg_ctl_request m = { .id = ++w.last_id, .verb = (uint8_t)verb, .admin = admin };
-
-	str_copy(m.service, name);
-	say(w.control, MSG_CTL_REQUEST, &m);
-	return m.id;
-}
-
-static void expect_end_(uint32_t id, int error, const char *file, int line)
-{
-	expect_(w.control, MSG_CTL_END, file, line);
-	if (got.end.error != error)
-		print_error("%s\n", got.end.text);
-	_assert_int_equal((uintmax_t)got.end.error, (uintmax_t)error, file, line);
-	_assert_int_equal(got.end.id, id, file, line);
-}
-#define expect_end(id, error) expect_end_(id, error, __FILE__, __LINE__)
-
-/* The value of a field of what `verb` says of the service; "" when it is not there. */
-static const char *field(enum ctl_verb verb, const char *name, const char *key)
-{
-	static char value[MSG_VALUE_MAX];
-	uint32_t id = ask(verb, name, false);
-
-	value[0] = '\0';
-	expect(w.control, MSG_CTL_ROW);
-	for (uint16_t i = 0; i < got.row.n_fields; i++) {
-		if (strcmp(got.row.fields[i].key, key) == 0)
-			str_copy(value, got.row.fields[i].value);
-	}
-	expect_end(id, 0);
-	return value;
-}
-
-static const char *state_of(const char *name)
-{
-	settle();
-	return field(CTL_SHOW, name, "state");
-}
+#include "tests/launcher/peers.h"
 
 /* ---- the snapshot ---- */
 
@@ -1017,23 +503,76 @@ static void test_operators_start_and_stop(void **state)
 /* While the start is under way: the stop follows it. */
 static void test_operators_stop_of_a_start(void **state)
 {
-	uint32_t start, stop, id;
+	uint32_t start, id;
 
 	(void)state;
 	begin(SERVICE("a", "1", LAZY));
 	wake("a");
 	start = expect_start("dom-a");
 	id = ask(CTL_STOP, "a", true);
-	stop = expect_target(MSG_BE_STOP, "dom-a");
-	say_result(start, "dom-a", 0, "", 5);
-	say_result(stop, "dom-a", 0, "", -1);
-	expect_end(id, 0);
-	say_result(expect_target(MSG_BE_STOP, "dom-a"), "dom-a", 0, "", -1);
-	assert_string_equal(state_of("a"), "off");
 	expect_state("a", STATE_STARTING);
 	expect_state("a", STATE_STOPPING);
+	assert_int_equal(hear(w.be, QUIET_MS), 0);
+	say_result(start, "dom-a", 0, "", 5);
+	say_result(expect_target(MSG_BE_STOP, "dom-a"), "dom-a", 0, "", -1);
+	expect_end(id, 0);
 	expect_state("a", STATE_OFF);
+	quiet(w.be);
 	quiet(w.dns);
+	bring_up("a", "dom-a", 6);
+}
+
+/* Somebody had started it by hand meanwhile: it is theirs. */
+static void test_operators_stop_of_what_someone_else_started(void **state)
+{
+	uint32_t start, id;
+
+	(void)state;
+	begin(SERVICE("a", "1", LAZY));
+	wake("a");
+	start = expect_start("dom-a");
+	id = ask(CTL_STOP, "a", true);
+	expect_state("a", STATE_STARTING);
+	expect_state("a", STATE_STOPPING);
+	say_result(start, "dom-a", -EEXIST, "domain is already running", 8);
+	expect_state("a", STATE_ADOPTED);
+	expect_end(id, -EIO);
+	quiet(w.be);
+}
+
+static void test_operators_stop_of_a_start_that_fails(void **state)
+{
+	uint32_t start, id;
+
+	(void)state;
+	begin(SERVICE("a", "1", LAZY));
+	wake("a");
+	start = expect_start("dom-a");
+	id = ask(CTL_STOP, "a", true);
+	say_result(start, "dom-a", -EIO, "broken", -1);
+	expect_end(id, 0);
+	assert_string_equal(state_of("a"), "off");
+	quiet(w.be);
+}
+
+/* It was never ready, and cannot be stopped: it goes on booting. */
+static void test_a_stop_that_fails_while_booting(void **state)
+{
+	uint32_t id;
+
+	(void)state;
+	begin(SERVICE_AS("a", "1", "150", "destroy", LAZY));
+	wake("a");
+	expect_state("a", STATE_STARTING);
+	say_result(expect_start("dom-a"), "dom-a", 0, "", 5);
+	expect_state("a", STATE_BOOTING);
+	id = ask(CTL_STOP, "a", true);
+	expect_state("a", STATE_STOPPING);
+	say_result(expect_target(MSG_BE_STOP, "dom-a"), "dom-a", -EIO, "the monitor does not answer", 5);
+	inspected("dom-a", 5, DOMAIN_RUNNING);
+	expect_state("a", STATE_BOOTING);
+	expect_end(id, -EIO);
+	expect_state("a", STATE_UP);
 }
 
 /* ---- events ---- */
@@ -1407,13 +946,6 @@ static void test_a_source_may_not_keep_restarting(void **state)
 
 /* ---- another configuration ---- */
 
-static void reload_with(const char *services)
-{
-	write_conf("", services);
-	say(w.supervisor, MSG_RELOAD, NULL);
-	hear_snapshot();
-}
-
 static void test_an_old_generation_is_the_past(void **state)
 {
 	struct msg_dns_service old;
@@ -1424,6 +956,7 @@ static void test_an_old_generation_is_the_past(void **state)
 	begin(SERVICE("a", "1", LAZY));
 	old = *of("a");
 	reload_with(SERVICE("b", "2", EAGER));
+	inspected("dom-b", -1, DOMAIN_OFF);
 	assert_int_equal(w.n, 1);
 	assert_int_equal(of("b")->svc, old.svc);
 	assert_int_not_equal(of("b")->gen, old.gen);
@@ -1457,7 +990,19 @@ static void test_removed_while_up(void **state)
 	quiet(w.be);
 	assert_string_equal(field(CTL_STATUS, "", "services"), "1");
 	reload_with(SERVICE("b", "2", LAZY) "," SERVICE("a", "1", LAZY));
+	inspected("dom-a", -1, DOMAIN_OFF);
 	bring_up("a", "dom-a", 2);
+}
+
+/* It runs already, and is known to from the beginning. */
+static void test_a_new_one_that_runs(void **state)
+{
+	(void)state;
+	begin(SERVICE("a", "1", LAZY));
+	reload_with(SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY));
+	assert_int_equal(of("b")->state, STATE_OFF);
+	inspected("dom-b", 4, DOMAIN_RUNNING);
+	expect_state("b", STATE_ADOPTED);
 }
 
 static void test_removed_and_back_before_it_was_off(void **state)
@@ -1466,6 +1011,7 @@ static void test_removed_and_back_before_it_was_off(void **state)
 	begin(SERVICE("a", "1", LAZY));
 	bring_up("a", "dom-a", 1);
 	reload_with(SERVICE("b", "2", LAZY));
+	inspected("dom-b", -1, DOMAIN_OFF);
 	reload_with(SERVICE("a", "1", LAZY));
 	assert_int_equal(of("a")->state, STATE_UP);
 	quiet(w.be);
@@ -1588,6 +1134,7 @@ static void test_a_hostile_synproxy(void **state)
 	begin(SERVICE_AS("a", "1", "10s", "destroy", LAZY));
 	meet(&w.synproxy, ROLE_SYNPROXY);
 	expect(w.synproxy, MSG_BEGIN);
+	expect(w.synproxy, MSG_HOLD_CONF);
 	expect(w.synproxy, MSG_END);
 	wake("a");
 	expect_state("a", STATE_STARTING);
@@ -1627,7 +1174,7 @@ static void test_a_hostile_backend(void **state)
 /* Its time was over and its end asked for: nobody is sent to it any more. */
 static void test_a_start_that_comes_too_late(void **state)
 {
-	uint32_t start, stop;
+	uint32_t start;
 
 	(void)state;
 	begin(SERVICE("a", "1", ",\"start_timeout\":\"100ms\""));
@@ -1635,12 +1182,27 @@ static void test_a_start_that_comes_too_late(void **state)
 	expect_state("a", STATE_STARTING);
 	start = expect_start("dom-a");
 	expect_state("a", STATE_FAILED);
-	stop = expect_target(MSG_BE_STOP, "dom-a");
+	quiet(w.be); /* it may turn out to be somebody else's */
 	say_result(start, "dom-a", 0, "", 4);
 	quiet(w.dns);
-	say_result(stop, "dom-a", 0, "", -1);
+	say_result(expect_target(MSG_BE_STOP, "dom-a"), "dom-a", 0, "", -1);
 	quiet(w.dns);
 	assert_string_equal(state_of("a"), "failed");
+}
+
+static void test_a_start_that_was_given_up_and_was_someone_elses(void **state)
+{
+	uint32_t start;
+
+	(void)state;
+	begin(SERVICE("a", "1", ",\"start_timeout\":\"100ms\""));
+	wake("a");
+	expect_state("a", STATE_STARTING);
+	start = expect_start("dom-a");
+	expect_state("a", STATE_FAILED);
+	say_result(start, "dom-a", -EEXIST, "domain is already running", 4);
+	expect_state("a", STATE_ADOPTED);
+	quiet(w.be);
 }
 
 /* Each backend dies with it: that does not go on for ever. */
@@ -1870,6 +1432,9 @@ static const struct CMUnitTest second_half[] = {
 	CASE(test_restarted_by_hand_while_up),
 	CASE(test_operators_start_and_stop),
 	CASE(test_operators_stop_of_a_start),
+	CASE(test_operators_stop_of_what_someone_else_started),
+	CASE(test_operators_stop_of_a_start_that_fails),
+	CASE(test_a_stop_that_fails_while_booting),
 	CASE(test_a_stale_stop_is_not_believed),
 	CASE(test_a_stale_stop_while_starting),
 	CASE(test_the_guest_ends_while_booting),
@@ -1893,6 +1458,7 @@ static const struct CMUnitTest second_half[] = {
 	CASE(test_a_source_may_not_keep_restarting),
 	CASE(test_an_old_generation_is_the_past),
 	CASE(test_removed_while_up),
+	CASE(test_a_new_one_that_runs),
 	CASE(test_removed_and_back_before_it_was_off),
 	CASE(test_a_change_goes_on_as_it_is),
 	CASE(test_a_hostile_dns),
@@ -1902,6 +1468,7 @@ static const struct CMUnitTest second_half[] = {
 	CASE(test_a_hostile_synproxy),
 	CASE(test_a_hostile_backend),
 	CASE(test_a_start_that_comes_too_late),
+	CASE(test_a_start_that_was_given_up_and_was_someone_elses),
 	CASE(test_a_start_that_is_lost_again_and_again),
 	CASE(test_a_shutdown_that_is_answered_late),
 	CASE(test_a_shutdown_and_then_another_record),

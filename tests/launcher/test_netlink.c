@@ -7,7 +7,9 @@
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "launcher/netlink.h"
@@ -224,7 +226,7 @@ static void test_held_tap_is_not_taken(void **state)
 	(void)state;
 	needs_netns();
 	assert_true(make_tap("jtheld", "www", 0, &e) > 0);
-	fd = tap_attach("jtheld");
+	fd = tap_attach("jtheld", IFF_VNET_HDR);
 	assert_true(fd >= 0);
 	assert_int_equal(make_tap("jtheld", "www", 0, &e), -EBUSY);
 	snprintf(pid, sizeof(pid), "process %d (", getpid());
@@ -333,11 +335,286 @@ static void test_fdb(void **state)
 	assert_int_equal(netlink_fdb_delete(nl, port, &vm, &e), 0);
 }
 
+/* Taps that a test holds: what it writes to one, comes to the bridge from there. */
+enum { TAP, VM, CLIENT, OTHER, N_PORTS };
+
+struct ports {
+	int fd[N_PORTS], index[N_PORTS];
+};
+
+static const struct mac_addr vm_mac = { { 2, 0, 0, 0, 0, 0x10 } }, client_mac = { { 2, 0, 0, 0, 0, 0x20 } };
+
+static struct ports open_ports(void)
+{
+	struct ports p;
+
+	needs_netns();
+	for (int i = 0; i < N_PORTS; i++) {
+		char name[MSG_IFNAME_MAX];
+
+		snprintf(name, sizeof(name), "port%d", i);
+		p.fd[i] = tap_attach(name, 0);
+		assert_true(p.fd[i] >= 0);
+		assert_int_equal(ip_run("sysctl -qw net.ipv6.conf.%s.disable_ipv6=1; "
+					"ip link set %s txqueuelen 20000 master br0 up", name, name), 0);
+		p.index[i] = (int)if_nametoindex(name);
+	}
+	return p;
+}
+
+static void close_ports(struct ports *p)
+{
+	for (int i = 0; i < N_PORTS; i++)
+		close(p->fd[i]);
+}
+
+/* A frame of no known protocol. */
+static bool try_frame(int fd, const struct mac_addr *dst, const struct mac_addr *src)
+{
+	uint8_t f[60] = { 0 };
+
+	memcpy(f, dst, 6);
+	memcpy(f + 6, src, 6);
+	f[12] = 0x88;
+	f[13] = 0xb5;
+	return write(fd, f, sizeof(f)) == sizeof(f);
+}
+
+static void write_frame(int fd, const struct mac_addr *dst, const struct mac_addr *src)
+{
+	assert_true(try_frame(fd, dst, src));
+}
+
+/* How many frames of that kind waited there. */
+static unsigned drain(int fd)
+{
+	uint8_t f[2048];
+	unsigned n = 0;
+
+	while (read(fd, f, sizeof(f)) > 0)
+		n += f[12] == 0x88 && f[13] == 0xb5;
+	return n;
+}
+
+static void expect_at(const struct ports *p, int where)
+{
+	for (int i = 0; i < N_PORTS; i++)
+		assert_int_equal(drain(p->fd[i]), i == where);
+}
+
+static struct fdb_entry find(const struct mac_addr *mac)
+{
+	struct fdb_entry f = { 0 };
+	struct err e = { 0 };
+
+	if (netlink_fdb_find(nl, bridge().ifindex, mac, &f, &e) < 0)
+		fail_msg("%s", e.text);
+	return f;
+}
+
+static void put_at(int port, const struct mac_addr *mac, enum fdb_kind kind)
+{
+	struct err e = { 0 };
+
+	if (netlink_fdb_set(nl, port, mac, kind, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static void test_fdb_sticky_stays(void **state)
+{
+	struct ports p = open_ports();
+
+	(void)state;
+	put_at(p.index[TAP], &vm_mac, FDB_STICKY);
+	assert_true(find(&vm_mac).sticky);
+	assert_true(find(&vm_mac).is_static);
+	write_frame(p.fd[VM], &client_mac, &vm_mac); /* the VM's first words */
+	assert_int_equal(drain(p.fd[CLIENT]), 1); /* are forwarded */
+	for (int i = 0; i < N_PORTS; i++)
+		drain(p.fd[i]);
+	assert_int_equal(find(&vm_mac).port, p.index[TAP]); /* but move nothing */
+	write_frame(p.fd[CLIENT], &vm_mac, &client_mac);
+	expect_at(&p, TAP);
+	put_at(p.index[VM], &vm_mac, FDB_STICKY);
+	assert_int_equal(find(&vm_mac).port, p.index[VM]);
+	write_frame(p.fd[CLIENT], &vm_mac, &client_mac);
+	expect_at(&p, VM);
+	close_ports(&p);
+}
+
+static void test_fdb_static_follows(void **state)
+{
+	struct ports p = open_ports();
+
+	(void)state;
+	put_at(p.index[TAP], &vm_mac, FDB_STICKY);
+	put_at(p.index[TAP], &vm_mac, FDB_STATIC); /* no more */
+	assert_false(find(&vm_mac).sticky);
+	write_frame(p.fd[VM], &client_mac, &vm_mac);
+	assert_int_equal(find(&vm_mac).port, p.index[VM]);
+	assert_true(find(&vm_mac).is_static);
+	close_ports(&p);
+}
+
+/* What the bridge has learned is taken over. */
+static void test_fdb_learned_is_taken(void **state)
+{
+	struct ports p = open_ports();
+
+	(void)state;
+	write_frame(p.fd[OTHER], &client_mac, &vm_mac);
+	assert_int_equal(find(&vm_mac).port, p.index[OTHER]);
+	assert_false(find(&vm_mac).is_static);
+	put_at(p.index[TAP], &vm_mac, FDB_STICKY);
+	assert_int_equal(find(&vm_mac).port, p.index[TAP]);
+	assert_true(find(&vm_mac).sticky);
+	close_ports(&p);
+}
+
+/* Frames are sent all the time, and the entry moves under them: each comes to one of the two ports,
+ * none to both, none to a third. */
+static void test_fdb_moves_in_one_step(void **state)
+{
+	enum { FRAMES = 30000 };
+	struct ports p = open_ports();
+	unsigned at[N_PORTS] = { 0 }, moves = 0;
+	int status, i;
+	pid_t child;
+
+	(void)state;
+	put_at(p.index[TAP], &vm_mac, FDB_STICKY);
+	child = fork();
+	if (child == 0) {
+		for (i = 0; i < FRAMES && try_frame(p.fd[CLIENT], &vm_mac, &client_mac); i++)
+			usleep(i % 1000 == 0);
+		_exit(i < FRAMES);
+	}
+	assert_true(child > 0);
+	while (waitpid(child, &status, WNOHANG) == 0) {
+		put_at(p.index[++moves % 2 ? VM : TAP], &vm_mac, FDB_STICKY);
+		for (i = 0; i < N_PORTS; i++)
+			at[i] += drain(p.fd[i]);
+	}
+	assert_int_equal(status, 0);
+	for (i = 0; i < N_PORTS; i++)
+		at[i] += drain(p.fd[i]);
+	assert_in_range(moves, 20, FRAMES * 100);
+	assert_int_equal(at[CLIENT] + at[OTHER], 0);
+	assert_int_equal(at[TAP] + at[VM], FRAMES);
+	assert_true(at[TAP] > 0 && at[VM] > 0);
+	close_ports(&p);
+}
+
+static void test_fdb_goes_with_its_port(void **state)
+{
+	struct ports p = open_ports();
+	struct fdb_entry f;
+	struct err e = { 0 };
+
+	(void)state;
+	put_at(p.index[VM], &vm_mac, FDB_STICKY);
+	ip_run("ip link set port%d nomaster", VM);
+	assert_int_equal(netlink_fdb_find(nl, bridge().ifindex, &vm_mac, &f, &e), -ENOENT);
+	assert_int_equal(netlink_fdb_set(nl, p.index[VM], &vm_mac, FDB_STICKY, &e), -ENODEV);
+	ip_run("ip link set port%d master br0", VM);
+	put_at(p.index[VM], &vm_mac, FDB_STICKY);
+	close(p.fd[VM]);
+	assert_int_equal(netlink_fdb_find(nl, bridge().ifindex, &vm_mac, &f, &e), -ENOENT);
+	assert_int_equal(netlink_fdb_set(nl, p.index[VM], &vm_mac, FDB_STICKY, &e), -ENODEV);
+	assert_int_equal(netlink_fdb_set(nl, 0, &vm_mac, FDB_STICKY, &e), -ENODEV);
+	assert_non_null(strstr(e.text, "no bridge"));
+	p.fd[VM] = tap_attach("port1", 0);
+	close_ports(&p);
+}
+
+/* QEMU is gone, its tap is still there. */
+static void test_fdb_stays_without_carrier(void **state)
+{
+	struct err e;
+	int port, fd;
+
+	(void)state;
+	needs_netns();
+	port = make_tap("jtfdb", "www", 0, &e);
+	fd = tap_attach("jtfdb", IFF_VNET_HDR);
+	put_at(port, &vm_mac, FDB_STICKY);
+	close(fd);
+	assert_int_equal(find(&vm_mac).port, port);
+}
+
+static void test_fdb_own_macs_are_left_alone(void **state)
+{
+	static const struct mac_addr own = { { 2, 0, 0, 0, 0, 1 } }, tap = { { 0xfe, 1, 2, 3, 4, 5 } };
+	struct err e = { 0 };
+	int port;
+
+	(void)state;
+	needs_netns();
+	port = make_tap("jtfdb", "www", 0, &e);
+	assert_int_equal(netlink_fdb_set(nl, port, &own, FDB_STICKY, &e), -EADDRINUSE);
+	assert_non_null(strstr(e.text, "02:00:00:00:00:01"));
+	assert_int_equal(netlink_fdb_set(nl, port, &tap, FDB_STICKY, &e), -EADDRINUSE);
+	assert_true(find(&own).local);
+	assert_true(find(&tap).local);
+}
+
+static void test_port_of(void **state)
+{
+	struct err e;
+	int port, br;
+
+	(void)state;
+	needs_netns();
+	port = make_tap("jtport", "www", 0, &e);
+	br = bridge().ifindex;
+	assert_int_equal(netlink_is_port_of(nl, port, br, &e), 1);
+	assert_int_equal(netlink_is_port_of(nl, br, br, &e), 0);
+	assert_int_equal(netlink_is_port_of(nl, port, 1, &e), 0);
+	assert_int_equal(ip_run("ip link set jtport nomaster"), 0);
+	assert_int_equal(netlink_is_port_of(nl, port, br, &e), 0);
+	assert_int_equal(netlink_is_port_of(nl, port, 0, &e), 0);
+	netlink_tap_delete(nl, "jtport", &e);
+	assert_int_equal(netlink_is_port_of(nl, port, br, &e), 0);
+}
+
+static void test_vlans(void **state)
+{
+	struct bridge_info b;
+	struct err e = { 0 };
+	int port;
+
+	(void)state;
+	needs_netns();
+	port = make_tap("jtvlan", "www", 0, &e);
+	b = bridge();
+	assert_int_equal(netlink_check_vlan(nl, &b, port, &e), 0); /* it does not filter */
+	b.vlan_filtering = true; /* few kernels of test machines can */
+	b.default_pvid = 0;
+	assert_int_equal(netlink_check_vlan(nl, &b, 0, &e), -EOPNOTSUPP);
+	assert_non_null(strstr(e.text, "vlan_default_pvid"));
+	b.default_pvid = 77;
+	assert_int_equal(netlink_check_vlan(nl, &b, 0, &e), 0);
+	assert_int_equal(netlink_check_vlan(nl, &b, port, &e), -EOPNOTSUPP);
+	assert_non_null(strstr(e.text, "VLAN 77"));
+	if (ip_run("ip link set br0 type bridge vlan_filtering 1 vlan_default_pvid 5 2>/dev/null") < 0) {
+		print_message("this kernel's bridges do not filter VLANs\n");
+		return;
+	}
+	b = bridge();
+	assert_true(b.vlan_filtering);
+	assert_int_equal(b.default_pvid, 5);
+	assert_int_equal(netlink_check_vlan(nl, &b, port, &e), 0);
+	put_at(port, &vm_mac, FDB_STICKY);
+	assert_int_equal(ip_run("bridge fdb show dev jtvlan | grep '02:00:00:00:00:10 vlan 5' | grep -q sticky"), 0);
+	assert_int_equal(ip_run("bridge vlan del dev jtvlan vid 5; bridge vlan add dev jtvlan vid 6 pvid untagged"), 0);
+	assert_int_equal(netlink_check_vlan(nl, &b, port, &e), -EOPNOTSUPP);
+}
+
 /* ---- news ---- */
 
 struct news {
 	struct event_base *base;
-	unsigned up, down, gone;
+	unsigned up, down, gone, joined, left;
 	struct netlink_monitor *to_free; /* at the first word */
 };
 
@@ -350,6 +627,10 @@ static void on_link(void *arg, enum link_event what, const struct link_info *l)
 	n->up += what == LINK_UP;
 	n->down += what == LINK_DOWN;
 	n->gone += what == LINK_GONE;
+	n->joined += what == LINK_JOINED;
+	n->left += what == LINK_LEFT;
+	if (what == LINK_JOINED || what == LINK_LEFT)
+		assert_int_equal(l->master, if_nametoindex("br0"));
 	if (n->to_free)
 		netlink_monitor_free(n->to_free);
 	n->to_free = NULL;
@@ -383,7 +664,7 @@ static void test_monitor(void **state)
 	n = (struct news){ .base = n.base };
 	hear(&n, &n.down); /* its maker let go of it */
 	n = (struct news){ .base = n.base };
-	fd = tap_attach("jtnews");
+	fd = tap_attach("jtnews", IFF_VNET_HDR);
 	hear(&n, &n.up);
 	assert_true(n.up > 0);
 	assert_int_equal(n.gone, 0);
@@ -391,12 +672,19 @@ static void test_monitor(void **state)
 	n.down = 0;
 	hear(&n, &n.down);
 	assert_true(n.down > 0);
+	assert_int_equal(n.left, 0);
 	assert_int_equal(ip_run("ip link set jtnews nomaster"), 0);
-	hear(&n, NULL);
+	hear(&n, &n.left);
+	assert_int_equal(n.left, 1);
 	assert_int_equal(n.gone, 0); /* it only left the bridge */
+	n.joined = 0;
+	assert_int_equal(ip_run("ip link set jtnews master br0"), 0);
+	hear(&n, &n.joined);
+	assert_true(n.joined > 0);
 	netlink_tap_delete(nl, "jtnews", &e);
 	hear(&n, &n.gone);
 	assert_int_equal(n.gone, 1);
+	assert_int_equal(n.left, 2);
 	n.to_free = m;
 	assert_true(make_tap("jtnews", "www", 0, &e) > 0);
 	hear(&n, NULL);
@@ -493,6 +781,15 @@ int main(void)
 		ON_BRIDGE(test_lists_taps_of_ours),
 		ON_BRIDGE(test_deletes),
 		ON_BRIDGE(test_fdb),
+		ON_BRIDGE(test_fdb_sticky_stays),
+		ON_BRIDGE(test_fdb_static_follows),
+		ON_BRIDGE(test_fdb_learned_is_taken),
+		ON_BRIDGE(test_fdb_moves_in_one_step),
+		ON_BRIDGE(test_fdb_goes_with_its_port),
+		ON_BRIDGE(test_fdb_stays_without_carrier),
+		ON_BRIDGE(test_fdb_own_macs_are_left_alone),
+		ON_BRIDGE(test_port_of),
+		ON_BRIDGE(test_vlans),
 		ON_BRIDGE(test_monitor),
 		ON_BRIDGE(test_reaper_deletes_taps),
 		ON_BRIDGE(test_reaper_keeps_what_is_wanted_again),

@@ -27,9 +27,12 @@ static void test_trace_marks_once(void **state)
 	assert_int_equal(trace_get(t, n)->at_ns[MARK_QUERY], 900);
 	assert_int_equal(trace_get(t, n)->at_ns[MARK_WAKE], 1000);
 	assert_int_equal(trace_get(t, n)->at_ns[MARK_LINK], 1500);
+	clock_fake_ns(1800);
 	trace_end(t, n, TRACE_FAILED, "first");
+	clock_fake_ns(1000);
 	trace_end(t, n, TRACE_UP, "second");
 	assert_int_equal(trace_get(t, n)->result, TRACE_FAILED);
+	assert_int_equal(trace_get(t, n)->at_ns[MARK_FAILED], 1800);
 	assert_string_equal(trace_get(t, n)->reason, "first");
 	n = trace_begin(t, "www", CAUSE_DNS, &nobody, 5000); /* a query from the future is one from now */
 	assert_int_equal(trace_get(t, n)->at_ns[MARK_QUERY], 1000);

@@ -172,6 +172,14 @@ static void expect_said(unsigned i, enum probe_what what, const char *addr, uint
 	assert_int_equal(said[i].t_ns, now);
 }
 
+/* The same, whenever it was. */
+static void expect_said_then(unsigned i, enum probe_what what, uint16_t port)
+{
+	assert_true(i < n_said);
+	assert_int_equal(said[i].what, what);
+	assert_int_equal(said[i].port, port);
+}
+
 /* ---- asking ---- */
 
 static void test_asks_by_arp_until_answered(void **state)
@@ -234,21 +242,44 @@ static void test_ports_are_asked_after_the_link_only(void **state)
 	assert_true(ip_equal(&syn->src, &want.probe_ip4));
 }
 
+/* Questions wait in the port until the guest reads; those for ports are asked of one that does. */
 static void test_interval_grows(void **state)
 {
 	static const struct {
-		uint64_t at_s, interval_ms;
-	} rows[] = { { 0, 2 }, { 4, 2 }, { 5, 10 }, { 29, 10 }, { 30, 50 }, { 3600, 50 } };
+		uint64_t at_ms, address_ms, port_ms;
+	} rows[] = {
+		{ 0, 2, 2 },	 { 199, 2, 2 },	   { 400, 6, 2 },     { 600, 10, 2 },	   { 4989, 10, 2 },
+		{ 5000, 10, 10 }, { 29989, 10, 10 }, { 30000, 50, 50 }, { 3600000, 50, 50 },
+	};
+	struct msg_probe_start want = wanted();
+
+	(void)state;
+	for (int linked = 0; linked < 2; linked++) {
+		start(&want);
+		if (linked) {
+			link_up();
+			vm_answer(last_sent(FRAME_TCP), TCP_RST | TCP_ACK, 0);
+			now += 3 * NS_PER_MS;
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+			now = 1000 * NS_PER_S + MAX(rows[i].at_ms, (uint64_t)3 * linked) * NS_PER_MS;
+			assert_int_equal(tick(), now + (linked ? rows[i].port_ms : rows[i].address_ms) * NS_PER_MS);
+		}
+		end(state);
+	}
+}
+
+static void test_is_quick_again_when_something_happens(void **state)
+{
 	struct msg_probe_start want = wanted();
 
 	(void)state;
 	start(&want);
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		now = 1000 * NS_PER_S + rows[i].at_s * NS_PER_S;
-		assert_int_equal(tick(), now + rows[i].interval_ms * NS_PER_MS);
-	}
-	link_up(); /* something happens: quick again */
-	now += 60 * NS_PER_MS;
+	now += 60 * NS_PER_S;
+	assert_int_equal(tick(), now + 50 * NS_PER_MS);
+	link_up();
+	assert_int_equal(probe_due_ns(p), now + 2 * NS_PER_MS);
+	now += 2 * NS_PER_MS;
 	assert_int_equal(tick(), now + 2 * NS_PER_MS);
 }
 
@@ -559,6 +590,254 @@ static void test_without_an_address_of_ours(void **state)
 	assert_int_equal(n_sent, 0);
 }
 
+/* ---- silence ---- */
+
+static unsigned silent_after_ms(unsigned most_ms)
+{
+	for (unsigned ms = 0; ms < most_ms; ms++) {
+		if (n_said > 0 && said[n_said - 1].what == PROBE_DONE)
+			return ms;
+		tick_after_ms(1);
+	}
+	return most_ms;
+}
+
+/* The guest answers whatever was asked of ARP last, and says nothing else. */
+static unsigned filtered_guest_ms(unsigned most_ms)
+{
+	unsigned heard = count_sent(FRAME_ARP), ms;
+
+	for (ms = 0; ms < most_ms && !probe_is_done(p); ms++) {
+		tick_after_ms(1);
+		if (count_sent(FRAME_ARP) > heard)
+			link_up();
+		heard = count_sent(FRAME_ARP);
+	}
+	return ms;
+}
+
+static void test_a_filtered_port_is_silent(void **state)
+{
+	struct msg_probe_start want = wanted();
+	unsigned ms;
+
+	(void)state;
+	start(&want);
+	tick();
+	link_up();
+	ms = filtered_guest_ms(1000);
+	assert_in_range(ms, PROBE_SILENT_MS, PROBE_SILENT_MS + 5);
+	expect_said(1, PROBE_SILENT, "10.9.0.7", 80);
+	expect_said(2, PROBE_DONE, NULL, 0);
+	assert_int_equal(n_said, 3);
+	assert_int_equal(count_sent(FRAME_ARP), 2); /* one question for the link, and one for this */
+	forget();
+	assert_int_equal(tick(), 0); /* nothing is left to ask */
+	assert_int_equal(n_sent, 0);
+}
+
+static void test_a_filtered_port_of_ip6(void **state)
+{
+	struct msg_probe_start want = wanted();
+	unsigned ms;
+
+	(void)state;
+	want.addrs[0] = ip("fd09::7");
+	start(&want);
+	tick();
+	vm_advert("fd09::7");
+	for (ms = 0; ms < 1000 && !probe_is_done(p); ms++) {
+		unsigned asked = count_sent(FRAME_SOLICIT);
+
+		tick_after_ms(1);
+		if (count_sent(FRAME_SOLICIT) > asked)
+			vm_advert("fd09::7");
+	}
+	assert_in_range(ms, PROBE_SILENT_MS, PROBE_SILENT_MS + 5);
+	expect_said(1, PROBE_SILENT, "fd09::7", 80);
+}
+
+/* It has answered one question, and is busy: the SYN waits in its queue. */
+static void test_a_busy_guest_is_not_silent(void **state)
+{
+	struct msg_probe_start want = wanted();
+
+	(void)state;
+	start(&want);
+	tick();
+	link_up();
+	assert_int_equal(silent_after_ms(2000), 2000);
+	assert_int_equal(n_said, 1);
+}
+
+/* A hundred questions came before the SYN; the guest answers them by and by, with pauses. */
+static void test_answers_to_old_questions_prove_nothing(void **state)
+{
+	struct msg_probe_start want = wanted();
+
+	(void)state;
+	start(&want);
+	for (int i = 0; i < 100; i++)
+		tick_after_ms(2);
+	for (int i = 0; i < 100; i++) {
+		link_up();
+		for (int ms = 0; ms < 50; ms++)
+			tick_after_ms(1);
+		assert_int_equal(n_said, 1);
+	}
+	assert_in_range(filtered_guest_ms(1000), 1, 300); /* now it has read them all */
+	assert_int_equal(said[1].what, PROBE_SILENT);
+}
+
+/* ... and when it has thrown most of them away, a pause tells. */
+static void test_unanswered_questions_do_not_matter_for_ever(void **state)
+{
+	struct msg_probe_start want = wanted();
+
+	(void)state;
+	start(&want);
+	for (int i = 0; i < 100; i++)
+		tick_after_ms(2);
+	link_up();
+	assert_in_range(filtered_guest_ms(1000), PROBE_SILENT_MS, PROBE_SILENT_MS + 120);
+	assert_int_equal(said[1].what, PROBE_SILENT);
+}
+
+static void test_a_port_that_refused_is_not_silent(void **state)
+{
+	struct msg_probe_start want = wanted();
+
+	(void)state;
+	start(&want);
+	tick();
+	link_up();
+	vm_answer(last_sent(FRAME_TCP), TCP_RST | TCP_ACK, 0);
+	filtered_guest_ms(1000);
+	assert_int_equal(n_said, 2);
+	expect_said_then(1, PROBE_REFUSED, 80);
+}
+
+/* ---- more ports ---- */
+
+static const struct frame *last_syn_to(uint16_t port)
+{
+	for (unsigned i = n_sent; i-- > 0;) {
+		if (sent[i].kind == FRAME_TCP && sent[i].tcp_flags == TCP_SYN && sent[i].dst_port == port)
+			return &sent[i];
+	}
+	return NULL;
+}
+
+static void test_more_ports_do_not_delay_readiness(void **state)
+{
+	struct msg_probe_start want = wanted();
+
+	(void)state;
+	start(&want);
+	assert_true(probe_want_port(p, 443, now));
+	assert_true(probe_want_port(p, 80, now)); /* it is asked anyhow */
+	tick();
+	assert_null(last_syn_to(443));
+	link_up();
+	assert_non_null(last_syn_to(443));
+	assert_int_equal(count_sent(FRAME_TCP), 2);
+	vm_answer(last_syn_to(80), TCP_SYN | TCP_ACK, 0);
+	expect_said(1, PROBE_PORT, "10.9.0.7", 80);
+	expect_said(2, PROBE_DONE, NULL, 0);
+	forget();
+	tick_after_ms(2);
+	assert_non_null(last_syn_to(443)); /* it is asked on */
+	vm_answer(last_syn_to(443), TCP_RST | TCP_ACK, 0);
+	expect_said(0, PROBE_REFUSED, "10.9.0.7", 443);
+	vm_answer(last_syn_to(443), TCP_SYN | TCP_ACK, 0);
+	expect_said(1, PROBE_PORT, "10.9.0.7", 443);
+	assert_int_equal(n_said, 2);
+	now += 2 * NS_PER_MS;
+	assert_int_equal(tick(), 0);
+}
+
+/* It is asked at once, not a tick later. */
+static void test_a_port_wanted_late(void **state)
+{
+	struct msg_probe_start want = wanted();
+
+	(void)state;
+	start(&want);
+	tick();
+	link_up();
+	vm_answer(last_sent(FRAME_TCP), TCP_SYN | TCP_ACK, 0);
+	now += 2 * NS_PER_MS;
+	assert_int_equal(tick(), 0);
+	forget();
+	assert_true(probe_want_port(p, 443, now));
+	assert_non_null(last_syn_to(443));
+	assert_int_equal(probe_due_ns(p), now + 2 * NS_PER_MS);
+	probe_want_no_more(p);
+	forget();
+	now += 2 * NS_PER_MS;
+	assert_int_equal(tick(), 0);
+	assert_int_equal(n_sent, 0);
+}
+
+static void test_many_more_ports_take_turns(void **state)
+{
+	struct msg_probe_start want = wanted();
+	unsigned asked[PROBE_EXTRA_MAX] = { 0 };
+
+	(void)state;
+	start(&want);
+	for (uint16_t i = 0; i < PROBE_EXTRA_MAX; i++)
+		assert_true(probe_want_port(p, (uint16_t)(1000 + i), now));
+	assert_false(probe_want_port(p, 5000, now));
+	tick();
+	link_up();
+	vm_answer(last_syn_to(80), TCP_RST | TCP_ACK, 0);
+	for (int round = 0; round < 10; round++) {
+		forget();
+		tick_after_ms(2);
+		assert_in_range(count_sent(FRAME_TCP), PROBE_EXTRA_AT_ONCE - 1, PROBE_EXTRA_AT_ONCE + 3);
+		for (unsigned i = 0; i < n_sent; i++) {
+			if (sent[i].dst_port >= 1000)
+				asked[sent[i].dst_port - 1000]++;
+		}
+	}
+	for (unsigned i = 0; i < PROBE_EXTRA_MAX; i++)
+		assert_int_equal(asked[i], 1);
+}
+
+static void test_without_an_address_no_port_can_be_asked(void **state)
+{
+	struct msg_probe_start want = wanted();
+
+	(void)state;
+	memset(&want.probe_ip4, 0, sizeof(want.probe_ip4));
+	start(&want);
+	assert_false(probe_want_port(p, 443, now));
+}
+
+/* Who comes later hears what was told before. */
+static void test_recall(void **state)
+{
+	struct msg_probe_start want = wanted();
+
+	(void)state;
+	want.tcp[want.n_tcp++].port = 81;
+	want.tcp[want.n_tcp++].port = 82;
+	start(&want);
+	probe_recall(p, &ops, NULL, now);
+	assert_int_equal(n_said, 0);
+	tick();
+	link_up();
+	vm_answer(last_syn_to(80), TCP_SYN | TCP_ACK, 0);
+	vm_answer(last_syn_to(81), TCP_RST | TCP_ACK, 0);
+	n_said = 0;
+	probe_recall(p, &ops, NULL, now);
+	expect_said(0, PROBE_LINK, "10.9.0.7", 0);
+	expect_said(1, PROBE_PORT, "10.9.0.7", 80);
+	expect_said(2, PROBE_REFUSED, "10.9.0.7", 81);
+	assert_int_equal(n_said, 3);
+}
+
 static void test_nothing_wanted(void **state)
 {
 	struct msg_probe_start want = wanted();
@@ -581,6 +860,7 @@ int main(void)
 		PROBING(test_tells_when_it_is_due),
 		PROBING(test_ports_are_asked_after_the_link_only),
 		PROBING(test_interval_grows),
+		PROBING(test_is_quick_again_when_something_happens),
 		PROBING(test_budget_is_kept_and_nobody_starves),
 		PROBING(test_whatever_the_vm_says_is_an_answer),
 		PROBING(test_what_is_no_answer),
@@ -594,6 +874,17 @@ int main(void)
 		PROBING(test_numbers_are_drawn_anew),
 		PROBING(test_both_families),
 		PROBING(test_without_an_address_of_ours),
+		PROBING(test_a_filtered_port_is_silent),
+		PROBING(test_a_filtered_port_of_ip6),
+		PROBING(test_a_busy_guest_is_not_silent),
+		PROBING(test_answers_to_old_questions_prove_nothing),
+		PROBING(test_unanswered_questions_do_not_matter_for_ever),
+		PROBING(test_a_port_that_refused_is_not_silent),
+		PROBING(test_more_ports_do_not_delay_readiness),
+		PROBING(test_a_port_wanted_late),
+		PROBING(test_many_more_ports_take_turns),
+		PROBING(test_without_an_address_no_port_can_be_asked),
+		PROBING(test_recall),
 		PROBING(test_nothing_wanted),
 	};
 

@@ -4,6 +4,8 @@
 #     host namespace:   br0 10.77.0.1/24 (and fd77::1/64), the VMs' taps, jitsud on port 53
 #     client namespace: eth0 10.77.0.2/24 (and fd77::2/64), a port of br0
 #
+# Services are not held unless a test says so, or its file, with hold=park.
+#
 # A test file defines functions test_* and ends with run_tests.  A test fails when it returns
 # non-zero or calls fail; it may call skip.  Everything made is removed at exit, and only processes
 # started here (or by the jitsud started here) are ended.
@@ -13,6 +15,7 @@ top=$(cd "$here/../.." && pwd)
 BUILD=${BUILD:-$top/build}
 case $BUILD in /*) ;; *) BUILD=$top/$BUILD ;; esac
 guests=$BUILD/guests
+packets=$BUILD/tests/system/packets
 
 name=jitsu-$$
 host=$name-h
@@ -20,6 +23,8 @@ client=$name-c
 dir=        # RUN_DIR and everything else of this run
 jitsud_pid=
 extra_pids=
+hold=${hold:-off} # what services say unless they are told otherwise
+warm= # what QEMU said it can do, kept from one test of a file for the next
 
 host_ip=10.77.0.1
 client_ip=10.77.0.2
@@ -55,9 +60,28 @@ make_networks() {
 }
 
 remove_networks() {
-    ip netns del "$client" 2>/dev/null
-    ip netns del "$host" 2>/dev/null
+    local namespace
+    for namespace in $(ip netns list 2>/dev/null | sed -n "s/^\($name-[a-z0-9]*\).*/\1/p"); do
+        ip netns del "$namespace"
+    done
 }
+
+add_bridge() { # add_bridge NAME ADDRESS/LENGTH: one more in the host, without any port
+    ip -n "$host" link add "$1" type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+    ip -n "$host" addr add "$2" dev "$1"
+    ip -n "$host" link set "$1" up
+}
+
+# add_station NAME BRIDGE ADDRESS/LENGTH: a namespace $name-NAME whose eth0 is a port of that bridge
+add_station() {
+    ip netns add "$name-$1"
+    ip -n "$name-$1" link set lo up
+    ip -n "$host" link add "p$1" type veth peer name eth0 netns "$name-$1"
+    ip -n "$host" link set "p$1" master "$2" up
+    ip -n "$name-$1" addr add "$3" dev eth0
+    ip -n "$name-$1" link set eth0 up
+}
+in_station() { nsenter --net="/run/netns/$name-$1" -- "${@:2}"; }
 
 # ---- processes ----
 
@@ -98,6 +122,8 @@ end_pid() { # end_pid PID [SECONDS]
     return 0
 }
 
+now_ms() { echo $(( $(date +%s%N) / 1000000 )); }
+
 wait_until() { # wait_until SECONDS COMMAND...
     local until=$(( $(date +%s%N) + $1 * 1000000000 ))
     shift
@@ -133,7 +159,7 @@ tsc_khz() { awk '/^cpu MHz/ { printf "%d", $4 * 1000; found = 1; exit } END { if
 service() {
     local name=$1 octet=$2 key
     local -A s=([dns]="[\"$name.jitsu.example\"]" [ip]="[\"10.77.0.$octet/24\"]" [ttl]='"1s"' [ports]='[80]'
-        [idle_timeout]='"300s"' [dns_horizon]='"2s"')
+        [idle_timeout]='"300s"' [dns_horizon]='"2s"' [hold]="\"$hold\"")
     local -A m=([kernel]="\"$dir/images/www.elf\"" [memory]='"16MiB"' [nics]='[{"bridge": "br0"}]'
         [cmdline]='"ip={ip}/{prefix} gw={gw} name={name} boot={boot}"')
     shift 2
@@ -154,8 +180,11 @@ service() {
     printf '}}'
 }
 
-# configure SERVICE-JSON...: writes $dir/jitsud.json.  $limits, $top_keys and $hypervisors may hold
-# JSON of their own.
+# guest OPTION...: the unikernel's command line with these options (tests/guests/README.md)
+guest() { printf '"ip={ip}/{prefix} gw={gw} name={name} boot={boot} %s"' "$*"; }
+
+# configure SERVICE-JSON...: writes $dir/jitsud.json.  $limits, $top_keys, $bridges and $hypervisors may
+# hold JSON of their own; $conflict_probe is how long addresses are looked at before they are held.
 configure() {
     local services IFS=,
     services="$*"
@@ -164,7 +193,7 @@ configure() {
   "listen": ["$host_ip:53", "[fd77::1]:53"],
   "zones": [{"name": "jitsu.example", "ns": ["ns1.jitsu.example"], "hostmaster": "admin.jitsu.example"}],
   "hypervisors": [${hypervisors:-{\"name\": \"local\", \"uri\": \"qemu:///embed?root=$dir/run/qemu\", \"isolation\": \"${isolation:-strict}\"\}}],
-  "bridges": [{"name": "br0"}],
+  "bridges": [{"name": "br0", "conflict_probe": "${conflict_probe:-0s}"}${bridges:+, $bridges}],
   "image_dirs": ["$dir/images"],
   "limits": {${limits:-"\"max_starting\": 4, \"wakes_per_source\": \"10000/min\""}},
   "run_dir": "$dir/run", "state_dir": "$dir/state", "log": "${log_level:-info}",${top_keys:-}
@@ -173,9 +202,80 @@ configure() {
 END
 }
 
+# ---- a libvirtd, and domains that exist already ----
+
+# libvirtd in mounts of its own, so that nothing of the host's is seen or touched.
+start_libvirtd() {
+    command -v libvirtd > /dev/null || skip "libvirtd is not installed"
+    mkdir -p "$dir/libvirt" "$dir/etc"
+    : > "$dir/nokvm"
+    chmod 600 "$dir/nokvm"
+    cat > "$dir/etc/qemu.conf" <<END
+user = "libvirt-qemu"
+group = "libvirt-qemu"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+cgroup_controllers = []
+namespaces = []
+stdio_handler = "file"
+seccomp_sandbox = 1
+END
+    cat > "$dir/etc/libvirtd.conf" <<END
+unix_sock_dir = "$dir/libvirt"
+auth_unix_rw = "none"
+END
+    cat > "$dir/libvirtd.sh" <<END
+set -e
+for d in /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /run/libvirt; do
+    mkdir -p \$d
+    mount -t tmpfs -o mode=755 none \$d
+done
+[ ! -e /dev/kvm ] || mount --bind "$dir/nokvm" /dev/kvm
+cp "$dir/etc/qemu.conf" /etc/libvirt/
+exec libvirtd -f "$dir/etc/libvirtd.conf" -p "$dir/libvirt/pid"
+END
+    nsenter --net="/run/netns/$host" -- unshare --mount --propagation private bash "$dir/libvirtd.sh" > "$dir/libvirtd.log" 2>&1 &
+    libvirtd_pid=$!
+    extra_pids+=" $libvirtd_pid"
+    uri="qemu:///system?socket=$dir/libvirt/libvirt-sock"
+    hypervisors="{\"name\": \"local\", \"uri\": \"$uri\"}"
+    wait_until "$patience" virsh -q -c "$uri" list || { tail "$dir/libvirtd.log"; fail "libvirtd does not start"; }
+}
+
+vsh() { virsh -q -c "$uri" "$@"; }
+
+define_domain() { # define_domain NAME LAST-OCTET
+    cat > "$dir/$1.xml" <<END
+<domain type='qemu'>
+  <name>$1</name>
+  <memory unit='MiB'>32</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type>
+    <kernel>$dir/images/www.elf</kernel>
+    <cmdline>ip=10.77.0.$2/24 name=$1</cmdline></os>
+  <features><acpi/></features>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <interface type='bridge'><source bridge='br0'/><model type='virtio'/><rom enabled='no'/></interface>
+    <serial type='file'><source path='/dev/null'/></serial>
+  </devices>
+</domain>
+END
+    vsh define "$dir/$1.xml" > /dev/null
+}
+
+domain_service() { # domain_service NAME LAST-OCTET [KEY JSON]...
+    local name=$1 octet=$2
+    shift 2
+    service "$name" "$octet" machine.kernel '' machine.memory '' machine.cmdline '' machine.nics '' \
+        machine.domain "\"$name\"" "$@"
+}
+
 # ---- jitsud ----
 
 start_jitsud() { # waits until it serves
+    [ -z "$warm" ] || [ -e "$dir/run/qemu" ] || cp -a "$warm/." "$dir/run/"
     # no function here: the pid must be that of jitsud itself
     nsenter --net="/run/netns/$host" -- "$BUILD/jitsud" -c "$dir/jitsud.json" >> "$dir/log" 2>&1 &
     jitsud_pid=$!
@@ -225,10 +325,93 @@ ask_status() { # ask_status NAME [DIG-OPTION...]: NOERROR, SERVFAIL ...
         sed -n 's/.*status: \([A-Z]*\).*/\1/p'
 }
 page() { in_client curl -s --noproxy '*' -m "${2:-$patience}" "http://$1/"; }
+# connect IP [CURL-OPTION...]: the seconds that connecting took; the page goes to $dir/connected
+connect() {
+    in_client curl -s --noproxy '*' -m "$patience" -o "$dir/connected" -w '%{time_connect}' "${@:2}" "http://$1/"
+}
+# A SYN that is lost costs the client a second.
+at_once() { between 0 0.9 "${1:-99}"; }
+between() { awk -v from="$1" -v to="$2" -v t="$3" 'BEGIN { exit !(t >= from && t <= to) }'; } # between FROM TO SECONDS
+forget_neighbours() { ip -n "$client" neigh flush dev eth0; }
 # summon NAME: looks it up, and gets its page from the address
 summon() {
     local ip
     ip=$(ask "$1") && [ -n "$ip" ] && page "$ip"
+}
+
+# ---- holding ----
+
+is_held() { case $(field stage "$1") in sleep|frozen|boot|up|drain|stop|failed) ;; *) false ;; esac; }
+# wait_held SERVICE...: until its clients are held; and until libvirt knows what QEMU can do, so that they
+# are not held for that
+wait_held() {
+    local service
+    wait_until 60 grep -q 'connected: libvirt' "$dir/log" || fail "libvirt is not connected" || return 1
+    for service in "$@"; do
+        wait_until "$patience" is_held "$service" || fail "$service is not held: $(ctl show "$service")" || return 1
+    done
+}
+
+flows_of() { ctl --json flows ${1:+"$1"} | grep -c '"client"'; } # how many connections are held
+mac_of() { # the VM's, also while it is off
+    ctl --json show "$1" | sed -n 's/.*"nics": *\[[^]]*\(\([0-9a-f]\{2\}:\)\{5\}[0-9a-f]\{2\}\).*/\1/p'
+}
+
+addresses() { seq -s, -f "$1%g" "$2" "$3"; } # addresses 10.77.0. 100 149: comma-separated
+
+# capture_begin NAMESPACE IF: every frame of that interface, from now on
+capture_begin() {
+    [ -x "$packets" ] || fail "$packets is not built" || return 1
+    nsenter --net="/run/netns/$1" -- "$packets" capture "$2" > "$dir/capture" &
+    capture_pid=$!
+    extra_pids+=" $capture_pid"
+    wait_until 5 grep -q '^#' "$dir/capture"
+}
+capture_end() {
+    sleep 0.1
+    end_pid "$capture_pid"
+}
+seen() { grep -c -E "$1" "$dir/capture"; } # how many frames
+
+# One TCP connection of the client that stays, to a service that echoes lines.
+session_begin() { # session_begin IP PORT
+    coproc session { exec nsenter --net="/run/netns/$client" -- bash -c '
+        exec 3<> "/dev/tcp/$0/$1" || exit 1
+        { cat <&3 2>/dev/null && echo CLOSED || echo RESET; } &
+        cat >&3 2>/dev/null
+        kill $!' "$1" "$2" 2>&1; }
+    extra_pids+=" $session_PID"
+}
+session_say() { echo "$1" >&"${session[1]}"; }
+session_hear() { # the next line, without its CR; RESET, CLOSED, or nothing after a while
+    local line
+    read -r -t "${1:-$patience}" line <&"${session[0]}" && echo "${line%$'\r'}"
+}
+
+# datagrams IP PORT WORD...: sends a datagram for each, and prints what comes back within three seconds
+datagrams() {
+    in_client bash -c '
+        exec 3<> "/dev/udp/$0/$1"
+        for word in "${@:2}"; do printf "%s\n" "$word" >&3; done
+        timeout 3 cat <&3' "$@"
+}
+
+# marks_in_order SERVICE MARK...: its last wake has them, none before the one named before it
+marks_in_order() {
+    local service=$1 mark value last=0 trace
+    shift
+    trace=$(ctl --json trace "$service" -n 1)
+    for mark in "$@"; do
+        value=$(sed -n "s/.*\"t_${mark}_us\": *\([0-9]*\).*/\1/p" <<< "$trace")
+        [ -n "$value" ] || fail "no mark $mark: $trace" || return 1
+        [ "$value" -ge "$last" ] || fail "$mark came before the mark named before it: $trace" || return 1
+        last=$value
+    done
+}
+
+# An orderly stop leaves nothing of ours on a bridge but VMs' taps.
+nothing_is_held() {
+    ! ip -n "$host" -o link show | grep ': jh' && ! bridge -n "$host" fdb show | grep -w sticky
 }
 
 # ---- reports ----
@@ -250,14 +433,25 @@ skip() { # skip WHY: and the test ends
 
 clean_up() {
     trap - EXIT INT TERM
-    [ -n "$jitsud_pid" ] && stop_jitsud
-    local pid
+    local pid left=
+    if [ -n "$jitsud_pid" ]; then
+        stop_jitsud
+        nothing_is_held || left=held
+    fi
     for pid in $extra_pids; do end_pid "$pid"; done
     [ -n "$dir" ] && end_leftovers
     remove_networks
     [ -n "$dir" ] || return 0
     wait_until 5 nobody_is_left || left_behind
+    keep_warm
     [ -n "${KEEP:-}" ] || rm -rf "$dir"
+    [ -z "$left" ] || { echo "# jitsud left this on a bridge when it was stopped"; exit 1; }
+}
+
+# Asking QEMU what it can do takes seconds: the first test of a file does, the others have its answers.
+keep_warm() {
+    [ -n "$warm" ] && [ ! -e "$warm/qemu" ] && [ -e "$dir/run/qemu/cache" ] || return 0
+    (cd "$dir/run" && cp -a --parents qemu/cache "$warm/")
 }
 
 nobody_is_left() { [ -z "$(pgrep -f "$dir/")" ]; }
@@ -298,6 +492,7 @@ run_tests() { # run_tests [TEST...]: all functions test_*, or those named
     log=$(mktemp)
     tests=$*
     [ -n "$tests" ] || tests=$(declare -F | sed -n 's/^declare -f \(test_.*\)/\1/p')
+    warm=$(mktemp -d)
     for test in $tests; do
         began=$(date +%s)
         run_one "$test" > "$log" 2>&1
@@ -309,6 +504,6 @@ run_tests() { # run_tests [TEST...]: all functions test_*, or those named
         *) echo "not ok - $suite: $test (${began} s)"; sed 's/^/    /' "$log"; failed=$((failed + 1)) ;;
         esac
     done
-    rm -f "$log"
+    rm -rf "$log" "$warm"
     [ "$failed" = 0 ]
 }

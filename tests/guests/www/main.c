@@ -2,6 +2,8 @@
  *
  *     SILENT --arp_delay--> ANNOUNCED --listen_delay--> LISTENING
  *
+ * LISTENING opens the ports, each when its own delay is over.
+ *
  * One loop does everything.  Each round takes the frames that wait, lets TCP
  * do what is due, looks at the power button now and then, and sleeps until the
  * next frame or timer. */
@@ -18,7 +20,8 @@ enum {
 };
 
 static enum { SILENT, ANNOUNCED, LISTENING } stage;
-static uint64_t stage_due;      /* when the next stage begins */
+static uint64_t stage_due;      /* when the next stage begins, or the next port opens */
+static uint64_t listening_since;
 static uint64_t off_due = NEVER;
 
 static void say(const char *what, const char *detail)
@@ -45,6 +48,11 @@ void guest_off_soon(void)
     off_due = platform_now() + OFF_AFTER;
 }
 
+static uint64_t earliest(uint64_t left, uint64_t right)
+{
+    return left < right ? left : right;
+}
+
 static void announce(void)
 {
     net_announce();
@@ -52,19 +60,34 @@ static void announce(void)
     say("network up ", net_address());
 }
 
-static void listen(void)
+static void listen(uint16_t port, const struct tcp_service *service)
 {
-    char ports[64];
-    struct text text = { .start = ports, .room = sizeof ports };
+    char buffer[8];
+    struct text text = { .start = buffer, .room = sizeof buffer };
+
+    tcp_listen(port, service);
+    text_add_number(&text, port, 10, 1);
+    say("listening on ", buffer);
+}
+
+/* Opens the ports whose time has come; when the next one's does. */
+static uint64_t open_ports(uint64_t since)
+{
+    static bool opened[OPTIONS_PORTS];
+    uint64_t next = NEVER;
 
     for (uint32_t i = 0; i < options.port_count; i++) {
-        tcp_listen(options.ports[i], &http_service);
-        text_add(&text, i ? "," : "");
-        text_add_number(&text, options.ports[i], 10, 1);
+        uint64_t due = since + options.ports[i].delay * (uint64_t)MILLISECOND;
+
+        if (opened[i])
+            continue;
+        opened[i] = due <= platform_now();
+        if (opened[i])
+            listen(options.ports[i].number, &http_service);
+        else
+            next = earliest(next, due);
     }
-    if (options.banner)
-        tcp_listen((uint16_t)options.banner_port, &banner_service);
-    say("listening on ", ports);
+    return next;
 }
 
 static void advance_stage(void)
@@ -75,10 +98,13 @@ static void advance_stage(void)
         stage_due += options.listen_delay * (uint64_t)MILLISECOND;
     }
     if (stage == ANNOUNCED && platform_now() >= stage_due) {
-        listen();
+        listening_since = stage_due;
+        if (options.banner)
+            listen((uint16_t)options.banner_port, &banner_service);
         stage = LISTENING;
-        stage_due = NEVER;
     }
+    if (stage == LISTENING && platform_now() >= stage_due)
+        stage_due = open_ports(listening_since);
 }
 
 static void ignore(const uint8_t *frame, size_t length)
@@ -101,11 +127,6 @@ static void check_power(void)
         say("power button: bye", "");
         off_due = now + options.shutdown_delay * (uint64_t)MILLISECOND;
     }
-}
-
-static uint64_t earliest(uint64_t left, uint64_t right)
-{
-    return left < right ? left : right;
 }
 
 static void __attribute__((noreturn)) serve(void)
@@ -133,6 +154,10 @@ void guest_main(const char *cmdline)
     if (!platform_nic()) {
         say("no network card", "");
         platform_halt();
+    }
+    if (options.mld) {
+        net_report_group();
+        netdev_flush();
     }
     stage_due = options.mute ? NEVER : options.arp_delay * (uint64_t)MILLISECOND;
     serve();

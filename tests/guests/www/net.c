@@ -1,4 +1,4 @@
-/* Ethernet, ARP, IPv4 and ICMP echo.
+/* Ethernet, ARP, IPv4, ICMP and UDP echo.
  *
  * No state but our own address: an answer goes to the station that the question
  * came from, which saves the guest from asking who has an address, and from
@@ -22,9 +22,16 @@ enum {
     IPV4_HEADER = 20, IPV4_TTL = 64,
     IPV4_FRAGMENT = 0x3fff,     /* more to come, or not the first */
     IPV4_NO_FRAGMENT = 0x4000,
-    PROTOCOL_ICMP = 1,
+    PROTOCOL_ICMP = 1, PROTOCOL_UDP = 17,
 
     ICMP_HEADER = 8, ICMP_ECHO = 8, ICMP_ECHO_REPLY = 0,
+
+    UDP_HEADER = 8,
+
+    TCP_FLAGS = 13, TCP_SYN = 2, TCP_ACK = 16,
+
+    TYPE_IPV6 = 0x86dd, IPV6_HEADER = 40, IPV6_HOP_BY_HOP = 0, PROTOCOL_ICMP6 = 58,
+    MLD_REPORT = 143, MLD_LENGTH = 28, MLD_TO_EXCLUDE = 4,
 };
 
 static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
@@ -82,6 +89,36 @@ void net_announce(void)
     static const uint8_t nobody[6];
 
     arp_send(ARP_REQUEST, broadcast, nobody, options.address);
+}
+
+/* --- IPv6: no more than a word --- */
+
+void net_report_group(void)
+{
+    static const uint8_t routers_mac[6] = { 0x33, 0x33, 0, 0, 0, 0x16 };
+    static const uint8_t routers[16] = { 0xff, 0x02, [15] = 0x16 };
+    static const uint8_t router_alert[8] = { PROTOCOL_ICMP6, 0, 5, 2, 0, 0, 1, 0 };
+    uint8_t *ip = ethernet_begin(routers_mac, TYPE_IPV6);
+    uint8_t *report = ip + IPV6_HEADER + sizeof router_alert;
+    uint32_t sum;
+
+    memset(ip, 0, IPV6_HEADER);
+    ip[0] = 0x60;
+    put16(ip + 4, sizeof router_alert + MLD_LENGTH);
+    ip[6] = IPV6_HOP_BY_HOP;
+    ip[7] = 1;
+    memcpy(ip + 24, routers, sizeof routers);
+    memcpy(ip + IPV6_HEADER, router_alert, sizeof router_alert);
+    memset(report, 0, MLD_LENGTH);
+    report[0] = MLD_REPORT;
+    report[7] = 1;              /* one record: the solicited-node group of our MAC */
+    report[8] = MLD_TO_EXCLUDE;
+    memcpy(report + 12, (const uint8_t[]){ 0xff, 0x02 }, 2);
+    memcpy(report + 23, (const uint8_t[]){ 1, 0xff }, 2);
+    memcpy(report + 25, netdev_mac + 3, 3);
+    sum = sum16(PROTOCOL_ICMP6 + MLD_LENGTH, routers, sizeof routers);  /* from :: */
+    put16(report + 2, checksum(sum16(sum, report, MLD_LENGTH)));
+    ethernet_end(IPV6_HEADER + sizeof router_alert + MLD_LENGTH);
 }
 
 /* --- IPv4 --- */
@@ -144,6 +181,33 @@ static void icmp_input(const struct host *from, const uint8_t *icmp, size_t leng
     net_end(from, PROTOCOL_ICMP, length);
 }
 
+/* Whatever comes to the echo port goes back as it is. */
+static void udp_input(const struct host *from, const uint8_t *udp, size_t length)
+{
+    uint8_t *reply;
+
+    if (length < UDP_HEADER || get16(udp + 2) != options.udp || get16(udp + 4) != length
+        || length > NETDEV_FRAME_MAX - ETHERNET_HEADER - IPV4_HEADER
+        || (get16(udp + 6)
+            && checksum(sum16(net_pseudo_sum(from, PROTOCOL_UDP, length), udp, length))))
+        return;
+    reply = net_begin(from);
+    memcpy(reply, udp, length);
+    put16(reply, options.udp);
+    put16(reply + 2, get16(udp));
+    put16(reply + 6, 0);        /* IPv4 does without a checksum */
+    net_end(from, PROTOCOL_UDP, length);
+}
+
+/* As a firewall that says nothing: who is not let in, learns nothing of our ports. */
+static bool filtered(const struct host *from, const uint8_t *tcp, size_t length)
+{
+    uint32_t differs = get32(from->address + sizeof mapped) ^ get32(options.filter);
+
+    return differs & options.filter_mask && length > TCP_FLAGS
+        && (tcp[TCP_FLAGS] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
 static void ipv4_input(const uint8_t *from_mac, const uint8_t *ip, size_t length)
 {
     struct host from;
@@ -160,7 +224,9 @@ static void ipv4_input(const uint8_t *from_mac, const uint8_t *ip, size_t length
     memcpy(from.address + sizeof mapped, ip + 12, 4);
     if (ip[9] == PROTOCOL_ICMP)
         icmp_input(&from, ip + header, total - header);
-    else if (ip[9] == NET_TCP)
+    else if (ip[9] == PROTOCOL_UDP && options.udp)
+        udp_input(&from, ip + header, total - header);
+    else if (ip[9] == NET_TCP && !filtered(&from, ip + header, total - header))
         tcp_input(&from, ip + header, total - header);
 }
 

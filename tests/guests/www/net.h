@@ -19,6 +19,14 @@ struct host {
 /** net_announce() - Tell everybody who we are: a gratuitous ARP */
 void net_announce(void);
 
+/**
+ * net_report_group() - Join a multicast group of IPv6 (MLDv2)
+ *
+ * What a guest with IPv6 says first of all: its MAC is seen on the network long
+ * before its IPv4 address is.
+ */
+void net_report_group(void);
+
 /** net_address() - Our address as text */
 const char *net_address(void);
 

@@ -5,7 +5,7 @@
 struct options options = {
     .name = "www",
     .address = { 10, 0, 0, 2 },
-    .ports = { 80 },
+    .ports = { { .number = 80 } },
     .port_count = 1,
     .banner_port = 22,
 };
@@ -66,12 +66,32 @@ static void parse_mac(const char *value)
     options.mac_given = parse_bytes(value, options.mac, sizeof options.mac, 16, ':');
 }
 
+static void parse_filter(const char *value)
+{
+    uint8_t address[4];
+    uint32_t length = 32;
+
+    if (!parse_bytes(value, address, sizeof address, 10, '.'))
+        return;
+    while (!at_end(*value) && *value != '/')
+        value++;
+    if (*value++ == '/' && (!text_number(&value, 10, &length) || !length || length > 32))
+        return;
+    memcpy(options.filter, address, sizeof address);
+    options.filter_mask = UINT32_MAX << (32 - length);
+}
+
 static void parse_ports(const char *value)
 {
-    uint32_t port, count = 0;
+    uint32_t port, delay, count = 0;
 
     while (count < OPTIONS_PORTS && text_number(&value, 10, &port)) {
-        options.ports[count++] = (uint16_t)port;
+        delay = 0;
+        if (*value == ':') {
+            value++;
+            text_number(&value, 10, &delay);
+        }
+        options.ports[count++] = (struct option_port){ (uint16_t)port, delay };
         if (*value++ != ',')
             break;
     }
@@ -90,15 +110,18 @@ static const struct {
     { "banner=", &options.banner, NULL },
     { "banner_port=", &options.banner_port, NULL },
     { "boot=", NULL, parse_boot },
+    { "filter=", NULL, parse_filter },
     { "hang=", &options.hang, NULL },
     { "ip=", NULL, parse_ip },
     { "listen_delay=", &options.listen_delay, NULL },
     { "loss=", &options.loss, NULL },
     { "mac=", NULL, parse_mac },
+    { "mld=", &options.mld, NULL },
     { "mute=", &options.mute, NULL },
     { "name=", NULL, parse_name },
     { "port=", NULL, parse_ports },
     { "shutdown_delay=", &options.shutdown_delay, NULL },
+    { "udp=", &options.udp, NULL },
 };
 
 static void parse_word(const char *word)

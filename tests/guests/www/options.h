@@ -13,10 +13,17 @@ struct options {
     uint8_t address[4];         /* ip=10.0.0.2/24 */
     uint8_t mac[6];             /* mac=02:00:00:00:00:01 */
     bool mac_given;
-    uint16_t ports[OPTIONS_PORTS];  /* port=80,8080 */
+    struct option_port {
+        uint16_t number;
+        uint32_t delay;         /* milliseconds after the others */
+    } ports[OPTIONS_PORTS];     /* port=80,8080:2000 */
     uint32_t port_count;
     uint32_t banner;            /* banner=1 */
     uint32_t banner_port;       /* banner_port=22 */
+    uint32_t udp;               /* udp=7000: every datagram to it comes back */
+    uint8_t filter[4];          /* filter=10.0.0.0/30: SYNs from elsewhere are dropped */
+    uint32_t filter_mask;       /* 0: there is no filter */
+    uint32_t mld;               /* mld=1: speak IPv6 as soon as there is a link */
     uint32_t arp_delay;         /* milliseconds from entry to the first ARP */
     uint32_t listen_delay;      /* milliseconds from there to the first SYN-ACK */
     uint32_t mute;              /* mute=1: never a word on the network */

@@ -8,7 +8,7 @@
 
 #include "net.h"
 
-enum { TCP_CONNECTIONS = 64 };
+enum { TCP_CONNECTIONS = 256 };
 
 /**
  * struct tcp_service - What answers on a port

@@ -1,0 +1,101 @@
+#include "dns/load.h"
+
+#include "base/log.h"
+#include "dns/zone_file.h"
+
+struct source {
+	char *zone, *path;
+	int fd;
+};
+
+struct load {
+	unsigned n, at;
+	struct source sources[LOAD_FILES_MAX];
+	struct zone_file *file; /* of sources[at], once it is open */
+	uint32_t zone;
+};
+
+struct load *load_new(void) { return calloc(1, sizeof(struct load)); }
+
+void load_free(struct load *l)
+{
+	if (!l)
+		return;
+	for (unsigned i = 0; i < l->n; i++) {
+		fd_close(&l->sources[i].fd);
+		free(l->sources[i].zone);
+		free(l->sources[i].path);
+	}
+	zone_file_free(l->file);
+	free(l);
+}
+
+int load_add(struct load *l, const struct msg_dns_zone_file *m, int fd)
+{
+	cleanup_close int taken = fd;
+	struct source *s = &l->sources[l->n];
+
+	if (l->n == LOAD_FILES_MAX)
+		return -ENOSPC;
+	*s = (struct source){ .zone = strdup(m->zone), .path = strdup(m->path), .fd = fd };
+	l->n++; /* whatever it has, load_free() frees */
+	taken = -1;
+	return s->zone && s->path ? 0 : -ENOMEM;
+}
+
+const char *load_zone(const struct load *l) { return l->at < l->n ? l->sources[l->at].zone : ""; }
+
+static void next_file(struct load *l)
+{
+	zone_file_free(l->file);
+	l->file = NULL;
+	l->at++;
+}
+
+static int open_file(struct load *l, const struct tables *t, struct err *e)
+{
+	struct source *s = &l->sources[l->at];
+	int fd = s->fd;
+
+	l->zone = tables_zone(t, s->zone);
+	if (l->zone == ZONE_NONE) {
+		log_warn("there is a file for zone %s, but no such zone", s->zone);
+		l->at++;
+		return 0;
+	}
+	s->fd = -1;
+	l->file = zone_file_open(fd, s->path, s->zone, tables_zone_at(t, l->zone)->ttl_s, e);
+	return l->file ? 0 : e->code;
+}
+
+static int read_some(struct load *l, struct tables *t, struct err *e)
+{
+	struct zone_record record;
+	int r = 1;
+
+	for (unsigned i = 0; i < LOAD_STEP && r == 1; i++) {
+		r = zone_file_next(l->file, &record, e);
+		if (r <= 0)
+			break;
+		r = tables_add_record(t, l->zone, &record, e);
+		if (r == -EINVAL)
+			return zone_file_blame(l->file, e);
+		if (r < 0)
+			return err_set_errno(e, r, "zone %s", l->sources[l->at].zone);
+		r = 1;
+	}
+	if (r == 0)
+		next_file(l);
+	return r < 0 ? r : 0;
+}
+
+int load_step(struct load *l, struct tables *t, struct err *e)
+{
+	int r = 0;
+
+	if (l->at < l->n)
+		r = l->file ? read_some(l, t, e) : open_file(l, t, e);
+	if (r < 0)
+		return r;
+	return l->at < l->n;
+}

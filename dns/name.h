@@ -1,0 +1,49 @@
+/* Domain names in wire form (RFC 1035, 3.1), without compression. */
+#ifndef DNS_NAME_H
+#define DNS_NAME_H
+
+#include "base/addr.h"
+#include "dns/wire.h"
+
+struct name {
+	uint8_t b[WIRE_NAME_MAX];
+	uint8_t n, labels; /* bytes with the final zero; labels without the root */
+};
+
+enum { NAME_TEXT_MAX = 4 * WIRE_NAME_MAX + 2 };
+
+/* From text as people write it ("" is the root), in lower case.  False: it is none. */
+bool name_from_text(const char *text, struct name *out);
+/* With a final dot, escaped as RFC 1035, 5.1 wants; `out` has NAME_TEXT_MAX bytes.  Returns `out`. */
+const char *name_to_text(const uint8_t *name, char *out);
+/* From `n` bytes of wire form, case kept.  False: it is none, or shorter than `n`. */
+bool name_from_wire(const uint8_t *p, size_t n, struct name *out);
+/* RFC 1035, 3.5; RFC 3596, 2.5. */
+void name_of_address(const struct ip_addr *a, struct name *out);
+
+/* `prefix_n` bytes of labels before `suffix`.  False: longer than a name may be. */
+bool name_join(const uint8_t *prefix, size_t prefix_n, const uint8_t *suffix, size_t suffix_n, struct name *out);
+
+/* Where each label begins; starts[labels] is the root.  `starts` holds labels + 1. */
+static inline void name_label_starts(const uint8_t *name, unsigned labels, uint8_t *starts)
+{
+	unsigned at = 0;
+
+	for (unsigned i = 0; i <= labels; i++) {
+		starts[i] = (uint8_t)at;
+		at += name[at] + 1u;
+	}
+}
+
+/* A hash made label by label from the root end, so that one pass gives those of a name and of all
+ * that it lies below.  Of names in lower case. */
+enum { NAME_HASH_ROOT = 0x811c9dc5 };
+static inline uint32_t name_hash_label(uint32_t hash, const uint8_t *label)
+{
+	for (unsigned i = 0; i <= label[0]; i++)
+		hash = (hash ^ label[i]) * 16777619u;
+	return hash ^ hash >> 15;
+}
+uint32_t name_hash(const uint8_t *name, unsigned labels);
+
+#endif

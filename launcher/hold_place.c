@@ -1,0 +1,131 @@
+/* On which bridge and with which MAC a service is held, or why it is not. */
+#include "launcher/launcher.h"
+
+static int refuse_kind(const struct msg_nic *n, struct err *e)
+{
+	static const struct {
+		const char *kind, *what;
+	} kinds[] = {
+		{ "user", "its first NIC is a user-mode one, behind an address translation of QEMU's own" },
+		{ "direct", "its first NIC is a macvtap, which is on no bridge" },
+		{ "openvswitch", "its first NIC is a port of Open vSwitch, which is no Linux bridge" },
+		{ "hostdev", "its first NIC is a device of the host's own" },
+	};
+	const char *what = "its first NIC is on no Linux bridge";
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (strcmp(n->kind, kinds[i].kind) == 0)
+			what = kinds[i].what;
+	}
+	return err_set(e, -EOPNOTSUPP, "%s: put it on a Linux bridge, or set \"hold\": \"off\"", what);
+}
+
+/* As the VM has it, or will have it at its next start. */
+static int find_nic(struct service *s, struct msg_nic *out, struct err *e)
+{
+	const struct machine_conf *m = &s->conf->machine;
+	bool there = state_counts(s->state) || s->stop_under_way;
+
+	if (!m->domain[0] && (!there || s->n_nics == 0)) {
+		if (m->nics.n == 0)
+			return err_set(e, -EOPNOTSUPP, "it has no NIC");
+		start_describe_nic(s, 0, out);
+		return 0;
+	}
+	if (s->n_nics > 0) {
+		*out = s->nics[0];
+		return 0;
+	}
+	if (!s->hold.known)
+		return err_set(e, -EAGAIN, "hypervisor \"%s\" has not told yet which NICs its domain has", m->hypervisor);
+	return err_set(e, -EOPNOTSUPP, "hypervisor \"%s\" knows no domain \"%s\" with a NIC", m->hypervisor, m->domain);
+}
+
+static int check_addresses(const struct service *s, const struct hold_bridge *b, struct err *e)
+{
+	char text[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < s->conf->ip.n; i++) {
+		const struct ip_addr *a = &s->conf->ip.v[i].addr;
+
+		if (ip_equal(a, &b->info.ip4.addr) || ip_equal(a, &b->info.ip6.addr))
+			return err_set(e, -EADDRINUSE, "its address %s is the one of bridge %s itself", ip_format(a, text),
+				       b->info.name);
+		if (ip_is_v4(a) && ip_is_zero(&b->prober.ip4))
+			return err_set(e, -EADDRNOTAVAIL, "bridge %s has no address to ask its VM from: give it one, or set its "
+							  "\"probe_ip\"", b->info.name);
+	}
+	return 0;
+}
+
+/* Two with one MAC would take it from each other. */
+static int check_twins(const struct service *s, const struct hold_place *p, struct err *e)
+{
+	struct service *other;
+	char text[MAC_TEXT_MAX];
+
+	FOR_EACH_SERVICE(s->l, other) {
+		const struct hold_place *o = &other->hold.place;
+
+		if (other != s && o->bridge == p->bridge && memcmp(&o->mac, &p->mac, sizeof(p->mac)) == 0)
+			return err_set(e, -EEXIST, "service \"%s\" has the same MAC %s on bridge %s", other->conf->name,
+				       mac_format(&p->mac, text), p->bridge->info.name);
+	}
+	return 0;
+}
+
+int hold_place_find(struct service *s, struct hold_place *out, struct err *e)
+{
+	struct hold_place p = { 0 };
+	struct msg_nic nic = { 0 };
+	int r;
+
+	if (s->removed || s->conf->hold == HOLD_OFF)
+		return -ENOENT;
+	if (!hold_bridges_ready(s->l))
+		return err_set(e, -EAGAIN, "jitsud is starting");
+	r = find_nic(s, &nic, e);
+	if (r < 0)
+		return r;
+	if (!nic.bridge[0])
+		return refuse_kind(&nic, e);
+	if (mac_is_zero(&nic.mac) || nic.mac.b[0] & 1)
+		return err_set(e, -EOPNOTSUPP, "the MAC of its first NIC is not known");
+	p.mac = nic.mac;
+	for (size_t i = 0; i < s->conf->ip.n && i < ARRAY_SIZE(p.addrs); i++)
+		p.addrs[p.n_addrs++] = s->conf->ip.v[i].addr;
+	p.bridge = hold_bridges_get(s->l, nic.bridge, e);
+	if (!p.bridge)
+		return e->code;
+	r = check_addresses(s, p.bridge, e);
+	if (r == 0)
+		r = check_twins(s, &p, e);
+	if (r == 0)
+		*out = p;
+	return r;
+}
+
+static uint64_t add(uint64_t hash, const void *bytes, size_t n)
+{
+	const uint8_t *b = bytes;
+
+	for (size_t i = 0; i < n; i++) /* FNV-1a */
+		hash = (hash ^ b[i]) * 1099511628211u;
+	return hash;
+}
+
+uint64_t hold_place_claim(const struct hold_place *p)
+{
+	uint64_t hash = 14695981039346656037u;
+
+	hash = add(hash, p->bridge->info.name, strlen(p->bridge->info.name) + 1);
+	hash = add(hash, &p->mac, sizeof(p->mac));
+	hash = add(hash, p->addrs, p->n_addrs * sizeof(p->addrs[0]));
+	return hash ? hash : 1;
+}
+
+bool hold_place_equal(const struct hold_place *a, const struct hold_place *b)
+{
+	return a->bridge == b->bridge && memcmp(&a->mac, &b->mac, sizeof(a->mac)) == 0 && a->n_addrs == b->n_addrs &&
+	       memcmp(a->addrs, b->addrs, a->n_addrs * sizeof(a->addrs[0])) == 0;
+}

@@ -1,0 +1,77 @@
+/* Links that come, go and move: VMs' ports, our taps, bridges.
+ *
+ * The kernel's news may be old when they are read: a tap of the same name may have been made since.
+ * So they only say where to look, and what is there now counts.  A bridge or a tap of ours that is
+ * not what it was is looked at once more after REFRESH_MS, for such changes come in crowds.
+ *
+ * A VM's port that comes back may have another name (a domain's NIC that was taken out and put in
+ * again): then the hypervisor is asked which.
+ */
+#include <event2/event.h>
+
+#include "launcher/launcher.h"
+
+enum { REFRESH_MS = 50 };
+
+static bool is_anyone_refused(struct launcher *l)
+{
+	struct service *s;
+
+	FOR_EACH_SERVICE(l, s) {
+		if (s->hold.refused[0])
+			return true;
+	}
+	return false;
+}
+
+static void on_refresh(evutil_socket_t fd, short what, void *arg)
+{
+	struct launcher *l = arg;
+
+	(void)fd;
+	(void)what;
+	if (hold_bridges_check(l) || is_anyone_refused(l))
+		holds_refresh(l);
+}
+
+static bool is_port_of(const struct service *s, const struct link_info *link)
+{
+	return s->n_nics > 0 && strcmp(s->nics[0].ifname, link->name) == 0;
+}
+
+static void look_at_services(struct launcher *l, const struct link_info *link, bool joined)
+{
+	struct service *s;
+
+	FOR_EACH_SERVICE(l, s) {
+		const struct hold_place *p = &s->hold.place;
+
+		if (!p->bridge)
+			continue;
+		if (!link || is_port_of(s, link))
+			holds_look_at_port(s);
+		else if (joined && s->hold.port_lost && s->conf->machine.domain[0] && link->master == p->bridge->info.ifindex)
+			hypervisor_verify(s);
+	}
+}
+
+static void on_link(void *arg, enum link_event what, const struct link_info *link)
+{
+	struct timeval soon = clock_timeval_ms(REFRESH_MS);
+	struct launcher *l = arg;
+
+	if (!link || hold_bridges_concern(l, link)) {
+		if (!event_pending(l->refresh, EV_TIMEOUT, NULL))
+			event_add(l->refresh, &soon);
+	}
+	if (!link || what == LINK_GONE || what == LINK_LEFT || what == LINK_JOINED)
+		look_at_services(l, link, what == LINK_JOINED);
+}
+
+struct netlink_monitor *links_watch(struct launcher *l, struct err *e)
+{
+	l->refresh = evtimer_new(l->base, on_refresh, l);
+	if (!l->refresh)
+		abort();
+	return netlink_monitor_new(l->base, on_link, l, e);
+}

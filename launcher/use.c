@@ -1,0 +1,163 @@
+/* Who uses a VM, what it takes of the host, and when its first byte went out.
+ *
+ * What is asked here is counted elsewhere: packets by the ports (port.h), answers by dns in the slots.
+ * A last look before a stop compares counts, and not times, so that nothing falls between two clocks.
+ */
+#include <event2/event.h>
+
+#include "launcher/idle.h"
+#include "launcher/launcher.h"
+
+enum { FIRST_LOOK_MS = 50, LATER_LOOK_MS = 500, LOOK_FOR_MS = 30000, REMOVED_IDLE_MS = 120000 };
+
+uint64_t service_memory(const struct service *s)
+{
+	return s->conf->machine.domain[0] ? s->memory_bytes : s->conf->machine.memory_bytes;
+}
+
+void service_count(const struct launcher *l, struct budget *b)
+{
+	const struct limits_conf *limits = &l->conf->limits;
+	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	struct service *s;
+
+	*b = (struct budget){ .max_running = limits->max_running, .max_starting = limits->max_starting };
+	b->max_memory = limits->memory_bytes ? limits->memory_bytes : host / 100 * limits->memory_percent;
+	FOR_EACH_SERVICE(l, s) {
+		b->starting += state_is_starting(s->state);
+		if (!state_counts(s->state) && !s->stop_under_way)
+			continue;
+		b->running++;
+		b->memory += service_memory(s);
+	}
+}
+
+static uint64_t last_traffic_ms(struct service *s)
+{
+	uint64_t now = clock_now_ns(), last = 0;
+	struct port_activity a;
+
+	for (uint16_t i = 0; i < s->n_nics; i++) {
+		if (s->ports[i] && port_activity(s->ports[i], now, &a) == 0)
+			last = MAX(last, a.last_ns);
+	}
+	return last / NS_PER_MS;
+}
+
+uint64_t use_asked_ms(const struct service *s)
+{
+	uint64_t asked = 0;
+
+	if (s->l->slots)
+		asked = slots_asked_ns(s->l->slots, s->index, s->gen, clock_now_ns()) / NS_PER_MS;
+	return MAX(asked, s->answered_ms);
+}
+
+/* While connections are held, whoever was given the address wakes it when he comes. */
+uint64_t use_count(struct service *s)
+{
+	uint64_t now = clock_now_ns(), n = 0;
+	struct port_activity a;
+
+	if (!holds_now(s))
+		n = s->answers;
+	if (s->l->slots && !holds_now(s))
+		n += slots_count(s->l->slots, s->index, s->gen);
+	for (uint16_t i = 0; i < s->n_nics; i++) {
+		if (s->ports[i] && port_activity(s->ports[i], now, &a) == 0)
+			n += a.packets;
+	}
+	return n;
+}
+
+/* Is there a way to see whether somebody uses it?  A domain that is not on a bridge of ours, or whose
+ * port cannot be opened, is never taken for idle.  (A tap of ours that is gone makes its VM useless:
+ * it is as idle as can be, and its next boot has a new one.) */
+static bool is_counted(struct service *s)
+{
+	if (!s->conf->machine.domain[0])
+		return true;
+	start_open_ports(s);
+	for (uint16_t i = 0; i < s->n_nics; i++) {
+		if (!s->ports[i])
+			return false;
+	}
+	return true; /* without a NIC nobody can use it from outside */
+}
+
+struct idle_verdict service_idle(struct service *s)
+{
+	struct idle_input in = {
+		.now_ms = clock_now_ms(),
+		.started_ms = s->running_since_ms,
+		.up_ms = s->since_ms,
+		.traffic_ms = last_traffic_ms(s),
+		.asked_ms = use_asked_ms(s),
+		.stop_failed_ms = s->stop_failed_ms,
+		.idle_timeout_ms = s->conf->idle_timeout_ms,
+		.dns_horizon_ms = s->conf->dns_horizon_ms,
+		.ttl_ms = s->conf->ttl_ms,
+		.held = holds_now(s),
+		.by_query = s->by_query,
+		.dns_grace_ms = s->conf->dns_grace_ms,
+	};
+
+	if (!is_counted(s))
+		in.idle_timeout_ms = DURATION_NEVER;
+	if (s->removed) { /* nobody is sent to it any more */
+		in.dns_horizon_ms = MIN(in.dns_horizon_ms, in.ttl_ms);
+		in.idle_timeout_ms = MIN(in.idle_timeout_ms, (uint64_t)REMOVED_IDLE_MS);
+	}
+	return idle_check(&in);
+}
+
+/* ---- the first byte ---- */
+
+static uint64_t first_byte_ns(const struct service *s)
+{
+	uint64_t first = 0;
+
+	for (uint16_t i = 0; i < s->n_nics; i++) {
+		uint64_t at = s->ports[i] ? port_first_data(s->ports[i]) : 0;
+
+		if (at && (!first || at < first))
+			first = at;
+	}
+	return first;
+}
+
+/* It is only for the trace, so it is looked for now and then instead of being told. */
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct timeval again = clock_timeval_ms(LATER_LOOK_MS);
+	struct service *s = arg;
+	uint64_t first = first_byte_ns(s);
+
+	(void)fd;
+	(void)what;
+	if (first)
+		trace_mark(s->l->trace, s->wake, MARK_FIRST_BYTE, first);
+	else if (state_serves(s->state) && clock_now_ms() - s->since_ms < LOOK_FOR_MS)
+		event_add(s->look, &again);
+}
+
+void use_watch(struct service *s)
+{
+	struct timeval soon = clock_timeval_ms(FIRST_LOOK_MS);
+
+	if (!s->look)
+		s->look = evtimer_new(s->l->base, on_look, s);
+	if (!s->look)
+		abort();
+	event_add(s->look, &soon);
+}
+
+void use_begin(struct service *s)
+{
+	if (s->look)
+		event_del(s->look);
+	for (uint16_t i = 0; i < s->n_nics; i++) {
+		if (s->ports[i])
+			port_first_data_reset(s->ports[i]);
+	}
+}

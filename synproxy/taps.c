@@ -1,0 +1,146 @@
+/* Theory of operation
+ *
+ * Our tap on a bridge is a port of it: what is sent to a claimed MAC comes in here, and what is
+ * flooded; a filter of the launcher's has taken out what concerns no held service.  The tap and the frames in it
+ * outlive us and the launcher: a new descriptor is the same open file.
+ *
+ * Frames are read BATCH at a time, with one look at the clock, and after each batch the loop goes
+ * round: messages and the timer come first (PRIORITY_FRAMES), so that a flood delays
+ * them by one batch at most.
+ *
+ * A tap that cannot be read (it was deleted, or is down) is tried again each second.
+ */
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "synproxy/synproxy.h"
+
+enum {
+	BATCH = 256,
+	EMPTY_BATCHES = 16, /* in each millisecond a flood may fill the queue again: 4096 are what fits into it */
+	FRAME_BYTES = 9216, /* the rest of a longer frame is lost */
+	RETRY_S = 1,
+};
+
+void taps_init(struct taps *t)
+{
+	for (unsigned i = 0; i < HOLD_BRIDGES_MAX; i++)
+		t->at[i] = (struct tap){ .fd = -1 };
+}
+
+static void tap_close(struct tap *t)
+{
+	if (t->readable)
+		event_free(t->readable);
+	t->readable = NULL;
+	fd_close(&t->fd);
+}
+
+void taps_end(struct taps *t)
+{
+	for (unsigned i = 0; i < HOLD_BRIDGES_MAX; i++)
+		tap_close(&t->at[i]);
+}
+
+static void try_later(struct tap *t)
+{
+	event_del(t->readable);
+	agenda_set(&t->s->agenda, DUE_TAPS, clock_now_ns() + RETRY_S * NS_PER_S);
+}
+
+/* False when there is no more to read now. */
+static bool read_batch(struct tap *t, uint32_t bridge)
+{
+	uint64_t now_ns = clock_now_ns();
+	uint8_t frame[FRAME_BYTES];
+	ssize_t n = 0;
+
+	for (int i = 0; i < BATCH && n >= 0; i++) {
+		n = read(t->fd, frame, sizeof(frame));
+		if (n > 0)
+			wards_frame(t->s, bridge, frame, (size_t)n, now_ns);
+	}
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		log_limited(LOG_WARN, "cannot read the tap on bridge %s: %s", t->name, strerror(errno));
+		try_later(t);
+	}
+	wards_look(t->s, now_ns);
+	return n >= 0;
+}
+
+static void on_frames(evutil_socket_t fd, short what, void *arg)
+{
+	struct tap *t = arg;
+
+	(void)fd;
+	(void)what;
+	read_batch(t, (uint32_t)(t - t->s->taps.at));
+}
+
+void tap_read_empty(struct synproxy *s, uint32_t bridge)
+{
+	struct tap *t = &s->taps.at[bridge];
+
+	for (int i = 0; i < EMPTY_BATCHES && t->fd >= 0; i++) {
+		if (!read_batch(t, bridge))
+			return;
+	}
+}
+
+void tap_send(struct synproxy *s, uint32_t bridge, const uint8_t *frame, size_t n)
+{
+	const struct tap *t = &s->taps.at[bridge];
+
+	if (t->fd >= 0 && write(t->fd, frame, n) < 0 && errno != EAGAIN && errno != EINTR)
+		log_limited(LOG_WARN, "cannot send through the tap on bridge %s: %s", t->name, strerror(errno));
+}
+
+static void tap_listen(struct synproxy *s, struct tap *t)
+{
+	t->s = s;
+	if (t->fd < 0)
+		return;
+	t->readable = event_new(child_base(s->child), t->fd, EV_READ | EV_PERSIST, on_frames, t);
+	if (!t->readable || event_priority_set(t->readable, PRIORITY_FRAMES) < 0 || event_add(t->readable, NULL) < 0)
+		log_error("no memory to listen to the tap on bridge %s", t->name);
+}
+
+void tap_set(struct taps *t, const struct msg_hold_bridge *m, int *fd)
+{
+	struct tap *tap = &t->at[m->bridge];
+
+	tap_close(tap);
+	evutil_make_socket_nonblocking(*fd);
+	tap->fd = *fd;
+	*fd = -1;
+	str_copy(tap->name, m->name);
+	tap->check_ms = m->conflict_probe_ms;
+}
+
+void taps_take(struct synproxy *s, struct taps *t)
+{
+	taps_end(&s->taps);
+	s->taps = *t;
+	taps_init(t);
+	for (unsigned i = 0; i < HOLD_BRIDGES_MAX; i++)
+		tap_listen(s, &s->taps.at[i]);
+}
+
+void tap_replace(struct synproxy *s, const struct msg_hold_bridge *m, int *fd)
+{
+	tap_set(&s->taps, m, fd);
+	tap_listen(s, &s->taps.at[m->bridge]);
+	wards_announce(s, m->bridge, clock_now_ns());
+}
+
+void taps_retry(struct synproxy *s, uint64_t now_ns)
+{
+	if (!agenda_is_due(&s->agenda, DUE_TAPS, now_ns))
+		return;
+	agenda_set(&s->agenda, DUE_TAPS, 0);
+	for (unsigned i = 0; i < HOLD_BRIDGES_MAX; i++) {
+		if (s->taps.at[i].readable)
+			event_add(s->taps.at[i].readable, NULL);
+	}
+}
