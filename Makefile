@@ -17,11 +17,12 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN)
 BASE := addr buf child clock codec err ipc json log msg nearest proc ring_file sandbox slots utf8
 CONFIG := check complete load manual print read schema value
 DNS := answer cookie forward load main name rate serve tcp udp waiting wire zone zone_build zone_file
-SYNPROXY := agenda claim flows frame handover hold hold_store lookup main ports probe taps wards
+SYNPROXY := agenda claim flows frame handover handover_packets handover_ports handover_release hold hold_store lookup \
+	main ports probe taps wards
 CONTROL := main peer protocol requests server session
 LAUNCHER := bpf_load budget describe dns_side fdb filter flows hold_filter hold_tap hold_bridges hold_events \
 	hold_place holds hypervisor identity idle image journal links main managers netlink operators port prober ready \
-	reaper reload rows run_state service service_fsm start sweeps synproxy_side tap trace use wake wake_packet
+	reaper reload rows run_state service service_fsm start sweeps synproxy_side tap trace use wake wake_packet zone_files
 BACKENDS := backend workers
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale xml
 JITSUD := jitsud kept leftovers listeners programs run_dir supervisor users
@@ -36,11 +37,11 @@ LIBVIRT_LIBS := -lvirt -lvirt-qemu -lpthread
 # ---- tests: folder/name of each cmocka program; the libraries it needs follow from its folder ----
 
 TESTS := base/test_addr base/test_codec base/test_ipc base/test_json base/test_slots
-TESTS += dns/test_answer dns/test_nsd dns/test_process dns/test_serve dns/test_tcp dns/test_waiting dns/test_wire dns/test_zone
+TESTS += dns/test_answer dns/test_cookie dns/test_nsd dns/test_rate dns/test_static dns/test_zone_file dns/test_process dns/test_serve dns/test_tcp dns/test_waiting dns/test_wire dns/test_zone
 TESTS += launcher/test_budget launcher/test_idle launcher/test_records launcher/test_service_fsm
 TESTS += launcher/test_filter launcher/test_identity launcher/test_image launcher/test_netlink launcher/test_port
 TESTS += launcher/test_hold_tap launcher/test_managers
-TESTS += launcher/test_launcher launcher/test_holds launcher/test_sweeps
+TESTS += launcher/test_launcher launcher/test_zones launcher/test_holds launcher/test_sweeps
 TESTS += backends/test_backend backends/test_console backends/test_contract backends/test_domain_xml
 TESTS += backends/test_libvirt_events backends/test_workers base/test_ring_file
 TESTS += synproxy/test_frame synproxy/test_hold synproxy/test_probe synproxy/test_probe_netns
@@ -49,7 +50,7 @@ TESTS += base/test_nearest base/test_utf8 control/test_process control/test_prot
 TESTS += config/test_load config/test_manual config/test_memory config/test_value
 TESTS += cmd/test_kept cmd/test_leftovers cmd/test_listeners cmd/test_run_dir cmd/test_supervisor
 TESTS += cmd/test_listing cmd/test_render cmd/test_text cmd/test_waterfall
-FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_frame fuzz_hold fuzz_ipc fuzz_probe
+FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_frame fuzz_hold fuzz_ipc fuzz_probe
 
 objs = $(addprefix $(BUILD)/$(1)/,$(addsuffix .o,$(2)))
 lib = $(BUILD)/lib$(1).a

@@ -109,7 +109,7 @@ MSG_TABLE(dns_allow, msg_dns_allow, F_BYTES(struct msg_dns_allow, prefix.addr),
 	     F_U8(struct msg_dns_allow, prefix.len));
 
 MSG_TABLE(dns_zone_file, msg_dns_zone_file, F_STR(struct msg_dns_zone_file, zone),
-	     F_STR(struct msg_dns_zone_file, path));
+	     F_STR(struct msg_dns_zone_file, path), F_BOOL(struct msg_dns_zone_file, lenient));
 
 MSG_TABLE(dns_zone_serial, msg_dns_zone_serial, F_STR(struct msg_dns_zone_serial, zone),
 	     F_U32(struct msg_dns_zone_serial, serial));

@@ -128,7 +128,7 @@ enum msg_type {
 	MSG_FLOWS_ASK,
 	/* launcher -> synproxy, between MSG_BEGIN and MSG_END */
 	MSG_HOLD_CONF,
-	MSG_HOLD_BRIDGE, /* + fd: our tap, a port of that bridge */
+	MSG_HOLD_BRIDGE, /* + fd: our tap, a port of that bridge; also later, when the bridge's link has changed */
 	MSG_HOLD_SERVICE, /* also later, when a service is new or says something else */
 	/* synproxy -> launcher; and MSG_WAKE */
 	MSG_PROBE_EVENT,
@@ -239,6 +239,7 @@ struct msg_dns_allow { /* MSG_DNS_ALLOW: may forward; MSG_DNS_EXEMPT: without `r
 struct msg_dns_zone_file {
 	char zone[MSG_DOMAIN_NAME_MAX]; /* as in its MSG_DNS_ZONE */
 	char path[MSG_PATH_MAX]; /* what its mistakes are told with */
+	bool lenient; /* what does not fit into the zone is left out, and is no mistake */
 };
 
 struct msg_dns_service {

@@ -232,8 +232,37 @@ static const struct opt zone_opts[] = {
 	{ "negative_ttl", OPT_DURATION, OPT_SECONDS, AT(uint64_t, zone_conf, negative_ttl_ms),
 	  .max = SECONDS(604800), .fallback = "\"60s\"",
 	  .help = "How long resolvers may remember that a name does not exist." },
+	{ "file", OPT_TEXT, OPT_UNSET, AT(char *, zone_conf, file), .text = &text_path,
+	  .help = "Its other records: a zone file (RFC 1035) below one of zone_dirs, without $INCLUDE and "
+	          "$GENERATE.  The services' names and addresses come on top; the file cannot have A, AAAA "
+	          "or CNAME records at a service's name.  If it has an SOA, or NS at the zone's name, these "
+	          "count instead of ns, hostmaster, ttl and negative_ttl, and the serial is never less than "
+	          "the SOA's.  It is read when jitsud starts and at each reload; a file with a mistake is "
+	          "not used, and the zone goes on as it was." },
 };
 static SCHEMA(schema_zone, zone_conf, "a zone", "zones[]", zone_opts);
+
+static const struct opt dns_opts[] = {
+	{ "nsid", OPT_TEXT, OPT_UNSET, AT(char *, dns_conf, nsid), .text = &text_nsid,
+	  .help = "What it calls itself when a client asks which server has answered (RFC 5001)." },
+	{ "cookie_secrets", OPT_TEXT, OPT_LIST, LIST_AT(char *, dns_conf, cookie_secrets), .text = &text_secret,
+	  .most = MSG_SECRETS_MAX, .fallback = "[]",
+	  .help = "What DNS cookies (RFC 7873, RFC 9018) are made with, the same on all servers of an address: "
+	          "the first makes them, all are taken.  To replace one, add the new one at the end "
+	          "everywhere, then move it to the front, and an hour later remove the old one.  Without "
+	          "any, jitsu makes its own, and a new one each day." },
+	{ "rate", OPT_INT, 0, AT(uint32_t, dns_conf, rate), .max = 1000000, .fallback = "200",
+	  .help = "Answers per second that one network (IPv4 /24, IPv6 /56) is sent over UDP, unless a cookie "
+	          "shows that the client is who it says; 0: any number." },
+	{ "rate_slip", OPT_INT, 0, AT(uint32_t, dns_conf, rate_slip), .max = 10, .fallback = "2",
+	  .help = "One in so many of the queries over that rate is answered with the advice to ask over TCP, "
+	          "so that a client whose address is abused still gets through; 0: none." },
+	{ "rate_exempt", OPT_PREFIX, OPT_LIST, LIST_AT(struct ip_prefix, dns_conf, rate_exempt),
+	  .fallback = "[\"127.0.0.0/8\", \"10.0.0.0/8\", \"172.16.0.0/12\", \"192.168.0.0/16\", "
+	              "\"169.254.0.0/16\", \"::1/128\", \"fc00::/7\", \"fe80::/10\"]",
+	  .help = "Clients without that limit." },
+};
+static SCHEMA(schema_dns, dns_conf, "the DNS server", "dns", dns_opts);
 
 static const struct opt hypervisor_opts[] = {
 	{ "name", OPT_TEXT, OPT_REQUIRED, AT(char *, hypervisor_conf, name), .text = &text_name,
@@ -327,6 +356,11 @@ static const struct opt conf_opts[] = {
 	  .most = 64, .fallback = "[\"/var/lib/jitsu/images\"]",
 	  .help = "Kernels, initial RAM disks and disks lie below these directories.  They are checked at "
 	          "each start: no symbolic links, kernels and directories writable by root alone." },
+	{ "zone_dirs", OPT_TEXT, OPT_LIST, LIST_AT(char *, conf, zone_dirs), .text = &text_path, .least = 1,
+	  .most = 64, .fallback = "[\"/etc/jitsu/zones\"]",
+	  .help = "Zone files lie below these directories, without symbolic links on the way." },
+	{ "dns", OPT_OBJECT, 0, AT(struct dns_conf, conf, dns), .of = &schema_dns, .fallback = "{}",
+	  .help = "How DNS is served." },
 	{ "limits", OPT_OBJECT, 0, AT(struct limits_conf, conf, limits), .of = &schema_limits,
 	  .fallback = "{}", .help = "What all services together may use." },
 	{ "users", OPT_OBJECT, 0, AT(struct users_conf, conf, users), .of = &schema_users, .fallback = "{}",

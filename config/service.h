@@ -125,6 +125,15 @@ struct zone_conf {
 	struct string_list ns;
 	char *hostmaster;
 	uint64_t ttl_ms, negative_ttl_ms; /* whole seconds */
+	char *file; /* static records; "": none */
+};
+
+struct dns_conf {
+	char *nsid; /* "": none */
+	struct string_list cookie_secrets; /* 32 hex digits each; none: dns makes its own */
+	uint32_t rate; /* UDP answers per second to one network; 0: any number */
+	uint32_t rate_slip;
+	struct prefix_list rate_exempt;
 };
 
 struct hypervisor_conf {
@@ -166,7 +175,8 @@ struct conf {
 	struct prefix_list forward_allow;
 	struct { size_t n; struct hypervisor_conf *v; } hypervisors;
 	struct { size_t n; struct bridge_conf *v; } bridges;
-	struct string_list image_dirs;
+	struct string_list image_dirs, zone_dirs;
+	struct dns_conf dns;
 	struct limits_conf limits;
 	struct users_conf users;
 	char *run_dir; /* sockets, taps' records, consoles: gone after a reboot */

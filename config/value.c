@@ -349,6 +349,15 @@ const struct text_kind text_domain = { "a domain's name or UUID, at most 127 byt
 	                               domain_ok };
 const struct text_kind text_cmdline = { "a text of at most 2047 bytes on one line", MSG_CMDLINE_MAX - 1,
 	                                is_printable };
+static bool secret_ok(const char *s)
+{
+	size_t n = strspn(s, "0123456789abcdefABCDEF");
+
+	return n == 32 && s[n] == '\0';
+}
+
+const struct text_kind text_nsid = { "a text of at most 63 bytes on one line", MSG_NAME_MAX - 1, is_printable };
+const struct text_kind text_secret = { "32 hex digits", 32, secret_ok };
 const struct text_kind text_ip = { "an IP address", ADDR_TEXT_MAX - 1, ip_ok };
 
 bool text_ok(const struct text_kind *kind, const char *s)

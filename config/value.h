@@ -54,6 +54,8 @@ extern const struct text_kind text_uri;
 extern const struct text_kind text_domain; /* a libvirt domain's name or UUID */
 extern const struct text_kind text_cmdline;
 extern const struct text_kind text_ip;
+extern const struct text_kind text_nsid;
+extern const struct text_kind text_secret; /* 32 hex digits */
 
 bool text_ok(const struct text_kind *kind, const char *s);
 

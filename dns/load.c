@@ -5,6 +5,7 @@
 
 struct source {
 	char *zone, *path;
+	bool lenient;
 	int fd;
 };
 
@@ -37,7 +38,8 @@ int load_add(struct load *l, const struct msg_dns_zone_file *m, int fd)
 
 	if (l->n == LOAD_FILES_MAX)
 		return -ENOSPC;
-	*s = (struct source){ .zone = strdup(m->zone), .path = strdup(m->path), .fd = fd };
+	*s = (struct source){ .zone = strdup(m->zone), .path = strdup(m->path), .fd = fd,
+			       .lenient = m->lenient };
 	l->n++; /* whatever it has, load_free() frees */
 	taken = -1;
 	return s->zone && s->path ? 0 : -ENOMEM;
@@ -68,25 +70,34 @@ static int open_file(struct load *l, const struct tables *t, struct err *e)
 	return l->file ? 0 : e->code;
 }
 
+static int add_record(struct load *l, struct tables *t, const struct zone_record *record, struct err *e)
+{
+	int r = tables_add_record(t, l->zone, record, e);
+
+	if (r == -EINVAL) {
+		zone_file_blame(l->file, e);
+		if (!l->sources[l->at].lenient)
+			return r;
+		log_limited(LOG_WARN, "left out: %s", e->text);
+		return 0;
+	}
+	return r < 0 ? err_set_errno(e, r, "zone %s", l->sources[l->at].zone) : 0;
+}
+
 static int read_some(struct load *l, struct tables *t, struct err *e)
 {
 	struct zone_record record;
-	int r = 1;
+	int r = 0;
 
-	for (unsigned i = 0; i < LOAD_STEP && r == 1; i++) {
+	for (unsigned i = 0; i < LOAD_STEP && r == 0; i++) {
 		r = zone_file_next(l->file, &record, e);
+		if (r == 0)
+			next_file(l);
 		if (r <= 0)
-			break;
-		r = tables_add_record(t, l->zone, &record, e);
-		if (r == -EINVAL)
-			return zone_file_blame(l->file, e);
-		if (r < 0)
-			return err_set_errno(e, r, "zone %s", l->sources[l->at].zone);
-		r = 1;
+			return r;
+		r = add_record(l, t, &record, e);
 	}
-	if (r == 0)
-		next_file(l);
-	return r < 0 ? r : 0;
+	return r;
 }
 
 int load_step(struct load *l, struct tables *t, struct err *e)

@@ -38,11 +38,37 @@ static inline void name_label_starts(const uint8_t *name, unsigned labels, uint8
 /* A hash made label by label from the root end, so that one pass gives those of a name and of all
  * that it lies below.  Of names in lower case. */
 enum { NAME_HASH_ROOT = 0x811c9dc5 };
+/* Less than 8 bytes as a number; where they overlap, the same length always overlaps the same. */
+static inline uint64_t name_word(const uint8_t *p, size_t n)
+{
+	uint32_t a, b;
+	uint16_t c, d;
+
+	if (n >= 4) {
+		memcpy(&a, p, sizeof(a));
+		memcpy(&b, p + n - 4, sizeof(b));
+		return a | (uint64_t)b << 32;
+	}
+	if (n < 2)
+		return n ? p[0] : 0;
+	memcpy(&c, p, sizeof(c));
+	memcpy(&d, p + n - 2, sizeof(d));
+	return c | (uint32_t)d << 16;
+}
+
 static inline uint32_t name_hash_label(uint32_t hash, const uint8_t *label)
 {
-	for (unsigned i = 0; i <= label[0]; i++)
-		hash = (hash ^ label[i]) * 16777619u;
-	return hash ^ hash >> 15;
+	const uint64_t factor = 0x9e3779b97f4a7c15;
+	size_t n = label[0] + 1u;
+	uint64_t h = hash, v;
+
+	for (; n >= 8; n -= 8, label += 8) {
+		memcpy(&v, label, sizeof(v));
+		h = (h ^ v) * factor;
+		h ^= h >> 32;
+	}
+	h = (h ^ name_word(label, n)) * factor;
+	return (uint32_t)(h ^ h >> 32);
 }
 uint32_t name_hash(const uint8_t *name, unsigned labels);
 

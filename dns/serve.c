@@ -41,6 +41,8 @@
 #include "dns/tcp.h"
 #include "dns/waiting.h"
 
+enum { WARNINGS_MAX = 10 }; /* about zones, at each load */
+
 struct serve {
 	const struct serve_ops *ops;
 	void *arg;
@@ -51,7 +53,7 @@ struct serve {
 	struct rate *rate;
 	struct cookies cookies;
 	bool own_secrets; /* nobody gave us any */
-	uint32_t rolled_s; /* when ours were last replaced */
+	uint64_t rolled_ns; /* when ours were last replaced */
 	/* the wall clock in seconds, asked at most once a second */
 	uint32_t now_s;
 	uint64_t now_s_until_ns;
@@ -89,9 +91,9 @@ void serve_free(struct serve *s)
 
 /* ---- who asks ---- */
 
-static void roll(struct serve *s)
+static void roll(struct serve *s, uint64_t now_ns)
 {
-	s->rolled_s = s->now_s;
+	s->rolled_ns = now_ns;
 	memmove(s->cookies.secrets[1], s->cookies.secrets[0], COOKIE_SECRET);
 	if (getrandom(s->cookies.secrets[0], COOKIE_SECRET, 0) != COOKIE_SECRET)
 		log_limited(LOG_ERROR, "no random numbers: the cookies' secret stays");
@@ -103,8 +105,8 @@ static void tick(struct serve *s, uint64_t now_ns)
 {
 	s->now_s = (uint32_t)(clock_wall_ms() / MS_PER_S);
 	s->now_s_until_ns = now_ns + NS_PER_S;
-	if (s->own_secrets && s->now_s - s->rolled_s >= SERVE_ROLL_S)
-		roll(s);
+	if (s->own_secrets && now_ns - s->rolled_ns >= SERVE_ROLL_S * NS_PER_S)
+		roll(s, now_ns);
 }
 
 static struct asker asker_of(struct serve *s, const struct client *c)
@@ -428,8 +430,19 @@ static void refuse_next(struct serve *s, int error, const char *zone, const char
 
 static void say_warning(void *arg, const char *sentence)
 {
-	(void)arg;
-	log_warn("%s", sentence);
+	unsigned *n = arg;
+
+	if ((*n)++ < WARNINGS_MAX)
+		log_warn("%s", sentence);
+}
+
+static void warn(const struct serve *s)
+{
+	unsigned n = 0;
+
+	tables_warnings(s->tables, say_warning, &n);
+	if (n > WARNINGS_MAX)
+		log_warn("and %u more of that kind", n - WARNINGS_MAX);
 }
 
 static void tell_loaded(struct serve *s)
@@ -441,8 +454,8 @@ static void tell_loaded(struct serve *s)
 
 		str_copy(z.zone, tables_zone_name(s->tables, i));
 		s->ops->tell(s->arg, MSG_DNS_ZONE_SERIAL, &z);
-		tables_warnings(s->tables, i, say_warning, s);
 	}
+	warn(s);
 	s->ops->tell(s->arg, MSG_DNS_LOADED, &m);
 }
 
@@ -457,7 +470,7 @@ static void use_secrets(struct serve *s, const struct msg_dns_conf *conf)
 	for (unsigned i = 0; i < conf->n_secrets; i++)
 		memcpy(s->cookies.secrets[i], conf->secrets[i].b, COOKIE_SECRET);
 	if (s->own_secrets)
-		roll(s);
+		roll(s, clock_now_ns());
 }
 
 static void use_conf(struct serve *s, const struct msg_dns_conf *conf)

@@ -135,7 +135,19 @@ static inline uint8_t *wire_put32(uint8_t *p, uint32_t v)
  * treated at once. */
 static inline void wire_lower(uint8_t *out, const uint8_t *in, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	const uint64_t each = 0x0101010101010101;
+	size_t i;
+
+	for (i = 0; i + 8 <= n; i += 8) { /* the high bit of each byte tells whether it is one of A .. Z */
+		uint64_t v, low, upper;
+
+		memcpy(&v, in + i, sizeof(v));
+		low = v & each * 0x7f;
+		upper = ~v & (low + each * (0x80 - 'A')) & ~(low + each * (0x7f - 'Z')) & each * 0x80;
+		v |= upper >> 2;
+		memcpy(out + i, &v, sizeof(v));
+	}
+	for (; i < n; i++)
 		out[i] = (uint8_t)(in[i] + ((uint8_t)(in[i] - 'A') < 26 ? 32 : 0));
 }
 

@@ -107,15 +107,15 @@ struct zone_record {
 };
 /* The zone with this name as it was configured, or ZONE_NONE. */
 uint32_t tables_zone(const struct tables *t, const char *name);
-/* 0; -EINVAL: the record cannot be in the zone, and *e says why; -ENOMEM, -ENOSPC.  After a failure
- * the tables cannot be used. */
+/* 0; -EINVAL: the record cannot be in the zone, is left out, and *e says why; -ENOMEM, -ENOSPC: the
+ * tables cannot be used any more. */
 int tables_add_record(struct tables *t, uint32_t zone, const struct zone_record *record, struct err *e);
 
 /* Last; afterwards the tables can be asked, and nothing be added. */
 int tables_finish(struct tables *t);
 
-/* What is odd about a finished zone, but no mistake: a sentence for each. */
-void tables_warnings(const struct tables *t, uint32_t zone, void (*say)(void *arg, const char *sentence), void *arg);
+/* What is odd about the finished zones, but no mistake: a sentence for each. */
+void tables_warnings(const struct tables *t, void (*say)(void *arg, const char *sentence), void *arg);
 const struct zone *tables_zone_at(const struct tables *t, uint32_t zone);
 const char *tables_zone_name(const struct tables *t, uint32_t zone); /* of one that was configured, as it was */
 /* The zones that were configured are those below this. */

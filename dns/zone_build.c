@@ -919,7 +919,7 @@ static bool has_no_address(const struct tables *t, uint32_t zone, const struct z
 	return !match.node || (!tables_rrset(t, match.node, TYPE_A) && !tables_rrset(t, match.node, TYPE_AAAA));
 }
 
-static void warn_ns(const struct tables *t, uint32_t zone, const struct zone_node *node,
+static void warn_ns(const struct tables *t, const struct zone_node *node,
 		    void (*say)(void *arg, const char *sentence), void *arg)
 {
 	const struct zone_rrset *ns = tables_rrset(t, node, TYPE_NS);
@@ -931,7 +931,7 @@ static void warn_ns(const struct tables *t, uint32_t zone, const struct zone_nod
 
 		tables_name_at(t, at, &name);
 		at += name.n + (uint32_t)WIRE_RECORD_HEAD;
-		if (!has_no_address(t, zone, node, &name))
+		if (!has_no_address(t, node->zone, node, &name))
 			continue;
 		snprintf(text, sizeof(text), "%.180s has the name server %.180s, which has no address",
 			 name_to_text(tables_name(t, node), owner), name_to_text(name.b, target));
@@ -939,9 +939,9 @@ static void warn_ns(const struct tables *t, uint32_t zone, const struct zone_nod
 	}
 }
 
-void tables_warnings(const struct tables *t, uint32_t zone, void (*say)(void *arg, const char *sentence), void *arg)
+void tables_warnings(const struct tables *t, void (*say)(void *arg, const char *sentence), void *arg)
 {
-	for (uint32_t i = 0; i < t->n_nodes; i++)
-		if (t->nodes[i].zone == zone && t->nodes[i].flags & (NODE_APEX | NODE_CUT))
-			warn_ns(t, zone, &t->nodes[i], say, arg);
+	for (uint32_t i = 0; i < t->n_nodes; i++) /* (not of the zones that are made of one reverse name) */
+		if (t->nodes[i].zone < t->n_drafts && t->nodes[i].flags & (NODE_APEX | NODE_CUT))
+			warn_ns(t, &t->nodes[i], say, arg);
 }

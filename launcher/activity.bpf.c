@@ -16,6 +16,9 @@
 #define TAGS_MAX 2
 #define PORTS_MAX 4096
 #define VLAN_ID_BITS 0xfff
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
 #define EXTENSIONS_MAX 4
 #define EXT_HOP_BY_HOP 0
 #define EXT_ROUTING 43
@@ -47,23 +50,43 @@ static __always_inline __u8 byte_at(struct __sk_buff *skb, __u32 offset)
 	return b;
 }
 
+/* Not what is left of a connection that nobody has: a SYN-ACK of the VM, and RSTs.  Ports that are
+ * asked for from the bridge's own address get a SYN-ACK and an RST, and the host's kernel, which knows
+ * nothing of it, says RST, too.  Whoever uses the VM sends more than that. */
+static __always_inline bool counts_tcp(struct __sk_buff *skb, __u32 tcp, bool to_vm)
+{
+	__u8 flags = byte_at(skb, tcp + 13) & (TCP_SYN | TCP_RST | TCP_ACK);
+
+	return !(flags & TCP_RST) && (to_vm || flags != (TCP_SYN | TCP_ACK));
+}
+
 /* Not multicast (RFC 1112) and not the limited broadcast. */
-static __always_inline bool counts_ip4(struct __sk_buff *skb, __u32 ip) { return byte_at(skb, ip + 16) < 224; }
+static __always_inline bool counts_ip4(struct __sk_buff *skb, __u32 at, bool to_vm)
+{
+	struct iphdr ip;
+
+	if (!load(skb, at, &ip, sizeof(ip)) || (bpf_ntohl(ip.daddr) >> 24) >= 224)
+		return false;
+	return ip.protocol != PROTO_TCP || ip.frag_off & bpf_htons(FRAGMENT_OFFSET_BITS) ||
+	       counts_tcp(skb, at + ip.ihl * 4, to_vm);
+}
 
 /* Not multicast (RFC 4291, 2.7), not neighbour discovery (RFC 4861, 4). */
-static __always_inline bool counts_ip6(struct __sk_buff *skb, __u32 ip)
+static __always_inline bool counts_ip6(struct __sk_buff *skb, __u32 ip, bool to_vm)
 {
 	__u8 type;
 
 	if (byte_at(skb, ip + 24) == 0xff)
 		return false;
+	if (byte_at(skb, ip + 6) == PROTO_TCP)
+		return counts_tcp(skb, ip + 40, to_vm);
 	if (byte_at(skb, ip + 6) != PROTO_ICMP6)
 		return true;
 	type = byte_at(skb, ip + 40);
 	return type < 133 || type > 137;
 }
 
-static __always_inline bool counts_payload(struct __sk_buff *skb, __be16 type)
+static __always_inline bool counts_payload(struct __sk_buff *skb, __be16 type, bool to_vm)
 {
 	__u32 at = ETH_HLEN;
 
@@ -76,11 +99,12 @@ static __always_inline bool counts_payload(struct __sk_buff *skb, __be16 type)
 		at += 4;
 	}
 	if (type == bpf_htons(ETH_P_IP))
-		return counts_ip4(skb, at);
-	return type == bpf_htons(ETH_P_IPV6) && counts_ip6(skb, at);
+		return counts_ip4(skb, at, to_vm);
+	return type == bpf_htons(ETH_P_IPV6) && counts_ip6(skb, at, to_vm);
 }
 
-static __always_inline bool counts(struct __sk_buff *skb, const struct activity *a, const struct ethhdr *eth, bool to_vm)
+static __always_inline bool counts(struct __sk_buff *skb, const struct activity *a, const struct ethhdr *eth,
+				   bool to_vm)
 {
 	if (eth->h_dest[0] & 1)
 		return false;
@@ -88,7 +112,7 @@ static __always_inline bool counts(struct __sk_buff *skb, const struct activity 
 		return false; /* flooded: it is for another one */
 	if (!is_zero_mac(a->ignore_mac) && same_mac(to_vm ? eth->h_source : eth->h_dest, a->ignore_mac))
 		return false;
-	return counts_payload(skb, eth->h_proto);
+	return counts_payload(skb, eth->h_proto, to_vm);
 }
 
 static __always_inline void count(struct __sk_buff *skb, struct activity *a)
@@ -139,7 +163,8 @@ static __always_inline bool is_dhcp_client(struct __sk_buff *skb, const struct i
 	struct udphdr u;
 
 	return ip->protocol == PROTO_UDP && !(ip->frag_off & bpf_htons(FRAGMENT_BITS)) &&
-	       load(skb, ETH_HLEN + ip->ihl * 4, &u, sizeof(u)) && u.source == bpf_htons(68) && u.dest == bpf_htons(67);
+	       load(skb, ETH_HLEN + ip->ihl * 4, &u, sizeof(u)) && u.source == bpf_htons(68) &&
+	       u.dest == bpf_htons(67);
 }
 
 static __always_inline bool may_send_ip4(struct __sk_buff *skb, const struct guard *g)

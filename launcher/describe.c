@@ -184,7 +184,7 @@ static const char *not_held_because(const struct service *s)
 
 static void add_hold(const struct service *s, struct msg_ctl_row *row)
 {
-	char who[MSG_VALUE_MAX];
+	char who[MSG_VALUE_MAX], mac[MAC_TEXT_MAX];
 
 	if (!holds_now(s))
 		row_str(row, "not_held_because", "%s", not_held_because(s));
@@ -192,6 +192,7 @@ static void add_hold(const struct service *s, struct msg_ctl_row *row)
 		row_str(row, "conflict_with", "%s", hold_conflict_text(s, who, sizeof(who)));
 	if (!s->hold.place.bridge)
 		return;
+	row_str(row, "mac", "%s", mac_format(&s->hold.place.mac, mac));
 	row_str(row, "stage", "%s", hold_stage_name(s->hold.stage));
 	add_counts(s, row);
 }

@@ -6,6 +6,7 @@
  * shown as off for a moment, and clients wait for nothing.
  */
 #include "launcher/launcher.h"
+#include "launcher/zone_files.h"
 
 enum { SNAPSHOT_LATE_MS = 700, ZONE_REFRESH_S = 3600, ZONE_RETRY_S = 600, ZONE_EXPIRE_S = 604800 };
 
@@ -19,7 +20,7 @@ static void copy_names(struct msg_domain_name *to, uint16_t *n, const struct str
 static void send_zone(struct launcher *l, const struct zone_conf *z)
 {
 	struct msg_dns_zone m = {
-		.serial = l->serial,
+		.serial = zone_files_serial(l->zone_files, z->name),
 		.refresh_s = ZONE_REFRESH_S,
 		.retry_s = ZONE_RETRY_S,
 		.expire_s = ZONE_EXPIRE_S,
@@ -31,6 +32,18 @@ static void send_zone(struct launcher *l, const struct zone_conf *z)
 	str_copy(m.hostmaster, z->hostmaster);
 	copy_names(m.ns, &m.n_ns, &z->ns);
 	ipc_send(l->dns, MSG_DNS_ZONE, &m);
+}
+
+static void send_zone_file(struct launcher *l, const struct zone_conf *z)
+{
+	struct msg_dns_zone_file m = { 0 };
+	cleanup_close int fd = zone_files_open(l->zone_files, z->name, &m.lenient);
+
+	if (fd < 0)
+		return;
+	str_copy(m.zone, z->name);
+	str_copy(m.path, z->file);
+	ipc_send_fd(l->dns, MSG_DNS_ZONE_FILE, &m, fd);
 }
 
 enum answer_when dns_answer_when(const struct service *s)
@@ -71,21 +84,51 @@ static void send_forwarding(struct launcher *l)
 
 		ipc_send(l->dns, MSG_DNS_ALLOW, &m);
 	}
+	for (size_t i = 0; i < l->conf->dns.rate_exempt.n; i++) {
+		struct msg_dns_allow m = { l->conf->dns.rate_exempt.v[i] };
+
+		ipc_send(l->dns, MSG_DNS_EXEMPT, &m);
+	}
+}
+
+/* 32 hex digits, which the configuration's check has seen. */
+static void read_secret(const char *text, struct msg_secret *out)
+{
+	for (size_t i = 0; i < sizeof(out->b); i++) {
+		unsigned b = 0;
+
+		sscanf(text + 2 * i, "%2x", &b);
+		out->b[i] = (uint8_t)b;
+	}
+}
+
+static void send_conf(struct launcher *l)
+{
+	const struct dns_conf *c = &l->conf->dns;
+	struct msg_dns_conf m = { .max_waiting = l->conf->limits.max_waiting, .max_tcp = l->conf->limits.max_tcp,
+				  .seq = l->dns_seq, .rate = c->rate, .slip = c->rate_slip };
+
+	str_copy(m.nsid, c->nsid);
+	for (size_t i = 0; i < c->cookie_secrets.n && i < MSG_SECRETS_MAX; i++)
+		read_secret(c->cookie_secrets.v[i], &m.secrets[m.n_secrets++]);
+	ipc_send(l->dns, MSG_DNS_CONF, &m);
 }
 
 void dns_snapshot(struct launcher *l)
 {
-	struct msg_dns_conf conf = { .max_waiting = l->conf->limits.max_waiting, .max_tcp = l->conf->limits.max_tcp };
 	struct service *s;
 
 	if (!l->dns)
 		return;
 	event_del(l->dns_late);
 	l->dns_told = true;
+	l->dns_seq = ++l->last_seq;
 	ipc_send(l->dns, MSG_BEGIN, NULL);
-	ipc_send(l->dns, MSG_DNS_CONF, &conf);
-	for (size_t i = 0; i < l->conf->zones.n; i++)
+	send_conf(l);
+	for (size_t i = 0; i < l->conf->zones.n; i++) {
 		send_zone(l, &l->conf->zones.v[i]);
+		send_zone_file(l, &l->conf->zones.v[i]);
+	}
 	send_forwarding(l);
 	FOR_EACH_SERVICE(l, s) {
 		if (!s->removed)
@@ -142,6 +185,28 @@ static void acknowledged(struct launcher *l, const struct msg_dns_state *m)
 	service_drained(s);
 }
 
+/* The snapshot is in force, or one of its zone files has a mistake and another text is to be used. */
+static void loaded(struct launcher *l, const struct msg_dns_loaded *m)
+{
+	if (m->seq != l->dns_seq)
+		return;
+	if (m->error && zone_files_refused(l->zone_files, m->zone, m->text)) {
+		dns_snapshot(l);
+		return;
+	}
+	l->dns_loading = false;
+	if (m->error)
+		log_error("dns goes on with what it had: %s", m->text);
+	else
+		zone_files_accepted(l->zone_files);
+	operators_zones_loaded(l, m->error ? m->text : "");
+}
+
+static void served(struct launcher *l, const struct msg_dns_zone_serial *m)
+{
+	zone_files_served(l->zone_files, m->zone, m->serial);
+}
+
 static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
 {
 	struct launcher *l = arg;
@@ -152,6 +217,8 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 	case MSG_WAKE: wake_heard(l, body); break;
 	case MSG_DNS_STATE_ACK: acknowledged(l, body); break;
 	case MSG_DNS_ANSWERED: answered(l, body); break;
+	case MSG_DNS_ZONE_SERIAL: served(l, body); break;
+	case MSG_DNS_LOADED: loaded(l, body); break;
 	case MSG_LOG: launcher_hear_log(l, "dns", body); break;
 	default: log_limited(LOG_WARN, "dns said %s, which it may not", msg_name(type));
 	}

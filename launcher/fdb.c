@@ -54,7 +54,8 @@ static int on_fdb_answer(const struct nlmsghdr *h, void *arg)
 	return MNL_CB_OK;
 }
 
-static struct ndmsg *request_fdb(struct request *r, uint16_t type, uint16_t flags, int port, const struct mac_addr *mac)
+static struct ndmsg *request_fdb(struct request *r, uint16_t type, uint16_t flags, int port,
+				 const struct mac_addr *mac)
 {
 	struct ndmsg *nd;
 
@@ -227,8 +228,8 @@ int netlink_check_vlan(struct netlink *nl, const struct bridge_info *b, int port
 		return 0;
 	if (b->default_pvid == 0)
 		return err_set(e, -EOPNOTSUPP,
-			       "bridge %s filters VLANs and puts new ports into none; set one with: ip link set %s type "
-			       "bridge vlan_default_pvid VLAN",
+			       "bridge %s filters VLANs and puts new ports into none; set one with: "
+			       "ip link set %s type bridge vlan_default_pvid VLAN",
 			       b->name, b->name);
 	if (port == 0)
 		return 0;
@@ -237,8 +238,8 @@ int netlink_check_vlan(struct netlink *nl, const struct bridge_info *b, int port
 		return err_set_errno(e, r, "cannot read the VLANs of the ports of bridge %s", b->name);
 	if (s.pvid != b->default_pvid)
 		return err_set(e, -EOPNOTSUPP,
-			       "bridge %s filters VLANs, and the VM's port is not untagged in its default VLAN %u, the only "
-			       "one in which connections are held",
+			       "bridge %s filters VLANs, and the VM's port is not untagged in its default VLAN %u, "
+			       "the only one in which connections are held",
 			       b->name, b->default_pvid);
 	return 0;
 }

@@ -9,7 +9,24 @@
 #include <sys/socket.h>
 
 /* Labels are numbers that no jump reaches; NEXT is the following instruction. */
-enum { NEXT = 0, LABEL_0 = 200, TAKE = LABEL_0, DROP, TO_VM, COMMON, TAGGED, TYPE, IP4, IP6, ICMP6, ND, TCP6, TO_PROBER, PORT, LABEL_END };
+enum {
+	NEXT = 0,
+	LABEL_0 = 200,
+	TAKE = LABEL_0,
+	DROP,
+	TO_VM,
+	COMMON,
+	TAGGED,
+	TYPE,
+	IP4,
+	IP6,
+	ICMP6,
+	ND,
+	TCP6,
+	TO_PROBER,
+	PORT,
+	LABEL_END,
+};
 
 struct assembly {
 	struct filter *f;

@@ -181,7 +181,8 @@ void flows_drop(struct launcher *l)
 void flows_synproxy_gone(struct launcher *l)
 {
 	while (!TAILQ_EMPTY(&l->flows->asks))
-		finish(TAILQ_FIRST(&l->flows->asks), -ENOTCONN, "synproxy, which holds the connections, went away: try again");
+		finish(TAILQ_FIRST(&l->flows->asks), -ENOTCONN,
+		       "synproxy, which holds the connections, went away: try again");
 }
 
 struct flows *flows_new(void)

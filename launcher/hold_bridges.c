@@ -345,6 +345,21 @@ bool hold_bridges_concern(const struct launcher *l, const struct link_info *link
 	return conf_of(l, link->name) != NULL;
 }
 
+void hold_bridges_uplink(struct launcher *l, const struct link_info *link, bool up)
+{
+	struct hold_bridge *b = NULL;
+
+	if (strcmp(link->kind, "tun") == 0)
+		return;
+	while ((b = hold_bridges_next(l, b))) {
+		if (link->master != b->info.ifindex)
+			continue;
+		if (up && b->link_was_down)
+			synproxy_say_bridge(b);
+		b->link_was_down = !up;
+	}
+}
+
 /* ---- what goes ---- */
 
 void hold_bridges_drop_broken(struct launcher *l)

@@ -8,7 +8,8 @@ const char *hold_conflict_text(const struct service *s, char *out, size_t size)
 {
 	char addr[ADDR_TEXT_MAX], mac[MAC_TEXT_MAX];
 
-	snprintf(out, size, "%s (MAC %s)", ip_format(&s->hold.conflict_addr, addr), mac_format(&s->hold.conflict_mac, mac));
+	snprintf(out, size, "%s (MAC %s)", ip_format(&s->hold.conflict_addr, addr),
+		 mac_format(&s->hold.conflict_mac, mac));
 	return out;
 }
 
@@ -54,6 +55,7 @@ static bool must_yield(const struct service *s)
 
 static void yield_to(struct service *s)
 {
+	bool by_itself = memcmp(&s->hold.conflict_mac, &s->hold.place.mac, sizeof(struct mac_addr)) == 0;
 	char who[MSG_VALUE_MAX];
 
 	service_set_error(s, "its address is in use elsewhere: %s", hold_conflict_text(s, who, sizeof(who)));
@@ -61,7 +63,7 @@ static void yield_to(struct service *s)
 	holds_yield(s);
 	service_event(s, SVC_CONFLICT);
 	holds_update(s); /* where the state stays what it was */
-	if (s->conf->machine.domain[0] && memcmp(&s->hold.conflict_mac, &s->hold.place.mac, sizeof(struct mac_addr)) == 0)
+	if (by_itself && s->conf->machine.domain[0])
 		hypervisor_discover(s); /* it may be its own VM, which somebody has started */
 }
 

@@ -95,7 +95,8 @@ static __always_inline bool takes_ip4(struct __sk_buff *skb, __u32 tap, const st
 		return false;
 	if (!group && pass_ip4(tap, &ip.daddr) & HOLD_FILTER_TO)
 		return true;
-	return ip.protocol == PROTO_UDP && !(ip.frag_off & bpf_htons(FRAGMENT_BITS)) && is_wol(skb, ETH_HLEN + ip.ihl * 4);
+	return ip.protocol == PROTO_UDP && !(ip.frag_off & bpf_htons(FRAGMENT_BITS)) &&
+	       is_wol(skb, ETH_HLEN + ip.ihl * 4);
 }
 
 static __always_inline bool takes_nd(struct __sk_buff *skb, __u32 tap, const struct ipv6hdr *ip)
@@ -103,7 +104,9 @@ static __always_inline bool takes_nd(struct __sk_buff *skb, __u32 tap, const str
 	struct nd_packet nd;
 	__u32 target;
 
-	if (!load(skb, ETH_HLEN + sizeof(*ip), &nd, sizeof(nd)) || (nd.type != ND_SOLICITATION && nd.type != ND_ADVERTISEMENT))
+	if (!load(skb, ETH_HLEN + sizeof(*ip), &nd, sizeof(nd)))
+		return false;
+	if (nd.type != ND_SOLICITATION && nd.type != ND_ADVERTISEMENT)
 		return false;
 	target = pass_ip6(tap, nd.target);
 	if (nd.type == ND_ADVERTISEMENT)

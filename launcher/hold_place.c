@@ -37,7 +37,8 @@ static int find_nic(struct service *s, struct msg_nic *out, struct err *e)
 		return 0;
 	}
 	if (!s->hold.known)
-		return err_set(e, -EAGAIN, "hypervisor \"%s\" has not told yet which NICs its domain has", m->hypervisor);
+		return err_set(e, -EAGAIN, "hypervisor \"%s\" has not told yet which NICs its domain has",
+			       m->hypervisor);
 	return err_set(e, -EOPNOTSUPP, "hypervisor \"%s\" knows no domain \"%s\" with a NIC", m->hypervisor, m->domain);
 }
 
@@ -52,8 +53,9 @@ static int check_addresses(const struct service *s, const struct hold_bridge *b,
 			return err_set(e, -EADDRINUSE, "its address %s is the one of bridge %s itself", ip_format(a, text),
 				       b->info.name);
 		if (ip_is_v4(a) && ip_is_zero(&b->prober.ip4))
-			return err_set(e, -EADDRNOTAVAIL, "bridge %s has no address to ask its VM from: give it one, or set its "
-							  "\"probe_ip\"", b->info.name);
+			return err_set(e, -EADDRNOTAVAIL,
+				       "bridge %s has no address to ask its VM from: give it one, or set its \"probe_ip\"",
+				       b->info.name);
 	}
 	return 0;
 }

@@ -85,7 +85,8 @@ static int attach(struct hold_tap *t, int kept)
 
 static int set_descriptor(int fd)
 {
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || ioctl(fd, TUNSETOFFLOAD, 0) < 0)
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ||
+	    ioctl(fd, TUNSETOFFLOAD, 0) < 0)
 		return -errno;
 	return 0;
 }

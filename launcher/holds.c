@@ -285,6 +285,7 @@ static void let_go(struct service *s)
 	hold_bridges_pass(h->place.bridge, &h->place, HOLD_STAGE_NONE, false);
 	h->stage = HOLD_STAGE_NONE;
 	synproxy_say_stage(s);
+	s->l->synproxy_stale = true;
 	memset(&h->place, 0, sizeof(h->place));
 	memset(&h->counts, 0, sizeof(h->counts));
 	h->at = HOLD_AT_UNKNOWN;
@@ -309,33 +310,35 @@ static void refuse(struct service *s, int r, const struct err *e)
 		log_warn("service=%s is not held: %s", s->conf->name, e->text);
 }
 
-static void judge(struct service *s, bool news)
+/* True when synproxy must hear of all of it. */
+static bool judge(struct service *s)
 {
 	bool had_place = s->hold.place.bridge != NULL;
 	struct hold_place p = { 0 };
 	struct err e = { 0 };
 	int r = hold_place_find(s, &p, &e);
+	bool same = r == 0 && hold_place_equal(&p, &s->hold.place);
 
 	s->hold.look_again = false;
-	if (r < 0 || !hold_place_equal(&p, &s->hold.place)) {
-		let_go(s);
-		s->hold.conflict = false;
-		news = true;
-	}
+	if (same)
+		return false;
+	let_go(s);
+	s->hold.conflict = false;
 	if (r < 0)
 		refuse(s, r, &e);
-	else if (!s->hold.place.bridge)
+	else
 		take(s, &p);
 	if (!had_place) /* else it was at another place, and the VM need not be at this one */
 		meet_vm(s);
-	follow(s, news);
+	return true;
 }
 
 void holds_judge(struct service *s, bool news)
 {
 	bool before = holds_now(s);
 
-	judge(s, news);
+	news |= judge(s);
+	follow(s, news);
 	if (s->state == STATE_CONFLICT && !s->hold.conflict)
 		service_event(s, SVC_CONFLICT_OVER);
 	else if (holds_now(s) != before)
@@ -344,7 +347,7 @@ void holds_judge(struct service *s, bool news)
 
 void holds_moved(struct service *s, enum service_state before)
 {
-	bool was_there = state_serves(before) || before == STATE_DRAINING || before == STATE_STOPPING;
+	bool was_there = state_serves(before) || before == STATE_DRAINING || before == STATE_STOPPING, news;
 	struct hold *h = &s->hold;
 
 	h->gave_up = false;
@@ -354,11 +357,10 @@ void holds_moved(struct service *s, enum service_state before)
 	} else {
 		h->conflict = false;
 	}
-	if (h->look_again)
-		judge(s, false);
+	news = h->look_again && judge(s);
 	if (!was_there) /* else its address may have been changed since */
 		meet_vm(s);
-	follow(s, false);
+	follow(s, news);
 }
 
 void holds_free(struct service *s) { let_go(s); }

@@ -32,6 +32,7 @@ struct hold_bridge {
 	bool filtered; /* the tap's filter is this launcher's */
 	bool kept; /* an earlier launcher of this jitsud made the tap: what it claimed, is claimed */
 	bool told; /* synproxy has it */
+	bool link_was_down; /* one of its ports that is no VM's: what is behind it may have forgotten us */
 	bool wanted; /* mark and sweep */
 };
 
@@ -111,6 +112,9 @@ struct hold_bridge *hold_bridges_next(struct launcher *l, const struct hold_brid
 bool hold_bridges_check(struct launcher *l);
 /* Those without a tap by now; no service is held on them any more. */
 void hold_bridges_drop_broken(struct launcher *l);
+/* The link of a port that is no VM's came or went: behind it may be switches, which are told again where our
+ * addresses are. */
+void hold_bridges_uplink(struct launcher *l, const struct link_info *link, bool up);
 /* Does this link matter to one of them? */
 bool hold_bridges_concern(const struct launcher *l, const struct link_info *link);
 /* Taps that nobody needs are deleted: those of bridges without held services, and of earlier runs. */
@@ -122,6 +126,8 @@ void hold_bridges_stop(struct launcher *l); /* an orderly end: nothing of it sta
 /* ---- synproxy_side.c ---- */
 int synproxy_init(struct launcher *l);
 void synproxy_channel(struct launcher *l, int fd);
+/* A bridge that synproxy has: its link has changed. */
+void synproxy_say_bridge(struct hold_bridge *b);
 /* The whole snapshot, as soon as it is known what to say. */
 void synproxy_snapshot(struct launcher *l);
 bool synproxy_is_told(const struct launcher *l);

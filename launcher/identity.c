@@ -161,6 +161,7 @@ void identity_mac(const struct identity *id, const char *service, unsigned nic, 
 void identity_tap_mac(const struct identity *id, const char *service, unsigned nic, struct mac_addr *out)
 {
 	derive_mac(id, "tap-mac", service, nic, 0xfe, out);
+	out->b[1] |= 0x40; /* above every hold tap's */
 }
 
 void identity_probe_mac(const struct identity *id, const char *bridge, struct mac_addr *out)
@@ -171,6 +172,7 @@ void identity_probe_mac(const struct identity *id, const char *bridge, struct ma
 void identity_hold_mac(const struct identity *id, const char *bridge, struct mac_addr *out)
 {
 	derive_mac(id, "hold-mac", bridge, 0, 0xfe, out);
+	out->b[1] = 0;
 }
 
 static void derive_ifname(const struct identity *id, const char *label, const char *name, unsigned number,

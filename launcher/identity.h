@@ -27,9 +27,12 @@ void identity_mac(const struct identity *id, const char *service, unsigned nic, 
 void identity_uuid(const struct identity *id, const char *service, char out[MSG_UUID_MAX]);
 /* The tap of a service's NIC: "jt" and ten hex digits. */
 void identity_tap_name(const struct identity *id, const char *service, unsigned nic, char out[MSG_IFNAME_MAX]);
-/* Our side of that tap: begins with fe:, so that a bridge never takes it for its own. */
+/* Our side of that tap: begins with fe:, so that a bridge takes it for its own only where all ports are such.
+ * (A bridge without a MAC of its own has the lowest of its ports'.) */
 void identity_tap_mac(const struct identity *id, const char *service, unsigned nic, struct mac_addr *out);
-/* Our hold tap of a bridge: "jh" and ten hex digits; its MAC begins with fe:, too. */
+/* Our hold tap of a bridge: "jh" and ten hex digits; its MAC begins with fe:00:, below that of every VM's
+ * port, libvirt's too: so the bridge's own MAC does not change when such a port comes or goes, which would cut off
+ * the host's connections. */
 void identity_hold_name(const struct identity *id, const char *bridge, char out[MSG_IFNAME_MAX]);
 void identity_hold_mac(const struct identity *id, const char *bridge, struct mac_addr *out);
 /* From which VMs on this bridge are probed, when they are not probed from the bridge's own. */

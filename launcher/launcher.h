@@ -161,10 +161,12 @@ struct launcher {
 	struct conf_ref *ref;
 	const struct conf *conf;
 	uint64_t started_ms;
-	uint32_t serial; /* of the zones: seconds since the epoch at the last change */
+	struct zone_files *zone_files;
 
 	struct ipc *dns, *synproxy, *control;
 	bool dns_told; /* it has had its first snapshot from us */
+	uint32_t dns_seq; /* of the newest snapshot */
+	bool dns_loading; /* the newest configuration is not in force there yet */
 	struct event *dns_late; /* tell it even though not everything is reconciled */
 	struct slots *slots;
 
@@ -172,6 +174,7 @@ struct launcher {
 	struct netlink_monitor *links;
 	struct event *refresh; /* bridges or taps have changed */
 	bool synproxy_told, synproxy_waited; /* it has a snapshot of us; it need not wait for one any longer */
+	bool synproxy_stale; /* it knows services that are not held any more */
 	struct msg_hold_conf synproxy_conf; /* that it has */
 	struct event *synproxy_late;
 	struct flows *flows;
@@ -295,6 +298,8 @@ struct operators *operators_new(struct launcher *l);
 void operators_channel(struct launcher *l, int fd);
 void operators_state_changed(struct service *s); /* somebody may wait for it */
 void operators_line(struct launcher *l, const struct journal_line *line);
+/* dns has the zones of the newest configuration, or `why` not: reloads that waited end. */
+void operators_zones_loaded(struct launcher *l, const char *why);
 
 /* ---- reload.c ---- */
 /* At start.  A file that has become bad since is not used: the last good one is, from RUN_DIR. */

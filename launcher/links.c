@@ -39,18 +39,29 @@ static bool is_port_of(const struct service *s, const struct link_info *link)
 	return s->n_nics > 0 && strcmp(s->nics[0].ifname, link->name) == 0;
 }
 
+static bool is_vms(struct launcher *l, const struct link_info *link)
+{
+	const struct service *s;
+
+	FOR_EACH_SERVICE(l, s) {
+		if (is_port_of(s, link))
+			return true;
+	}
+	return false;
+}
+
 static void look_at_services(struct launcher *l, const struct link_info *link, bool joined)
 {
 	struct service *s;
 
 	FOR_EACH_SERVICE(l, s) {
-		const struct hold_place *p = &s->hold.place;
+		const struct hold_bridge *b = s->hold.place.bridge;
 
-		if (!p->bridge)
+		if (!b)
 			continue;
 		if (!link || is_port_of(s, link))
 			holds_look_at_port(s);
-		else if (joined && s->hold.port_lost && s->conf->machine.domain[0] && link->master == p->bridge->info.ifindex)
+		else if (joined && link->master == b->info.ifindex && s->hold.port_lost && s->conf->machine.domain[0])
 			hypervisor_verify(s);
 	}
 }
@@ -64,6 +75,8 @@ static void on_link(void *arg, enum link_event what, const struct link_info *lin
 		if (!event_pending(l->refresh, EV_TIMEOUT, NULL))
 			event_add(l->refresh, &soon);
 	}
+	if (link && (what == LINK_UP || what == LINK_DOWN) && !is_vms(l, link))
+		hold_bridges_uplink(l, link, what == LINK_UP);
 	if (!link || what == LINK_GONE || what == LINK_LEFT || what == LINK_JOINED)
 		look_at_services(l, link, what == LINK_JOINED);
 }

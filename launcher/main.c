@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "launcher/launcher.h"
+#include "launcher/zone_files.h"
 
 /* ---- peers ---- */
 
@@ -174,10 +175,11 @@ int launcher_main(const struct child_args *args)
 	TAILQ_INIT(&l->waiting);
 	l->trace = trace_new();
 	l->journal = journal_new();
+	l->zone_files = zone_files_new();
 	l->flows = flows_new();
 	l->sweeps = sweeps_new();
 	l->dns_late = evtimer_new(l->base, on_dns_late, l);
-	if (!l->trace || !l->journal || !l->sweeps || !l->dns_late || synproxy_init(l) < 0)
+	if (!l->trace || !l->journal || !l->zone_files || !l->sweeps || !l->dns_late || synproxy_init(l) < 0)
 		abort();
 	log_set_sink(hear_own_log, l);
 	if (prepare(l, &e) < 0)

@@ -165,10 +165,10 @@ static void look_at_nm(const char *root, netlink_warn_fn *fn, void *arg)
 		each_line_of(root, files[i], "=", on_nm_line, &nm);
 	if (nm.left_alone != ALL_OURS)
 		netlink_warn(fn, arg,
-		     "NetworkManager runs here and may take VMs' ports for its own; write to "
-		     "/etc/NetworkManager/conf.d/jitsu.conf: [keyfile] unmanaged-devices=interface-name:%s*;"
-		     "interface-name:%s* (each on a line of its own), then: nmcli general reload",
-		     TAP_PREFIX, HOLD_TAP_PREFIX);
+			     "NetworkManager runs here and may take VMs' ports for its own; write to "
+			     "/etc/NetworkManager/conf.d/jitsu.conf: [keyfile] unmanaged-devices=interface-name:%s*;"
+			     "interface-name:%s* (each on a line of its own), then: nmcli general reload",
+			     TAP_PREFIX, HOLD_TAP_PREFIX);
 }
 
 /* ---- systemd-networkd ---- */
@@ -242,14 +242,19 @@ static int by_base_name(const void *a, const void *b)
 
 static void find_networks(const char *root, glob_t *g)
 {
-	static const char *const dirs[] = { "/etc/systemd/network", "/run/systemd/network", "/usr/lib/systemd/network" };
+	static const char *const dirs[] = {
+		"/etc/systemd/network",
+		"/run/systemd/network",
+		"/usr/lib/systemd/network",
+	};
 	char path[PATH_BYTES];
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		snprintf(path, sizeof(path), "%s%s/*.network", root, dirs[i]);
 		glob(path, i > 0 ? GLOB_APPEND : 0, NULL, g);
 	}
-	qsort(g->gl_pathv, g->gl_pathc, sizeof(*g->gl_pathv), by_base_name);
+	if (g->gl_pathc > 0)
+		qsort(g->gl_pathv, g->gl_pathc, sizeof(*g->gl_pathv), by_base_name);
 }
 
 /* Does the file that our taps get, the first that matches, make them networkd's?  For each of our
@@ -284,10 +289,10 @@ static void look_at_networkd(const char *root, netlink_warn_fn *fn, void *arg)
 	file = networkd_file(&g);
 	if (file)
 		netlink_warn(fn, arg,
-		     "systemd-networkd runs here and takes VMs' ports for its own, as %s says; write to "
-		     "/etc/systemd/network/00-jitsu.network: [Match] Name=%s* %s* [Link] Unmanaged=yes (each on a line of "
-		     "its own), then: networkctl reload",
-		     file + strlen(root), TAP_PREFIX, HOLD_TAP_PREFIX);
+			     "systemd-networkd runs here and takes VMs' ports for its own, as %s says; write to "
+			     "/etc/systemd/network/00-jitsu.network: [Match] Name=%s* %s* [Link] Unmanaged=yes (each on "
+			     "a line of its own), then: networkctl reload",
+			     file + strlen(root), TAP_PREFIX, HOLD_TAP_PREFIX);
 	globfree(&g);
 }
 
@@ -314,9 +319,9 @@ static void look_at_ifupdown(const char *root, netlink_warn_fn *fn, void *arg)
 	each_line_of(root, "/etc/network/interfaces.d/*", " \t", on_interfaces_line, &takes_us);
 	if (takes_us)
 		netlink_warn(fn, arg,
-		     "ifupdown takes VMs' ports for its own: an allow-hotplug line in /etc/network/interfaces (or "
-		     "interfaces.d) matches %s* or %s*; name the interfaces that are meant",
-		     TAP_PREFIX, HOLD_TAP_PREFIX);
+			     "ifupdown takes VMs' ports for its own: an allow-hotplug line in /etc/network/interfaces "
+			     "(or interfaces.d) matches %s* or %s*; name the interfaces that are meant",
+			     TAP_PREFIX, HOLD_TAP_PREFIX);
 }
 
 void managers_warnings(const char *root, netlink_warn_fn *fn, void *arg)

@@ -217,7 +217,10 @@ static bool parse_link_of(const struct nlmsghdr *h, unsigned char family, struct
 	return true;
 }
 
-bool netlink_parse_link(const struct nlmsghdr *h, struct link_detail *out) { return parse_link_of(h, AF_UNSPEC, out); }
+bool netlink_parse_link(const struct nlmsghdr *h, struct link_detail *out)
+{
+	return parse_link_of(h, AF_UNSPEC, out);
+}
 
 static int on_link_answer(const struct nlmsghdr *h, void *arg)
 {
@@ -402,20 +405,21 @@ void netlink_bridge_warnings(const struct bridge_info *b, netlink_warn_fn *fn, v
 			     b->name, b->name);
 	if (b->stp && b->forward_delay_ms > 0)
 		netlink_warn(fn, arg,
-		     "bridge %s runs the spanning tree protocol: a new VM's port carries nothing for %u s; unless the "
-		     "bridge is part of a loop, turn it off with: ip link set %s type bridge stp_state 0",
-		     b->name, 2 * b->forward_delay_ms / MS_PER_S, b->name);
+			     "bridge %s runs the spanning tree protocol: a new VM's port carries nothing for %u s; "
+			     "unless the bridge is part of a loop, turn it off with: ip link set %s type bridge "
+			     "stp_state 0",
+			     b->name, 2 * b->forward_delay_ms / MS_PER_S, b->name);
 	if (b->vlan_filtering)
 		netlink_warn(fn, arg,
-		     "bridge %s filters VLANs: a new VM's port is in the bridge's default VLAN only; add others with: "
-		     "bridge vlan add",
-		     b->name);
+			     "bridge %s filters VLANs: a new VM's port is in the bridge's default VLAN only; add others "
+			     "with: bridge vlan add",
+			     b->name);
 	if (sysctl_is_on("/proc/sys/net/bridge/bridge-nf-call-iptables"))
 		netlink_warn(fn, arg,
-		     "br_netfilter sends what bridge %s forwards through iptables: where the policy of FORWARD is DROP "
-		     "(Docker sets that) clients do not reach VMs; allow it with: iptables -I FORWARD -i %s -o %s -j "
-		     "ACCEPT, or set net.bridge.bridge-nf-call-iptables=0",
-		     b->name, b->name, b->name);
+			     "br_netfilter sends what bridge %s forwards through iptables: where the policy of FORWARD "
+			     "is DROP (Docker sets that) clients do not reach VMs; allow it with: iptables -I FORWARD "
+			     "-i %s -o %s -j ACCEPT, or set net.bridge.bridge-nf-call-iptables=0",
+			     b->name, b->name, b->name);
 }
 
 /* ---- queueing disciplines ---- */

@@ -13,8 +13,9 @@
 #include "base/ring_file.h"
 #include "launcher/describe.h"
 #include "launcher/launcher.h"
+#include "launcher/zone_files.h"
 
-enum { WAITING_MAX = 256, CONSOLE_POLL_MS = 200, LOG_DEFAULT = 50, TRACE_DEFAULT = 10 };
+enum { WAITING_MAX = 256, CONSOLE_POLL_MS = 200, RELOAD_MS = 10000, LOG_DEFAULT = 50, TRACE_DEFAULT = 10 };
 
 struct waiting {
 	TAILQ_ENTRY(waiting) next;
@@ -371,19 +372,13 @@ static void do_console(struct operators *r, const struct msg_ctl_request *ask)
 
 /* ---- dispatch ---- */
 
-static void do_reload(struct operators *r, const struct msg_ctl_request *ask)
+static void end_with_mistakes(struct operators *r, uint32_t id, const struct buf *mistakes)
 {
-	cleanup_buf struct buf mistakes = { 0 };
-	char text[MSG_TEXT_MAX];
+	char text[MSG_TEXT_MAX] = "";
 
-	if (reload(r->l, &mistakes) == 0) {
-		end(r, ask->id, 0, "");
-		return;
-	}
-	text[0] = '\0';
-	if (mistakes.text)
-		str_copy(text, mistakes.text);
-	if (mistakes.n >= sizeof(text)) { /* whole lines, and where the others are */
+	if (mistakes->text)
+		str_copy(text, mistakes->text);
+	if (mistakes->n >= sizeof(text)) { /* whole lines, and where the others are */
 		static const char more[] = "and more: \"jitsuctl log\" has them all";
 		char *end_of_line;
 
@@ -392,7 +387,72 @@ static void do_reload(struct operators *r, const struct msg_ctl_request *ask)
 		if (end_of_line)
 			memcpy(end_of_line + 1, more, sizeof(more));
 	}
-	end(r, ask->id, -EINVAL, text);
+	end(r, id, -EINVAL, text);
+}
+
+static void end_reload(struct operators *r, uint32_t id, const char *why)
+{
+	cleanup_buf struct buf mistakes = { 0 };
+
+	zone_files_mistakes(r->l->zone_files, &mistakes);
+	if (*why)
+		buf_addf(&mistakes, "%s\n", why);
+	if (mistakes.n > 0)
+		end_with_mistakes(r, id, &mistakes);
+	else
+		end(r, id, 0, "");
+}
+
+void operators_zones_loaded(struct launcher *l, const char *why)
+{
+	struct waiting *w, *w_next;
+
+	if (!l->operators)
+		return;
+	for (w = TAILQ_FIRST(&l->operators->waiting); w; w = w_next) {
+		w_next = TAILQ_NEXT(w, next);
+		if (w->ask.verb != CTL_RELOAD)
+			continue;
+		end_reload(l->operators, w->ask.id, why);
+		wait_free(w);
+	}
+}
+
+static void on_reload_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct waiting *w = arg;
+
+	(void)fd;
+	(void)what;
+	end_reload(w->r, w->ask.id, "the configuration is in force, but dns has not said yet that it has read the "
+				    "zones: \"jitsuctl log\" will tell");
+	wait_free(w);
+}
+
+/* dns has the last word on zone files. */
+static void wait_for_zones(struct operators *r, const struct msg_ctl_request *ask)
+{
+	struct timeval tv = clock_timeval_ms(RELOAD_MS);
+	struct waiting *w = wait_new(r, ask);
+
+	if (!w)
+		return;
+	w->poll = evtimer_new(r->l->base, on_reload_late, w);
+	if (!w->poll)
+		abort();
+	event_add(w->poll, &tv);
+}
+
+static void do_reload(struct operators *r, const struct msg_ctl_request *ask)
+{
+	cleanup_buf struct buf mistakes = { 0 };
+
+	if (reload(r->l, &mistakes) < 0)
+		end_with_mistakes(r, ask->id, &mistakes);
+	else if (r->l->dns_loading && !zone_files_empty(r->l->zone_files))
+		wait_for_zones(r, ask);
+	else
+		end_reload(r, ask->id, "");
 }
 
 static const struct {

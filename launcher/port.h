@@ -3,7 +3,8 @@
  *
  * What counts as use: unicast IPv4 and IPv6 frames from or to the VM, VLAN-tagged ones too.  Not
  * ARP, neighbour discovery (ICMPv6 133..137), multicast, broadcast, frames flooded to the port
- * for another MAC, and frames from or to the prober's own MAC.
+ * for another MAC, and frames from or to the prober's own MAC; nor, with BPF, RSTs and the VM's
+ * SYN-ACKs, which a prober with the bridge's own MAC leaves behind.
  *
  * Two ways to count, behind one interface.  With BPF: a clsact program on each port, loaded once
  * per process, that also knows the time of the last packet.  Where BPF is not allowed: a packet

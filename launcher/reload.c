@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "launcher/launcher.h"
+#include "launcher/zone_files.h"
 #include "launcher/managers.h"
 
 struct conf_ref *conf_hold(struct conf_ref *ref)
@@ -262,7 +263,7 @@ static void apply(struct launcher *l, struct conf *conf)
 		abort();
 	*l->ref = (struct conf_ref){ .conf = conf, .refs = 1 };
 	l->conf = conf;
-	l->serial = (uint32_t)MAX(l->serial + 1ull, clock_wall_ms() / 1000);
+	zone_files_set(l->zone_files, conf, (uint32_t)(clock_wall_ms() / MS_PER_S));
 	if (l->sources)
 		sources_set(l->sources, conf->limits.wakes_per_source, conf->limits.wakes_period_ms);
 	if (image_reader_find(conf->users.qemu, &l->qemu, &e) < 0)
@@ -277,6 +278,7 @@ static void apply(struct launcher *l, struct conf *conf)
 	conf_unref(old);
 	keep_good(l);
 	tell_wants(l);
+	l->dns_loading = true; /* also when it is told later */
 	if (l->dns_told)
 		dns_snapshot(l);
 	if (l->operators)

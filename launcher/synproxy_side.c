@@ -23,7 +23,7 @@ bool synproxy_is_current(struct launcher *l)
 		if (!b->told)
 			return false;
 	}
-	return synproxy_is_told(l) && l->synproxy_conf.max_held == limits->max_held &&
+	return synproxy_is_told(l) && !l->synproxy_stale && l->synproxy_conf.max_held == limits->max_held &&
 	       l->synproxy_conf.held_per_source == limits->held_per_source;
 }
 
@@ -98,17 +98,27 @@ void synproxy_say_drop(struct service *s, const struct ip_addr *client, bool res
 
 /* ---- the snapshot ---- */
 
+static void send_bridge(struct hold_bridge *b)
+{
+	struct msg_hold_bridge m = { .bridge = b->number, .conflict_probe_ms = b->conflict_probe_ms };
+
+	str_copy(m.name, b->info.name);
+	ipc_send_fd(b->l->synproxy, MSG_HOLD_BRIDGE, &m, b->tap.fd);
+	b->told = true;
+}
+
+void synproxy_say_bridge(struct hold_bridge *b)
+{
+	if (synproxy_is_told(b->l) && b->told)
+		send_bridge(b);
+}
+
 static void send_bridges(struct launcher *l)
 {
 	struct hold_bridge *b = NULL;
 
-	while ((b = hold_bridges_next(l, b))) {
-		struct msg_hold_bridge m = { .bridge = b->number, .conflict_probe_ms = b->conflict_probe_ms };
-
-		str_copy(m.name, b->info.name);
-		ipc_send_fd(l->synproxy, MSG_HOLD_BRIDGE, &m, b->tap.fd);
-		b->told = true;
-	}
+	while ((b = hold_bridges_next(l, b)))
+		send_bridge(b);
 }
 
 static void send_services(struct launcher *l)
@@ -139,6 +149,7 @@ void synproxy_snapshot(struct launcher *l)
 	event_del(l->synproxy_late);
 	hold_bridges_filter(l);
 	l->synproxy_waited = l->synproxy_told = true;
+	l->synproxy_stale = false;
 	l->synproxy_conf = (struct msg_hold_conf){ l->conf->limits.max_held, l->conf->limits.held_per_source };
 	ipc_send(l->synproxy, MSG_BEGIN, NULL);
 	ipc_send(l->synproxy, MSG_HOLD_CONF, &l->synproxy_conf);

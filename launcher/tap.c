@@ -226,7 +226,8 @@ int tap_check_name(struct netlink *nl, const char *ifname, tap_is_fn *is_ours, s
 	if (r < 0)
 		return err_set_errno(e, r, "cannot look at interface %s", ifname);
 	if (!is_ours(&d.link))
-		return err_set(e, -EEXIST, "there is an interface %s already, which is no tap of jitsu's; rename it", ifname);
+		return err_set(e, -EEXIST, "there is an interface %s already, which is no tap of jitsu's; rename it",
+			       ifname);
 	return 0;
 }
 

@@ -18,12 +18,12 @@
  * was given the same machine asks them, with the same MAC.  That is why these answers go to
  * everyone: to its own MAC nobody could send one, since the bridge knows that MAC to be here.
  *
- * While a VM runs and its MAC asks whether the address is free, that is the VM's own duplicate address
- * detection.  An answer would keep it from using its address.  Announcements are left out then, too:
- * they would reach the VM, and look like a conflict to it.
+ * While a VM runs and its MAC asks whether the address is free, that is the VM's own duplicate
+ * address detection.  An answer would keep it from using its address.  Announcements are left out
+ * then, too: they would reach the VM, and look like a conflict to it.
  *
- * The time of a check is cut into one more part than there are probes: each goes out at a random moment
- * of its part, and the last part is for listening.
+ * The time of a check is cut into one more part than there are probes: each goes out at a random
+ * moment of its part, and the last part is for listening.
  */
 #include "synproxy/claim.h"
 
@@ -65,7 +65,10 @@ static bool same_mac(const struct mac_addr *a, const struct mac_addr *b) { retur
 
 void claim_pace_init(struct claim_pace *p, uint64_t seed)
 {
-	*p = (struct claim_pace){ .frames = { .burst = FRAMES_AT_ONCE, .per_s = FRAMES_PER_S }, .random = seed | 1 };
+	*p = (struct claim_pace){
+		.frames = { .burst = FRAMES_AT_ONCE, .per_s = FRAMES_PER_S },
+		.random = seed | 1,
+	};
 }
 
 /* From 0 to below `range` (xorshift). */
@@ -191,7 +194,7 @@ struct claim *claim_new(const struct msg_hold_service *conf, uint32_t check_ms, 
 	c->pace = pace;
 	c->ops = ops;
 	c->arg = arg;
-	c->gone_ns = now_ns; /* nobody knows */
+	c->gone_ns = conf->stage == HOLD_STAGE_CHECK ? 0 : now_ns; /* nobody knows, unless a check finds out */
 	claim_stage(c, (enum hold_stage)conf->stage, conf->at_vm, now_ns);
 	return c;
 }
@@ -335,7 +338,8 @@ static void hear_checking(struct claim *c, const struct frame *f, uint64_t now_n
 		yield(c, a, f, now_ns);
 }
 
-/* It stays ours, which everybody is told at most once in CLAIM_DEFEND_S.  A VM that is there speaks for itself. */
+/* It stays ours, which everybody is told at most once in CLAIM_DEFEND_S.  A VM that is there speaks
+ * for itself. */
 static void defend(struct claim *c, const struct ip_addr *a, const struct frame *f, uint64_t now_ns)
 {
 	uint8_t frame[FRAME_BUILT_MAX];
@@ -385,10 +389,9 @@ static void hear_ours(struct claim *c, const struct frame *f, uint64_t now_ns)
 	const struct ip_addr *claimed = claimed_by(c, f), *asked = asked_for(c, f);
 	bool from_vm_mac = same_mac(&f->eth_src, &c->conf.mac);
 	bool vm_is_gone = !has_vm(c->stage) && now_ns >= c->gone_ns + CLAIM_GONE_S * NS_PER_S;
+	bool twin = from_vm_mac && vm_is_gone && !frame_is_dad(f);
 
-	if (claimed && !same_mac(sender_of(f), &c->conf.mac))
-		hear_rival(c, claimed, f, now_ns);
-	else if (from_vm_mac && vm_is_gone && !frame_is_dad(f))
+	if (twin || (claimed && !same_mac(sender_of(f), &c->conf.mac)))
 		hear_rival(c, claimed, f, now_ns);
 	else if (asked && !claimed && !(from_vm_mac && !vm_is_gone))
 		answer(c, f, asked);

@@ -425,8 +425,8 @@ size_t frame_solicit(uint8_t *out, const struct mac_addr *mac, const struct ip_a
 	return put_nd(out, ND_SOLICIT, &group_mac, mac, from, &group, target);
 }
 
-size_t frame_advert(uint8_t *out, const struct mac_addr *eth_dst, const struct ip_addr *to, const struct mac_addr *mac,
-		    const struct ip_addr *target)
+size_t frame_advert(uint8_t *out, const struct mac_addr *eth_dst, const struct ip_addr *to,
+		    const struct mac_addr *mac, const struct ip_addr *target)
 {
 	return put_nd(out, ND_ADVERT, eth_dst, mac, target, to, target);
 }

@@ -79,8 +79,8 @@ size_t frame_solicit(uint8_t *out, const struct mac_addr *mac, const struct ip_a
 		     const struct ip_addr *target);
 
 /* The answer to a solicitation: `target` is at `mac` (override; solicited unless `to` is a group). */
-size_t frame_advert(uint8_t *out, const struct mac_addr *eth_dst, const struct ip_addr *to, const struct mac_addr *mac,
-		    const struct ip_addr *target);
+size_t frame_advert(uint8_t *out, const struct mac_addr *eth_dst, const struct ip_addr *to,
+		    const struct mac_addr *mac, const struct ip_addr *target);
 
 /* Is anybody at `addr`?  What frame_is_dad() tells of. */
 size_t frame_dad(uint8_t *out, const struct mac_addr *mac, const struct ip_addr *addr);

@@ -49,7 +49,8 @@ struct handover_ops {
 	void (*leave_port)(void *arg);
 	/* svc, gen and token are filled in (0).  False: nobody hears it; it will be said again. */
 	bool (*wake)(void *arg, const struct msg_wake *m);
-	/* HOLD_FIRST, HOLD_MOVE, HOLD_RELEASED, HOLD_REFUSED, HOLD_WANT_PORT, HOLD_DONE.  svc and gen are filled in. */
+	/* HOLD_FIRST, HOLD_MOVE, HOLD_RELEASED, HOLD_REFUSED, HOLD_WANT_PORT, HOLD_DONE.  svc and gen
+	 * are filled in. */
 	void (*event)(void *arg, const struct msg_hold_event *m);
 };
 
@@ -66,8 +67,8 @@ void handover_frame(struct handover *h, const uint8_t *bytes, size_t n, const st
 /* A magic packet with the VM's MAC; `from` may be zero. */
 void handover_wol(struct handover *h, const struct ip_addr *from, uint64_t now_ns);
 
-/* The VM's port is there (again).  `asked`, n of them, are ports that are asked for anyhow; `probing`: the
- * port will be needed until PROBE_DONE, whatever is held. */
+/* The VM's port is there (again).  `asked`, n of them, are ports that are asked for anyhow; `probing`:
+ * the port will be needed until PROBE_DONE, whatever is held. */
 void handover_port(struct handover *h, const struct msg_port *asked, unsigned n, bool probing, uint64_t now_ns);
 /* The VM's port was taken away. */
 void handover_port_gone(struct handover *h);

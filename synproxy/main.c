@@ -4,15 +4,14 @@
  * bridge and from VM ports.  One loop serves them all: messages and the one timer (agenda.h) first,
  * frames after them, a batch at a time.
  *
- * A snapshot (MSG_BEGIN .. MSG_END) is put together aside and takes the old one's place at once at its
- * end: until then, and while the launcher is away, everything goes on as it was.  A service that the
- * new one names as before, by svc and gen, goes on where it was; of another launcher's
- * services, held packets are all that is taken over, by address.  They are in memory that the supervisor keeps (hold.h),
- * so that they outlive us, too; the taps outlive us with the frames in them.
+ * A snapshot (MSG_BEGIN .. MSG_END) is put together aside and takes the old one's place at once at
+ * its end: until then, and while the launcher is away, everything goes on as it was.  A service that
+ * the new one names as before, by svc and gen, goes on where it was; of another launcher's services,
+ * held packets are all that is taken over, by address.  They are in memory that the supervisor keeps
+ * (hold.h), so that they outlive us, too; the taps outlive us with the frames in them.
  *
  * MSG_HOLD_STAGE is acknowledged when everything that had come to the tap before it was looked at by
- * its rules: the launcher then knows that whoever came before its look at the VM, has been
- * told of.
+ * its rules: the launcher then knows that it was told of whoever came before its look at the VM.
  *
  * The process is unprivileged, makes no descriptors and keeps to those it is given.
  */

@@ -1,16 +1,17 @@
 /* Theory of operation
  *
  * A VM's port is the packet socket that came with MSG_PROBE_START or MSG_HOLD_PORT, and a probe.  It
- * has up to two users: readiness, until everything that MSG_PROBE_START asks for has answered, and the
- * service's hand-over, until that is quiet.  When the last one leaves, it is closed; at once at
- * MSG_PROBE_STOP, when a later start replaces it, or when a snapshot of the launcher
- * (MSG_BEGIN .. MSG_END) does not mention it any more.  While the launcher is away probes go on, and their events are
- * lost: the next launcher starts them anew and hears everything again.
+ * has up to two users: readiness, until everything that MSG_PROBE_START asks for has answered, and
+ * the service's hand-over, until that is quiet.  When the last one leaves, it is closed; at once at
+ * MSG_PROBE_STOP, or when a later start replaces it.  A snapshot of the launcher
+ * (MSG_BEGIN .. MSG_END) that does not mention a probe ends it.  While the launcher is away probes go
+ * on, and their events are lost: the next launcher starts them anew and hears everything again.
  *
  * Questions are paced: the agenda rings for the probe that is due first, and all that are due are
- * served, at most FRAMES_PER_TICK frames together, beginning each time with another probe, so that none
- * starves when there are more questions than budget.  What is left over goes out a tick later: however
- * many VMs boot and ports are closed, the process asks at most FRAMES_PER_TICK questions a millisecond.
+ * served, at most FRAMES_PER_TICK frames together, beginning each time with another probe, so that
+ * none starves when there are more questions than budget.  What is left over goes out a tick later:
+ * however many VMs boot and ports are closed, the process asks at most FRAMES_PER_TICK questions a
+ * millisecond.
  * A VM that talks without end is heard READS_PER_WAKEUP frames at a time, with DEAF_MS between: the
  * rest is dropped by its socket, at the kernel's price.
  *
@@ -25,7 +26,7 @@
 #include "synproxy/synproxy.h"
 
 enum {
-	PORTS_MAX = 1024,
+	PORTS_AT_ONCE = 1024,
 	FRAMES_PER_TICK = 16,
 	READS_PER_WAKEUP = 64,
 	DEAF_MS = 2,
@@ -277,8 +278,9 @@ void ports_start(struct synproxy *s, const struct msg_probe_start *m, bool for_r
 
 	if (s->ports[m->svc])
 		port_free(s->ports[m->svc]);
-	if (s->n_ports >= PORTS_MAX) {
-		log_limited(LOG_ERROR, "more than %d services boot at once: service %u is not probed", PORTS_MAX, m->svc);
+	if (s->n_ports >= PORTS_AT_ONCE) {
+		log_limited(LOG_ERROR, "more than %d services boot at once: service %u is not probed", PORTS_AT_ONCE,
+			    m->svc);
 		return;
 	}
 	evutil_make_socket_nonblocking(*fd);

@@ -22,22 +22,23 @@
  * request; when it asks nevertheless, it is told, into this port only, and for probe_ip only.
  *
  * A port that says nothing may be filtered in the guest, or the guest may just be slow: our SYN still
- * waits in its queue.  So a port is SILENT only when the guest has since answered a question of ARP or ND that
- * was sent after the SYN: it reads in order.  Answers carry nothing that says which question they are
- * to.  Those from before the link may have piled up by the hundred, and be answered or not; so
- * the question is asked when all earlier ones were answered, or none was for CHECK_PAUSE_MS.
+ * waits in its queue.  So a port is SILENT only when the guest has since answered a question of ARP or
+ * ND that was sent after the SYN: it reads in order.  Answers carry nothing that says which question
+ * they are to.  Those from before the link may have piled up by the hundred, and be answered or not;
+ * so the question is asked when all earlier ones were answered, or none was for CHECK_PAUSE_MS.
  *
  * Frames count only when they come from vm_mac.  The socket is bound to the VM's own port, and
  * what comes out of there is the VM's doing: a VM can lie about its being ready, and harms itself.
  *
  * Cost: a question is 60 to 90 bytes, and goes out for everything that has not answered.  The
  * interval grows when there is no answer for long, and the caller's budget bounds the frames of
- * all probes together; a round that the budget cuts goes on where it was.  The questions for addresses
- * grow rare sooner: they wait in the VM's port until its guest reads, which then answers
+ * all probes together; a round that the budget cuts goes on where it was.  The questions for
+ * addresses grow rare sooner: they wait in the VM's port until its guest reads, which then answers
  * them all, and what it says first we hear at once anyhow.
  *
- * Ports that somebody wants beyond those for readiness (a client's SYN is held for them) are asked
- * in the same way; when there are many they take turns, so that one scanned VM does not use the budget up.
+ * Ports that somebody wants beyond those for readiness (a client's SYN is held for them) are asked in
+ * the same way; when there are many they take turns, so that one scanned VM does not use the budget
+ * up.
  *
  * Refused: connect() from a socket of the host (it completes the handshake, needs a route and an
  * address on the bridge, and gives the kernel's retransmission times of seconds); pings (a guest
@@ -437,7 +438,7 @@ void probe_recall(const struct probe *p, const struct probe_ops *ops, void *arg,
 		const struct target *t = &p->targets[i];
 		const struct ip_addr *a = &p->want.addrs[t->address];
 
-		if (t->refused && !t->open)
+		if (t->refused && !has_answered(t))
 			ops->event(arg, PROBE_REFUSED, a, t->port, now_ns);
 		if (has_answered(t))
 			ops->event(arg, t->open ? PROBE_PORT : PROBE_SILENT, a, t->port, now_ns);
@@ -556,7 +557,7 @@ static void hear_tcp(struct probe *p, const struct frame *f, uint64_t now_ns)
 	if (!t || !(f->tcp_flags & TCP_ACK) || f->ack != t->seq + 1)
 		return;
 	if (f->tcp_flags & TCP_RST) {
-		if (!t->refused && !t->open)
+		if (!t->refused && !has_answered(t))
 			tell(p, PROBE_REFUSED, t, now_ns);
 		t->refused = true;
 	} else if (f->tcp_flags & TCP_SYN) {

@@ -84,8 +84,8 @@ void wards_announce(struct synproxy *s, uint32_t bridge, uint64_t now_ns);
 /* Frames of clients and rivals, from the tap of that bridge. */
 void wards_frame(struct synproxy *s, uint32_t bridge, const uint8_t *bytes, size_t n, uint64_t now_ns);
 void wards_tick(struct synproxy *s, uint64_t now_ns);
-/* Which services there are has changed: before the next frame, addresses are looked up in a new
- * table, and held packets given to whose they are. */
+/* Which services there are has changed: addresses are looked up in a new table, and held packets are
+ * given to whose they are. */
 void wards_assign(struct synproxy *s, uint64_t now_ns);
 void wards_tell_counts(struct synproxy *s, uint64_t now_ns);
 

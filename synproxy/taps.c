@@ -1,12 +1,12 @@
 /* Theory of operation
  *
  * Our tap on a bridge is a port of it: what is sent to a claimed MAC comes in here, and what is
- * flooded; a filter of the launcher's has taken out what concerns no held service.  The tap and the frames in it
- * outlive us and the launcher: a new descriptor is the same open file.
+ * flooded; a filter of the launcher's has taken out what concerns no held service.  The tap and the
+ * frames in it outlive us and the launcher: a new descriptor is the same open file.
  *
  * Frames are read BATCH at a time, with one look at the clock, and after each batch the loop goes
- * round: messages and the timer come first (PRIORITY_FRAMES), so that a flood delays
- * them by one batch at most.
+ * round: messages and the timer come first (PRIORITY_FRAMES), so that a flood delays them by one batch
+ * at most.
  *
  * A tap that cannot be read (it was deleted, or is down) is tried again each second.
  */

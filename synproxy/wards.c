@@ -5,13 +5,13 @@
  *
  * What happens to a ward (a frame, an event of its VM's port, a message) only touches it.  What is
  * to be done about it, and when it is due next, is found out once, before the loop goes on
- * (wards_look()): so a batch of frames costs one look for each of its services, and no callback of a ward
- * runs inside another of its own.
+ * (wards_look()): so a batch of frames costs one look for each of its services, and no callback of a
+ * ward runs inside another of its own.
  *
  * A frame finds its ward by address: packets by their destination, questions and claims by the
  * address they are about.  And by its source MAC, since a frame from a VM's MAC can be a conflict.
- * The table is built anew when services change, and held packets are given to
- * whose they are then; both once, however many messages there were.
+ * The table is built anew when services change, and held packets are given to whose they are then;
+ * both once, however many messages there were.
  */
 #include "base/clock.h"
 #include "base/log.h"

@@ -237,6 +237,7 @@ flood_cost() {
     for i in $(seq 0 "$rounds_flood"); do # the first one does not count: memory is touched, caches fill
         flood_round discarded "$discard_pid" discard0 $nowhere 10.77.0.23 "$((i * syns))"
         flood_round held "$pid" "$tap" "$mac" 10.77.0.23 "$((i * syns))"
+        sleep 1.2 # counts are told once a second
         held asleep >> "$dir/ms/held_count"
         expired=$(cpu_ns "$pid")
         wait_until 20 holds asleep 0 || die "SYNs stay held: $(held asleep)"
@@ -285,6 +286,8 @@ served() { awk '$2 >= 0 { n++ } END { printf "%.3f", NR ? n / NR : -1 }' "$dir/m
 
 real_clients() {
     begin '"max_starting": 4, "wakes_per_source": "10000/min"' "$(service crowd 22)"
+    ctl start crowd >> "$dir/bench.log" || die "crowd does not start" # files are in the page cache now
+    let_sleep crowd
     for _ in $(seq "$rounds_crowd"); do
         crowd_round crowd_at_once 0
         crowd_round crowd_spread 4500

@@ -25,7 +25,7 @@ static const char base_text[] =
         "                   {\"name\": \"other\", \"uri\": \"qemu:///system\"}],"
         " \"bridges\": [{\"name\": \"br0\", \"probe_ip\": \"192.168.1.250\"}],"
         " \"image_dirs\": [\"/images\"],"
-        " \"limits\": {}, \"users\": {},"
+        " \"dns\": {}, \"limits\": {}, \"users\": {},"
         " \"services\": ["
         "  {\"name\": \"www\", \"dns\": [\"www.jitsu.example\"], \"ip\": [\"192.168.1.20/24\", "
         "\"fd00::20/64\"],"

@@ -352,6 +352,83 @@ static void test_servfail_without_edns_is_bare(void **state)
 	assert_int_equal(wire_get16(reply + 2), QR | RCODE_SERVFAIL);
 }
 
+/* ---- options ---- */
+
+static size_t with_option(uint8_t *query, size_t n, unsigned code)
+{
+	wire_put16(query + n - 2, 4);
+	wire_put16(wire_put16(query + n, code), 0);
+	return n + 4;
+}
+
+/* The OPT's options in the answer to a query for www with this option; "" when there are none. */
+static const char *options_for(unsigned code, bool tcp, const char *nsid, size_t *n)
+{
+	static uint8_t reply[ANSWER_SIZE_MAX];
+	struct asker asker = { .addr = ip(stranger_text), .tcp = tcp, .keepalive_ms = 10000 };
+	struct tables *t = example_tables(STATE_UP, ANSWER_READY);
+	struct msg_dns_conf conf = { .max_tcp = 1 };
+	struct answer a;
+	uint8_t query[512], *opt;
+	size_t query_n;
+
+	str_copy(conf.nsid, nsid);
+	tables_set_conf(t, &conf);
+	query_n = with_option(query, make_query(query, (struct ask){ .name = "www.jitsu.example", .type = 1, .edns_size = 512 }), code);
+	answer_query(t, &asker, query, query_n, reply, &a);
+	assert_int_equal(a.verdict, VERDICT_REPLY);
+	assert_int_equal(wire_get16(reply + 6), 1);
+	opt = reply + WIRE_HEADER + 19 + 4 + 16;
+	*n = wire_get16(opt + 9);
+	assert_int_equal(a.n, opt + 11 + *n - reply);
+	tables_free(t);
+	return (const char *)opt + 11;
+}
+
+static void test_nsid(void **state)
+{
+	const char *options;
+	size_t n;
+
+	(void)state;
+	options = options_for(OPTION_NSID, false, "ns-7", &n);
+	assert_int_equal(n, 8);
+	assert_memory_equal(options, "\0\3\0\4ns-7", 8);
+	options_for(OPTION_NSID, false, "", &n);
+	assert_int_equal(n, 0);
+	options_for(4711, false, "ns-7", &n); /* it did not ask */
+	assert_int_equal(n, 0);
+}
+
+static void test_keepalive_is_for_tcp(void **state)
+{
+	const char *options;
+	size_t n;
+
+	(void)state;
+	options = options_for(OPTION_KEEPALIVE, true, "", &n);
+	assert_int_equal(n, 6);
+	assert_memory_equal(options, "\0\13\0\2\0\144", 6); /* RFC 7828: in tenths of seconds */
+	options_for(OPTION_KEEPALIVE, false, "", &n);
+	assert_int_equal(n, 0);
+}
+
+static void test_refused_says_that_the_name_is_not_ours(void **state)
+{
+	struct tables *t = example_tables(STATE_UP, ANSWER_READY);
+	struct ip_addr client = ip(stranger_text);
+	uint8_t query[512], reply[WIRE_UDP_MAX];
+	struct answer a;
+	size_t n = make_query(query, (struct ask){ .name = "example.org", .type = 1, .edns_size = 512 });
+
+	(void)state;
+	ask_tables(t, &client, false, query, n, reply, &a);
+	assert_int_equal(a.rcode, RCODE_REFUSED);
+	assert_int_equal(a.n, n + 6);
+	assert_memory_equal(reply + n - 2, "\0\6\0\17\0\2\0\24", 8); /* RFC 8914: Not Authoritative */
+	tables_free(t);
+}
+
 /* No NS, all NS, and the largest of them: only TCP carries that. */
 static void test_largest_and_smallest_ns(void **state)
 {
@@ -403,6 +480,9 @@ int main(void)
 		cmocka_unit_test(test_only_addresses_wake),
 		cmocka_unit_test(test_servfail_says_why_with_edns),
 		cmocka_unit_test(test_servfail_without_edns_is_bare),
+		cmocka_unit_test(test_nsid),
+		cmocka_unit_test(test_keepalive_is_for_tcp),
+		cmocka_unit_test(test_refused_says_that_the_name_is_not_ours),
 		cmocka_unit_test(test_largest_and_smallest_ns),
 	};
 

@@ -431,6 +431,82 @@ static void test_forward_tcp(void **state)
 	close(fd);
 }
 
+/* A zone of so many names takes a while to read; nobody who asks meanwhile notices. */
+static void test_reload_without_a_lost_query(void **state)
+{
+	struct world *w = *state;
+	int fd = client_socket(SOCK_DGRAM, "127.0.0.1", "127.0.0.1", w->port4);
+	struct msg_dns_conf conf = { .seq = 7 };
+	struct msg_dns_zone z = zone_msg("jitsu.example");
+	struct msg_dns_service s = service_msg(SVC_WWW, "www", "www.jitsu.example", "192.168.1.20", STATE_UP, ANSWER_READY);
+	size_t room = 2 * 1024 * 1024, n = 0, answered = 0, asked = 0;
+	uint64_t until = clock_now_ms() + WAIT_MS;
+	char *text = malloc(room);
+	uint8_t b[2000];
+
+	snapshot(w, STATE_UP, 1000);
+	for (unsigned i = 0; i < 50000; i++)
+		n += (size_t)snprintf(text + n, room - n, "host-%u A 10.%u.%u.1\n", i, i >> 8, i & 255);
+	w->n_loaded = 0;
+	ipc_send(w->launcher, MSG_BEGIN, NULL);
+	ipc_send(w->launcher, MSG_DNS_CONF, &conf);
+	ipc_send(w->launcher, MSG_DNS_ZONE, &z);
+	give_zone_file(w, "jitsu.example", text);
+	ipc_send(w->launcher, MSG_DNS_SERVICE, &s);
+	ipc_send(w->launcher, MSG_END, NULL);
+	free(text);
+	while (w->n_loaded == 0 && clock_now_ms() < until) {
+		ask(fd, www);
+		asked++;
+		turn(w);
+		while (recv(fd, b, sizeof(b), MSG_DONTWAIT) > 0)
+			answered += wire_get16(b + 6) == 1;
+	}
+	assert_int_equal(w->n_loaded, 1);
+	assert_int_equal(w->loaded.seq, 7);
+	assert_int_equal(w->loaded.error, 0);
+	assert_true(asked > 10);
+	while (answered < asked) {
+		receive(w, fd, b, sizeof(b));
+		answered++;
+	}
+	ask(fd, (struct ask){ .name = "host-49999.jitsu.example", .type = TYPE_A });
+	receive(w, fd, b, sizeof(b));
+	assert_int_equal(wire_get16(b + 6), 1);
+	close(fd);
+}
+
+/* More than fits a datagram, over TCP in one message. */
+static void test_a_large_answer_over_tcp(void **state)
+{
+	struct world *w = *state;
+	struct msg_dns_zone z = zone_msg("jitsu.example");
+	size_t room = 256 * 1024, n = 0;
+	char *text = malloc(room);
+	uint8_t *b = malloc(ANSWER_SIZE_MAX + 2), q[512];
+	int fd;
+
+	for (unsigned i = 0; i < 3000; i++)
+		n += (size_t)snprintf(text + n, room - n, "many A 10.0.%u.%u\n", i >> 8, i & 255);
+	ipc_send(w->launcher, MSG_BEGIN, NULL);
+	ipc_send(w->launcher, MSG_DNS_ZONE, &z);
+	give_zone_file(w, "jitsu.example", text);
+	ipc_send(w->launcher, MSG_END, NULL);
+	WAIT_FOR(w, w->n_loaded == 1);
+	fd = client_socket(SOCK_STREAM, "127.0.0.1", "127.0.0.1", w->port4);
+	for (unsigned i = 0; i < 3; i++)
+		send_tcp(fd, q, make_query(q, (struct ask){ .name = "many.jitsu.example", .type = TYPE_A, .id = i + 1 }));
+	for (unsigned i = 0; i < 3; i++) {
+		n = receive_tcp(w, fd, b);
+		assert_int_equal(wire_get16(b), i + 1);
+		assert_int_equal(wire_get16(b + 6), 3000);
+		assert_int_equal(n, WIRE_HEADER + 20 + 4 + 3000 * 16);
+	}
+	close(fd);
+	free(text);
+	free(b);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -448,6 +524,8 @@ int main(void)
 		T(test_forward_gives_up),
 		T(test_forward_is_not_for_everyone),
 		T(test_forward_tcp),
+		T(test_reload_without_a_lost_query),
+		T(test_a_large_answer_over_tcp),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -1,3 +1,5 @@
+#include <sys/mman.h>
+
 #include "tests/dns/util.h"
 
 #include "dns/serve.h"
@@ -725,6 +727,293 @@ static void test_forwarding(void **state)
 	assert_int_equal(w->n_forwards, 3);
 }
 
+/* ---- zone files ---- */
+
+static void give_file(struct world *w, const char *text, bool lenient)
+{
+	struct msg_dns_zone_file m = { .zone = "jitsu.example", .path = "/zones/f", .lenient = lenient };
+	int fd = memfd_create("zone", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	serve_zone_file(w->serve, &m, fd);
+}
+
+static void snapshot_with_file(struct world *w, const char *text, bool lenient)
+{
+	begin(w, 100);
+	give_file(w, text, lenient);
+	add_service(w, SVC_WWW, GEN, "www", STATE_UP, ANSWER_READY);
+	end(w);
+}
+
+static unsigned load_all(struct world *w)
+{
+	unsigned steps = 0;
+
+	for (; serve_is_loading(w->serve); steps++)
+		serve_load(w->serve);
+	return steps;
+}
+
+static unsigned rcode_at_once(struct world *w, const char *name, unsigned type)
+{
+	struct asked r = ask_for(w, name, type, "192.0.2.1", 99, 0);
+
+	assert_true(r.n > 0);
+	return r.rcode;
+}
+
+static void test_zone_file_is_read_in_pieces(void **state)
+{
+	struct world *w = *state;
+	size_t room = 64 * 1024, n = 0;
+	char *text = malloc(room);
+
+	snapshot(w, STATE_UP, ANSWER_READY);
+	assert_int_equal(w->n_loaded, 1);
+	for (int i = 0; i < 2000; i++)
+		n += (size_t)snprintf(text + n, room - n, "host-%d A 10.0.0.1\n", i);
+	snapshot_with_file(w, text, false);
+	free(text);
+	assert_true(serve_is_loading(w->serve));
+	for (unsigned steps = 0; serve_is_loading(w->serve); steps++) {
+		assert_int_equal(rcode_at_once(w, "www.jitsu.example", TYPE_A), 0);
+		assert_int_equal(rcode_at_once(w, "host-1.jitsu.example", TYPE_A), RCODE_NXDOMAIN);
+		assert_in_range(steps, 0, 20);
+		serve_load(w->serve);
+	}
+	assert_int_equal(rcode_at_once(w, "host-1.jitsu.example", TYPE_A), 0);
+	assert_int_equal(rcode_at_once(w, "host-1999.jitsu.example", TYPE_A), 0);
+	assert_int_equal(w->n_loaded, 2);
+	assert_int_equal(w->loaded.error, 0);
+	assert_int_equal(w->n_tables, 2);
+}
+
+static void test_states_change_while_a_file_is_read(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_UP, ANSWER_READY);
+	snapshot_with_file(w, "a A 10.0.0.1\n", false);
+	say_state(w, STATE_DRAINING);
+	assert_int_equal(w->n_acks, 1);
+	load_all(w);
+	assert_true(ask(w, 1).waits);
+	assert_int_equal(w->n_wakes, 1);
+}
+
+static void test_a_bad_file_changes_nothing(void **state)
+{
+	struct world *w = *state;
+
+	snapshot_with_file(w, "a A 10.0.0.1\n", false);
+	load_all(w);
+	snapshot_with_file(w, "b A 10.0.0.1\nwww A 10.0.0.1\n", false);
+	load_all(w);
+	assert_int_equal(w->loaded.error, -EINVAL);
+	assert_string_equal(w->loaded.zone, "jitsu.example");
+	assert_non_null(strstr(w->loaded.text, "/zones/f, line 2: www.jitsu.example.: this is the name of service"));
+	assert_int_equal(rcode_at_once(w, "a.jitsu.example", TYPE_A), 0);
+	assert_int_equal(rcode_at_once(w, "b.jitsu.example", TYPE_A), RCODE_NXDOMAIN);
+	snapshot_with_file(w, "b A 10.0.0.1\nwww A 10.0.0.1\n", true);
+	load_all(w);
+	assert_int_equal(w->loaded.error, 0);
+	assert_int_equal(rcode_at_once(w, "b.jitsu.example", TYPE_A), 0);
+	snapshot_with_file(w, "b A 10.0.0.\n", true); /* no text that was ever good */
+	load_all(w);
+	assert_int_equal(w->loaded.error, -EINVAL);
+	assert_int_equal(rcode_at_once(w, "b.jitsu.example", TYPE_A), 0);
+}
+
+static void test_a_newer_snapshot_ends_the_reading(void **state)
+{
+	struct world *w = *state;
+
+	snapshot_with_file(w, "a A 10.0.0.1\n", false);
+	serve_load(w->serve);
+	snapshot_with_file(w, "b A 10.0.0.1\n", false);
+	load_all(w);
+	assert_int_equal(w->n_loaded, 1);
+	assert_int_equal(rcode_at_once(w, "a.jitsu.example", TYPE_A), RCODE_NXDOMAIN);
+	snapshot_with_file(w, "c A 10.0.0.1\n", false);
+	serve_launcher_changed(w->serve);
+	assert_false(serve_is_loading(w->serve));
+	assert_int_equal(rcode_at_once(w, "b.jitsu.example", TYPE_A), 0);
+}
+
+static void test_serial_is_told(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_UP, ANSWER_READY);
+	assert_int_equal(w->serial, 5);
+	snapshot_with_file(w, "@ SOA a b 7 1 1 1 1\n", false);
+	load_all(w);
+	assert_int_equal(w->serial, 7);
+}
+
+/* ---- rates and cookies ---- */
+
+static void limited_snapshot(struct world *w, uint32_t rate, uint16_t n_secrets)
+{
+	struct msg_dns_conf conf = { .max_waiting = 10, .rate = rate, .slip = 2, .n_secrets = n_secrets,
+				     .secrets = { { "0123456789abcde" } } };
+	struct msg_dns_allow exempt = { { ip("10.0.0.0"), 104 } };
+
+	begin(w, 10);
+	serve_launcher_msg(w->serve, MSG_DNS_CONF, &conf);
+	serve_launcher_msg(w->serve, MSG_DNS_EXEMPT, &exempt);
+	add_service(w, SVC_WWW, GEN, "www", STATE_UP, ANSWER_READY);
+	end(w);
+}
+
+struct counts {
+	unsigned whole, cut, silent;
+	size_t largest;
+};
+
+/* `cookie`: NULL, or 8 bytes, or 24. */
+static struct counts flood(struct world *w, const char *from, unsigned n, uint64_t conn, const uint8_t *cookie,
+			   size_t cookie_n, uint8_t *reply)
+{
+	struct client c = { .addr = ip(from), .port = 9, .conn = conn, .t_ns = clock_now_ns() };
+	struct counts counts = { 0 };
+
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t query[512];
+		size_t query_n = make_query(query, (struct ask){ .name = "www.jitsu.example", .type = 1, .id = i + 1,
+								 .edns_size = 1232 });
+		bool waits = false;
+		size_t reply_n;
+
+		if (cookie) {
+			wire_put16(query + query_n - 2, (unsigned)cookie_n + 4);
+			wire_put16(wire_put16(query + query_n, OPTION_COOKIE), (unsigned)cookie_n);
+			memcpy(query + query_n + 4, cookie, cookie_n);
+			query_n += 4 + cookie_n;
+		}
+		reply_n = serve_query(w->serve, &c, query, query_n, reply, &waits);
+		counts.silent += reply_n == 0;
+		counts.cut += reply_n > 0 && wire_get16(reply + 2) & FLAG_TC;
+		counts.whole += reply_n > 0 && wire_get16(reply + 6) == 1;
+		if (reply_n > 0 && wire_get16(reply + 2) & FLAG_TC)
+			assert_true(reply_n <= query_n + COOKIE_FULL); /* it amplifies nothing */
+	}
+	return counts;
+}
+
+static void test_a_network_over_its_rate(void **state)
+{
+	uint8_t *reply = malloc(ANSWER_SIZE_MAX);
+	struct world *w = *state;
+	struct counts c;
+
+	limited_snapshot(w, 20, 1);
+	c = flood(w, "192.0.2.1", 100, 0, NULL, 0, reply);
+	assert_int_equal(c.whole, 20);
+	assert_int_equal(c.cut, 40);
+	assert_int_equal(c.silent, 40);
+	assert_int_equal(flood(w, "192.0.2.77", 10, 0, NULL, 0, reply).whole, 0);
+	assert_int_equal(flood(w, "192.0.3.1", 10, 0, NULL, 0, reply).whole, 10);
+	assert_int_equal(flood(w, "10.1.1.1", 100, 0, NULL, 0, reply).whole, 100); /* exempt */
+	assert_int_equal(flood(w, "192.0.2.1", 100, 7, NULL, 0, reply).whole, 100); /* TCP */
+	free(reply);
+}
+
+/* Where its cookie lies in the answer; it is the only option. */
+static const uint8_t *cookie_in(const uint8_t *reply)
+{
+	const uint8_t *opt = reply + WIRE_HEADER + 19 + 4 + (wire_get16(reply + 6) ? 16 : 0);
+
+	assert_int_equal(opt[0], 0);
+	assert_int_equal(wire_get16(opt + 1), TYPE_OPT);
+	assert_int_equal(wire_get16(opt + 9), 4 + COOKIE_FULL);
+	assert_int_equal(wire_get16(opt + 11), OPTION_COOKIE);
+	return opt + 15;
+}
+
+/* Who has had an answer of ours is not limited; who only says so is. */
+static void test_a_cookie_is_beyond_the_rate(void **state)
+{
+	uint8_t *reply = malloc(ANSWER_SIZE_MAX), cookie[COOKIE_FULL];
+	struct world *w = *state;
+
+	limited_snapshot(w, 20, 1);
+	assert_int_equal(flood(w, "192.0.2.1", 1, 0, (const uint8_t *)"8 bytes.", 8, reply).whole, 1);
+	memcpy(cookie, cookie_in(reply), sizeof(cookie));
+	assert_memory_equal(cookie, "8 bytes.", 8);
+	assert_int_equal(flood(w, "192.0.2.1", 100, 0, (const uint8_t *)"8 bytes.", 8, reply).whole, 19);
+	assert_int_equal(flood(w, "192.0.2.1", 100, 0, cookie, sizeof(cookie), reply).whole, 100);
+	cookie[20] ^= 1;
+	assert_int_equal(flood(w, "192.0.2.1", 100, 0, cookie, sizeof(cookie), reply).whole, 0);
+	cookie_in(reply); /* and yet it learns a good one, for its next query */
+	free(reply);
+}
+
+/* An advice to ask over TCP has the cookie, too. */
+static void test_a_slip_has_the_cookie(void **state)
+{
+	uint8_t *reply = malloc(ANSWER_SIZE_MAX), cookie[COOKIE_FULL];
+	struct world *w = *state;
+
+	limited_snapshot(w, 2, 1);
+	flood(w, "192.0.2.1", 4, 0, (const uint8_t *)"8 bytes.", 8, reply); /* two, none, a slip */
+	assert_int_equal(wire_get16(reply + 2), FLAG_QR | FLAG_TC);
+	memcpy(cookie, cookie_in(reply), sizeof(cookie));
+	assert_int_equal(flood(w, "192.0.2.1", 5, 0, cookie, sizeof(cookie), reply).whole, 5);
+	free(reply);
+}
+
+/* Our own secret is kept over snapshots, and the one before it is taken for a while. */
+static void test_our_own_secret_rolls(void **state)
+{
+	uint8_t *reply = malloc(ANSWER_SIZE_MAX), first[COOKIE_FULL], other[COOKIE_FULL];
+	struct world *w = *state;
+
+	limited_snapshot(w, 1, 0);
+	flood(w, "192.0.2.1", 1, 0, (const uint8_t *)"8 bytes.", 8, reply);
+	memcpy(first, cookie_in(reply), sizeof(first));
+	limited_snapshot(w, 1, 0);
+	assert_int_equal(flood(w, "192.0.2.1", 5, 0, first, sizeof(first), reply).whole, 5);
+	limited_snapshot(w, 1, 1); /* now one is configured */
+	assert_int_equal(flood(w, "192.0.2.1", 5, 0, first, sizeof(first), reply).whole, 0);
+	limited_snapshot(w, 1, 0);
+	clock_fake_ns(T0 + 2 * NS_PER_S);
+	flood(w, "192.0.2.1", 1, 0, (const uint8_t *)"8 bytes.", 8, reply);
+	memcpy(first, cookie_in(reply), sizeof(first));
+	clock_fake_ns(T0 + (SERVE_ROLL_S + 3) * NS_PER_S);
+	assert_int_equal(flood(w, "192.0.2.1", 5, 0, first, sizeof(first), reply).whole, 5);
+	memcpy(other, cookie_in(reply), sizeof(other)); /* made with the new one */
+	assert_memory_not_equal(first, other, sizeof(first));
+	clock_fake_ns(T0 + (2 * SERVE_ROLL_S + 4) * NS_PER_S);
+	assert_int_equal(flood(w, "192.0.2.1", 5, 0, other, sizeof(other), reply).whole, 5);
+	assert_true(flood(w, "192.0.2.1", 5, 0, first, sizeof(first), reply).whole <= 1);
+	free(reply);
+}
+
+static void test_held_queries_keep_their_cookie(void **state)
+{
+	struct client c = { .addr = ip("192.0.2.1"), .port = 9, .t_ns = clock_now_ns() };
+	struct msg_dns_conf conf = { .max_waiting = 10, .n_secrets = 1 };
+	uint8_t query[512], *reply = malloc(ANSWER_SIZE_MAX);
+	struct world *w = *state;
+	bool waits = false;
+	size_t n = make_query(query, (struct ask){ .name = "www.jitsu.example", .type = 1, .edns_size = 1232 });
+
+	begin(w, 10);
+	serve_launcher_msg(w->serve, MSG_DNS_CONF, &conf);
+	add_service(w, SVC_WWW, GEN, "www", STATE_OFF, ANSWER_READY);
+	end(w);
+	memcpy(query + n - 2, "\0\14\0\12\0\10" "8 bytes.", 14);
+	assert_int_equal(serve_query(w->serve, &c, query, n + 12, reply, &waits), 0);
+	assert_true(waits);
+	say_state(w, STATE_UP);
+	assert_int_equal(w->n_replies, 1);
+	assert_memory_equal(cookie_in(w->replies[0].b), "8 bytes.", 8);
+	free(reply);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -760,6 +1049,16 @@ int main(void)
 		T(test_stale_and_odd_states_are_acked_and_ignored),
 		T(test_state_between_begin_and_end_is_not_lost),
 		T(test_forwarding),
+		T(test_zone_file_is_read_in_pieces),
+		T(test_states_change_while_a_file_is_read),
+		T(test_a_bad_file_changes_nothing),
+		T(test_a_newer_snapshot_ends_the_reading),
+		T(test_serial_is_told),
+		T(test_a_network_over_its_rate),
+		T(test_a_cookie_is_beyond_the_rate),
+		T(test_a_slip_has_the_cookie),
+		T(test_our_own_secret_rolls),
+		T(test_held_queries_keep_their_cookie),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

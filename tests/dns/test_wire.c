@@ -96,6 +96,174 @@ static void test_records_behind_the_question_are_skipped(void **state)
 	assert_int_equal(q.edns_size, 1234);
 }
 
+#define OPTIONS(...) (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ })
+#define BYTES8 1, 2, 3, 4, 5, 6, 7, 8
+
+static void test_options(void **state)
+{
+	const struct {
+		const char *what;
+		const uint8_t *b;
+		size_t n;
+		int expected;
+		bool nsid, keepalive;
+		unsigned cookie_n;
+	} rows[] = {
+		{ "NSID", OPTIONS(0, 3, 0, 0), .nsid = true },
+		{ "keepalive", OPTIONS(0, 11, 0, 0), .keepalive = true },
+		{ "one nobody knows", OPTIONS(0xfd, 0xe9, 0, 3, 1, 2, 3), .cookie_n = 0 },
+		{ "the same twice", OPTIONS(0xfd, 0xe9, 0, 0, 0xfd, 0xe9, 0, 0), .cookie_n = 0 },
+		{ "a client's cookie", OPTIONS(0, 10, 0, 8, BYTES8), .cookie_n = 8 },
+		{ "a whole cookie", OPTIONS(0, 10, 0, 16, BYTES8, BYTES8), .cookie_n = 16 },
+		{ "the longest", OPTIONS(0, 10, 0, 40, BYTES8, BYTES8, BYTES8, BYTES8, BYTES8), .cookie_n = 40 },
+		{ "all", OPTIONS(0, 3, 0, 0, 0xfd, 0xe9, 0, 1, 9, 0, 10, 0, 8, BYTES8, 0, 11, 0, 0), 0, true, true, 8 },
+		{ "two cookies: the first", OPTIONS(0, 10, 0, 8, BYTES8, 0, 10, 0, 16, BYTES8, BYTES8), .cookie_n = 8 },
+		{ "no cookie in it", OPTIONS(0, 10, 0, 0), .expected = RCODE_FORMERR },
+		{ "half a cookie", OPTIONS(0, 10, 0, 7, 1, 2, 3, 4, 5, 6, 7), .expected = RCODE_FORMERR },
+		{ "half a server's", OPTIONS(0, 10, 0, 12, BYTES8, 1, 2, 3, 4), .expected = RCODE_FORMERR },
+		{ "a cookie too long", OPTIONS(0, 10, 0, 41, BYTES8, BYTES8, BYTES8, BYTES8, BYTES8, 1), .expected = RCODE_FORMERR },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint8_t b[512], normal[WIRE_NORMAL_MAX];
+		size_t n = make_query(b, (struct ask){ .name = "a", .type = 1, .edns_size = 512 });
+		struct wire_query q;
+
+		wire_put16(b + n - 2, (unsigned)rows[i].n);
+		memcpy(b + n, rows[i].b, rows[i].n);
+		if (wire_parse(b, n + rows[i].n, &q) != rows[i].expected)
+			fail_msg("%s", rows[i].what);
+		if (rows[i].expected)
+			continue;
+		for (int again = 0; again < 2; again++) { /* the normal form has them, too */
+			assert_int_equal(q.nsid, rows[i].nsid);
+			assert_int_equal(q.keepalive, rows[i].keepalive);
+			assert_int_equal(q.cookie_n, rows[i].cookie_n);
+			n = wire_normalise(&q, true, normal);
+			assert_int_equal(wire_parse(normal, n, &q), 0);
+		}
+		n = wire_normalise(&q, false, b); /* an upstream is not asked for them */
+		assert_int_equal(wire_parse(b, n, &q), 0);
+		assert_true(q.edns && !q.nsid && !q.keepalive && q.cookie_n == 0);
+	}
+}
+
+/* ---- names in answers ---- */
+
+struct written {
+	struct wire_query q;
+	uint8_t query[512], b[ANSWER_SIZE_MAX];
+	struct wire_reply r;
+};
+
+static struct written *begin_reply(const char *question, size_t limit)
+{
+	struct written *w = calloc(1, sizeof(*w));
+	size_t n = make_query(w->query, (struct ask){ .name = question, .type = 1 });
+
+	assert_int_equal(wire_parse(w->query, n, &w->q), 0);
+	wire_begin(&w->r, &w->q, w->b, limit, 0, 0);
+	return w;
+}
+
+/* One record of this owner; names in dotted form. */
+static bool add_name_record(struct written *w, const char *owner, unsigned type, const char *target)
+{
+	uint8_t record[WIRE_RECORD_HEAD + WIRE_NAME_MAX + 2] = { 0xc0, 12 }, name[WIRE_NAME_MAX], *p;
+	struct wire_rrset set = { .type = (uint16_t)type, .count = 1, .records = record, .owner = name };
+	unsigned labels;
+
+	wire_name_length(name, (size_t)(put_dotted(name, owner) - name), &labels);
+	set.owner_labels = (uint8_t)labels;
+	p = put_dotted(record + WIRE_RECORD_HEAD + (type == TYPE_MX ? 2 : 0), target);
+	wire_put16(record + 2, type);
+	wire_put16(record + 4, CLASS_IN);
+	wire_put16(record + 10, (unsigned)(p - record) - WIRE_RECORD_HEAD);
+	set.n = (size_t)(p - record);
+	return wire_add_rrset(&w->r, SECTION_ANSWER, &set);
+}
+
+static void test_names_are_compressed(void **state)
+{
+	struct written *w = begin_reply("WWW.example.org", ANSWER_SIZE_MAX);
+	ldns_pkt *p;
+
+	(void)state;
+	assert_true(add_name_record(w, "www.example.org", TYPE_CNAME, "a.b.Example.org"));
+	assert_int_equal(w->r.n, 12 + 17 + 4 + 2 + 10 + 6); /* pointers to the question, for both */
+	assert_true(add_name_record(w, "b.example.org", TYPE_MX, "a.b.example.ORG"));
+	assert_int_equal(w->r.n, 51 + 2 + 10 + 4);
+	assert_true(add_name_record(w, "c.other", TYPE_NS, "other"));
+	assert_int_equal(w->r.n, 67 + 9 + 10 + 2);
+	assert_true(add_name_record(w, "c.other", TYPE_SRV, "c.other")); /* not there: RFC 3597 */
+	assert_int_equal(w->r.n, 88 + 2 + 10 + 9);
+	assert_true(add_name_record(w, "", TYPE_NS, ""));
+	assert_int_equal(w->r.n, 109 + 1 + 10 + 1);
+	wire_put16(w->b + 2, FLAG_QR);
+	p = NULL;
+	wire_put16(w->b + SECTION_ANSWER, 3); /* (the SRV above is none) */
+	assert_int_equal(ldns_wire2pkt(&p, w->b, 88), LDNS_STATUS_OK);
+	assert_rr(ldns_pkt_answer(p), 0, "WWW.example.org.\t0\tIN\tCNAME\ta.b.example.org.");
+	assert_rr(ldns_pkt_answer(p), 1, "b.example.org.\t0\tIN\tMX\t0 a.b.example.org.");
+	assert_rr(ldns_pkt_answer(p), 2, "c.other.\t0\tIN\tNS\tother.");
+	ldns_pkt_free(p);
+	free(w);
+}
+
+/* More names than are remembered, and beyond where a pointer can lead; and sets that are taken back. */
+static void test_many_names(void **state)
+{
+	struct written *w = begin_reply("example.org", ANSWER_SIZE_MAX);
+	unsigned count = 0;
+	ldns_pkt *p = NULL;
+	char name[64];
+
+	(void)state;
+	do {
+		snprintf(name, sizeof(name), "some-name-%u.%u.example.org", count, count % 300);
+		count++;
+	} while (add_name_record(w, name, TYPE_NS, name));
+	count--;
+	assert_true(count > 1000);
+	assert_int_equal(ldns_wire2pkt(&p, w->b, w->r.n), LDNS_STATUS_OK);
+	assert_int_equal(ldns_rr_list_rr_count(ldns_pkt_answer(p)), count);
+	for (unsigned i = 0; i < count; i += 13) {
+		char expected[200];
+
+		snprintf(name, sizeof(name), "some-name-%u.%u.example.org.", i, i % 300);
+		snprintf(expected, sizeof(expected), "%s\t0\tIN\tNS\t%s", name, name);
+		assert_rr(ldns_pkt_answer(p), i, expected);
+	}
+	ldns_pkt_free(p);
+	free(w);
+}
+
+static void test_a_set_that_does_not_fit_leaves_nothing(void **state)
+{
+	struct written *w = begin_reply("example.org", WIRE_UDP_PLAIN);
+	uint8_t before[WIRE_UDP_PLAIN];
+	char name[256], other[256];
+	size_t n;
+
+	(void)state;
+	snprintf(name, sizeof(name), "%060u.%060u.%060u.example.org", 1, 1, 1);
+	assert_true(add_name_record(w, "a", TYPE_NS, name));
+	n = w->r.n;
+	memcpy(before, w->b, n);
+	for (unsigned i = 2; i < 1000; i++) { /* however often it is tried */
+		snprintf(name, sizeof(name), "%060u.%060u.%060u.example.org", i, i, i);
+		snprintf(other, sizeof(other), "%060u.%060u.%060u.example.org", i, i, i + 1);
+		assert_false(add_name_record(w, name, TYPE_NS, other));
+		assert_int_equal(w->r.n, n);
+	}
+	assert_memory_equal(w->b, before, n);
+	snprintf(name, sizeof(name), "%060u.%060u.%060u.example.org", 1, 1, 1);
+	assert_true(add_name_record(w, "a", TYPE_CNAME, name)); /* what is there is still known */
+	assert_int_equal(w->r.n, n + 2 + 10 + 2);
+	free(w);
+}
+
 static void test_normal_form_keeps_what_matters(void **state)
 {
 	struct wire_query q, again;
@@ -227,6 +395,10 @@ int main(void)
 		cmocka_unit_test(test_limit_follows_edns),
 		cmocka_unit_test(test_longest_name),
 		cmocka_unit_test(test_records_behind_the_question_are_skipped),
+		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_names_are_compressed),
+		cmocka_unit_test(test_many_names),
+		cmocka_unit_test(test_a_set_that_does_not_fit_leaves_nothing),
 		cmocka_unit_test(test_normal_form_keeps_what_matters),
 		cmocka_unit_test(test_malformed_packets),
 		cmocka_unit_test(test_every_cut_is_malformed),

@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 enum {
 	SERVICES = 2,
 	CLIENTS = 6,
-	PORTS = 4, /* from FIRST_PORT on */
+	PORTS = 5, /* from FIRST_PORT on; the last one does not answer before the end */
 	FIRST_PORT = 80,
 	HELD_MOST = 64,
 	PER_SOURCE = 12,
@@ -96,10 +96,11 @@ struct service {
 	struct handover *handover;
 	enum hold_stage stage;
 	bool moved; /* the forwarding entry is at the VM's port */
+	bool wants_move; /* HOLD_MOVE was said */
 	uint64_t failed_ns, busy_ns; /* FAILED began; something last went to the VM */
 	/* the VM's port */
 	bool has_port, link;
-	bool open[PORTS], refused[PORTS], deaf[PORTS];
+	bool wanted[PORTS], open[PORTS], refused[PORTS], deaf[PORTS];
 	/* wakes */
 	unsigned n_wakes;
 	uint64_t owed_ns; /* a SYN was held then, and nobody was woken yet; 0: all is well */
@@ -120,7 +121,7 @@ struct world {
 	bool stray_answered;
 	struct service *dropping; /* the launcher lets go of `dropped` */
 	struct ip_addr dropped;
-	bool drop_resets, ending;
+	bool drop_resets;
 	const uint8_t *data;
 	size_t n;
 };
@@ -133,7 +134,10 @@ static uint8_t next(struct world *w)
 	return *w->data++;
 }
 
-static int port_index(uint16_t port) { return port >= FIRST_PORT && port < FIRST_PORT + PORTS ? port - FIRST_PORT : -1; }
+static int port_index(uint16_t port)
+{
+	return port >= FIRST_PORT && port < FIRST_PORT + PORTS ? port - FIRST_PORT : -1;
+}
 
 static bool is_syn(const struct frame *f)
 {
@@ -203,7 +207,10 @@ static bool any_open(const struct service *s)
 	return any;
 }
 
-static bool is_old(const struct world *w, uint64_t since_ns) { return w->now_ns >= since_ns + MAX_HOLD_MS * NS_PER_MS; }
+static bool is_old(const struct world *w, uint64_t since_ns)
+{
+	return w->now_ns >= since_ns + MAX_HOLD_MS * NS_PER_MS;
+}
 
 /* A RST to what was held: why? */
 static void check_reset_of_held(const struct service *s, const struct item *i)
@@ -284,16 +291,16 @@ static bool on_port(void *arg, const uint8_t *bytes, size_t n)
 	frame_parse(bytes, n, &f);
 	assert(s->has_port && !discards(s->stage));
 	assert(s->stage != HOLD_STAGE_SLEEP && s->stage != HOLD_STAGE_FROZEN && s->stage != HOLD_STAGE_FAILED);
-	s->busy_ns = s->w->now_ns;
 	if (s->stage == HOLD_STAGE_BOOT)
 		assert(s->moved || any_open(s));
 	if (is_syn(&f)) {
 		int p = port_index(f.dst_port);
 
-		assert(comes(s->stage) && (s->moved || (p >= 0 && is_open(s, p))));
+		assert(comes(s->stage) && (s->moved || p < 0 || is_open(s, p))); /* (others are not kept track of) */
 	}
 	if (!s->w->takes)
 		return false;
+	s->busy_ns = s->w->now_ns;
 	if (f.kind != FRAME_TCP && f.kind != FRAME_UDP)
 		return true;
 	flow = flow_of(s, &f);
@@ -307,7 +314,9 @@ static bool on_want_port(void *arg, uint16_t port)
 	int p = port_index(port);
 
 	assert(s->has_port);
-	if (p >= 0 && !s->w->asks)
+	if (p >= 0 && s->w->asks)
+		s->wanted[p] = true;
+	else if (p >= 0)
 		s->deaf[p] = true;
 	return s->w->asks;
 }
@@ -315,6 +324,7 @@ static bool on_want_port(void *arg, uint16_t port)
 static void forget_port(struct service *s)
 {
 	s->has_port = s->link = false;
+	memset(s->wanted, 0, sizeof(s->wanted));
 	memset(s->open, 0, sizeof(s->open));
 	memset(s->refused, 0, sizeof(s->refused));
 	memset(s->deaf, 0, sizeof(s->deaf));
@@ -343,7 +353,22 @@ static bool on_wake(void *arg, const struct msg_wake *m)
 	return true;
 }
 
-static void move(struct service *s);
+/* All that is waited for, and that we keep track of, is open or refused. */
+static bool is_settled(const struct service *s)
+{
+	uint16_t ports[HOLD_PORTS_MAX + 1];
+	unsigned n = hold_ports(s->w->shared.table, s->conf.svc, ports, HOLD_PORTS_MAX);
+
+	if (s->conf.n_ports > 0)
+		ports[n++] = s->conf.ports[0].port;
+	for (unsigned i = 0; i < n; i++) {
+		int p = port_index(ports[i]);
+
+		if (p >= 0 && !is_open(s, p) && !s->refused[p])
+			return false;
+	}
+	return true;
+}
 
 static void on_event(void *arg, const struct msg_hold_event *m)
 {
@@ -352,7 +377,8 @@ static void on_event(void *arg, const struct msg_hold_event *m)
 	assert(m->svc == s->conf.svc && m->gen == s->conf.gen && m->t_ns == s->w->now_ns);
 	switch (m->what) {
 	case HOLD_MOVE:
-		assert(s->has_port && comes(s->stage) && !s->moved);
+		assert(s->has_port && comes(s->stage) && !s->moved && is_settled(s));
+		s->wants_move = true;
 		break;
 	case HOLD_WANT_PORT: assert(!s->has_port && s->moved && hold_count(s->w->shared.table, s->conf.svc) > 0); break;
 	case HOLD_DONE: assert(s->moved && !s->has_port); break;
@@ -407,6 +433,7 @@ static void on_claim_event(void *arg, enum hold_what what, const struct ip_addr 
 		s->free_said = true;
 	} else {
 		assert(what == HOLD_IN_USE && s->rival && s->stage != HOLD_STAGE_NONE);
+		s->free_said = false;
 	}
 }
 
@@ -566,7 +593,7 @@ static void hear_tcp(struct world *w, uint8_t flags)
 		.eth_src = { { 2, 0, 0, 0, 1, who } },
 		.dst = s->conf.addrs[what >> 7 & (s->conf.n_addrs > 1)],
 		.src_port = (uint16_t)(40000 + (what >> 4 & 3)),
-		.dst_port = (uint16_t)(FIRST_PORT + what % (PORTS + 1)),
+		.dst_port = (uint16_t)(FIRST_PORT + what % PORTS),
 		.seq = what * 77u,
 		.ack = 5,
 		.flags = flags ? flags : TCP_SYN,
@@ -642,8 +669,10 @@ static void set_stage(struct service *s, enum hold_stage stage)
 
 static void move(struct service *s)
 {
+	if (!s->moved)
+		s->busy_ns = s->w->now_ns;
 	s->moved |= comes(s->stage);
-	s->busy_ns = s->w->now_ns;
+	s->free_said = false;
 	handover_moved(s->handover, s->w->now_ns);
 	claim_stage(s->claim, s->stage, handover_at_vm(s->handover), s->w->now_ns);
 	assert(handover_at_vm(s->handover) == s->moved);
@@ -659,18 +688,20 @@ static void give_port(struct service *s, bool probing)
 	handover_port(s->handover, s->conf.ports, probing ? 1 : 0, probing, s->w->now_ns);
 }
 
+/* About what nobody asked for nothing is told. */
 static void answer_probe(struct service *s, enum probe_what what, uint16_t port)
 {
+	bool of_port = what != PROBE_LINK && what != PROBE_DONE;
 	int p = port_index(port);
 
-	if (!s->has_port)
+	if (!s->has_port || (of_port && p >= 0 && !s->wanted[p]))
 		return;
 	s->link |= what == PROBE_LINK;
 	if (p >= 0 && (what == PROBE_PORT || what == PROBE_SILENT))
 		s->open[p] = true;
 	if (p >= 0 && what == PROBE_REFUSED)
 		s->refused[p] = true;
-	handover_probe(s->handover, what, port, s->w->now_ns);
+	handover_probe(s->handover, what, of_port ? port : 0, s->w->now_ns);
 }
 
 static void reconfigure(struct service *s, uint8_t what)
@@ -683,6 +714,8 @@ static void reconfigure(struct service *s, uint8_t what)
 	s->conf.n_ports = what >> 5 & 1;
 	s->conf.defend = what & 64;
 	s->conf.at_vm = s->moved;
+	if (s->stage == HOLD_STAGE_FAILED)
+		s->failed_ns = w->now_ns; /* it is said again */
 	changed(s);
 	handover_conf(s->handover, &s->conf, w->now_ns);
 	claim_conf(s->claim, &s->conf, 100, w->now_ns);
@@ -772,7 +805,9 @@ static void other_step(struct world *w, uint8_t op)
 		forget_port(s);
 		handover_port_gone(s->handover);
 		break;
-	case 3: answer_probe(s, (enum probe_what)((what >> 1) % 5), (uint16_t)(FIRST_PORT + (what >> 4) % PORTS)); break;
+	case 3:
+		answer_probe(s, (enum probe_what)((what >> 1) % 5), (uint16_t)(FIRST_PORT + (what >> 4) % (PORTS - 1)));
+		break;
 	case 4: move(s); break;
 	case 5: drop(w, s, what); break;
 	case 6: reconfigure(s, what >> 1); break;
@@ -818,6 +853,7 @@ static void come_up(struct service *s)
 
 	set_stage(s, HOLD_STAGE_BOOT);
 	give_port(s, false);
+	s->wants_move = false;
 	answer_probe(s, PROBE_LINK, 0);
 	for (int i = 0; i < END_TICKS && hold_count(w->shared.table, s->conf.svc) > 0; i++) {
 		uint16_t ports[HOLD_PORTS_MAX];
@@ -827,7 +863,7 @@ static void come_up(struct service *s)
 			answer_probe(s, PROBE_PORT, ports[k]);
 		for (unsigned k = 0; k < s->conf.n_ports; k++)
 			answer_probe(s, PROBE_PORT, s->conf.ports[k].port);
-		if (i == 3)
+		if (s->wants_move)
 			move(s);
 		begin_step(w);
 		w->now_ns += NS_PER_MS;
@@ -853,7 +889,7 @@ static void fail(struct service *s)
 
 static void end(struct world *w)
 {
-	w->takes = w->hears = w->asks = w->ending = true;
+	w->takes = w->hears = w->asks = true;
 	for (unsigned i = 0; i < SERVICES; i++)
 		w->services[i].owed_ns = 0;
 	come_up(&w->services[0]);

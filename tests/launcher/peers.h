@@ -53,6 +53,7 @@ static struct world {
 	int kept; /* what the supervisor kept of the last launcher, as `kept_name`; -1 for nothing */
 	char kept_name[MSG_NAME_MAX];
 	const char *bridge; /* where domains' NICs are; NULL: they have none */
+	const char *zone; /* what else is said of the zone, after a comma; NULL: nothing */
 	struct slots *slots;
 	unsigned n;
 	struct msg_dns_service services[SERVICES_MAX]; /* of the last snapshot */
@@ -67,6 +68,9 @@ static union {
 	struct msg_dns_service service;
 	struct msg_dns_state state;
 	struct msg_dns_refused refused;
+	struct msg_dns_conf dns_conf;
+	struct msg_dns_zone zone;
+	struct msg_dns_zone_file zone_file;
 	struct msg_be_start start;
 	struct msg_be_target target;
 	struct msg_ctl_row row;
@@ -168,17 +172,20 @@ static void run_launcher(int fd)
 
 static void write_conf(const char *limits, const char *services)
 {
-	char path[96];
+	char path[96], bridges[64] = "";
 	FILE *f;
 
+	if (w.bridge)
+		snprintf(bridges, sizeof(bridges), "{\"name\":\"%s\"}", w.bridge);
 	snprintf(path, sizeof(path), "%s/conf.json", w.dir);
 	f = fopen(path, "w");
 	assert_non_null(f);
 	fprintf(f,
-		"{\"listen\":[\"127.0.0.1:5399\"],\"zones\":[{\"name\":\"jitsu.example\",\"ns\":[\"ns.jitsu.example\"]}],"
+		"{\"listen\":[\"127.0.0.1:5399\"],\"zones\":[{\"name\":\"jitsu.example\",\"ns\":[\"ns.jitsu.example\"]%s}],"
+		"\"zone_dirs\":[\"%s\"],"
 		"\"hypervisors\":[{\"name\":\"hv\",\"uri\":\"test:///default\"}],\"run_dir\":\"%s\",\"state_dir\":\"%s\","
-		"\"users\":{\"qemu\":\"nobody\"},\"limits\":{%s},\"services\":[%s]}",
-		w.dir, w.dir, limits, services);
+		"\"users\":{\"qemu\":\"nobody\"},\"image_dirs\":[\"%s\"],\"bridges\":[%s],\"limits\":{%s},\"services\":[%s]}",
+		w.zone ? w.zone : "", w.dir, w.dir, w.dir, w.dir, bridges, limits, services);
 	assert_int_equal(fclose(f), 0);
 }
 

@@ -442,6 +442,48 @@ static void test_woken_before_it_was_claimed(void **state)
 	quiet(w.synproxy);
 }
 
+/* A machine of ours: its tap is there before the hypervisor has answered, and so may the guest be. */
+static void test_a_machine_of_ours(void **state)
+{
+	char path[96], service[512], tap[MSG_IFNAME_MAX];
+	struct fdb_entry entry;
+	struct err e;
+	uint32_t req;
+	FILE *f;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/kernel", w.dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fclose(f);
+	assert_int_equal(chmod(w.dir, 0755), 0); /* QEMU's user must get at it */
+	snprintf(service, sizeof(service),
+		 "{\"name\":\"m\",\"dns\":[\"m.jitsu.example\"],\"ip\":[\"10.77.0.5/24\"],\"machine\":{\"hypervisor\":"
+		 "\"hv\",\"kernel\":\"%s\",\"memory\":\"16MiB\",\"nics\":[{\"bridge\":\"br0\"}]}}", path);
+	begin_holds(service);
+	tell("m", HOLD_FREE);
+	expect_stage("m", HOLD_STAGE_SLEEP);
+	expect_state("m", STATE_OFF);
+	assert_int_equal(netlink_fdb_find(nl, (int)if_nametoindex("br0"), &held("m")->mac, &entry, &e), 0);
+	assert_int_equal(entry.port, if_nametoindex(holds.ifname));
+	knock("m", CAUSE_SYN, "192.0.2.1");
+	expect_stage("m", HOLD_STAGE_BOOT);
+	expect(w.synproxy, MSG_PROBE_START);
+	assert_memory_equal(&got.probe.vm_mac, &held("m")->mac, sizeof(struct mac_addr));
+	expect(w.be, MSG_BE_START);
+	str_copy(tap, got.start.nics[0].ifname);
+	req = got.start.req;
+	assert_memory_equal(&got.start.nics[0].mac, &held("m")->mac, sizeof(struct mac_addr));
+	tell("m", HOLD_MOVE);
+	expect(w.synproxy, MSG_HOLD_MOVED);
+	assert_int_equal(netlink_fdb_find(nl, (int)if_nametoindex("br0"), &held("m")->mac, &entry, &e), 0);
+	assert_int_equal(entry.port, if_nametoindex(tap));
+	say_result(req, "m", -EIO, "broken", -1);
+	expect_stage("m", HOLD_STAGE_FAILED);
+	assert_int_equal(netlink_fdb_find(nl, (int)if_nametoindex("br0"), &held("m")->mac, &entry, &e), 0);
+	assert_int_equal(entry.port, if_nametoindex(holds.ifname));
+}
+
 /* ---- stopping ---- */
 
 static void test_both_must_acknowledge(void **state)
@@ -885,12 +927,29 @@ static void test_our_tap_is_deleted(void **state)
 	quiet(w.synproxy);
 }
 
+/* Behind an uplink that comes back nobody may know any more where the addresses are. */
+static void test_an_uplink_comes_back(void **state)
+{
+	(void)state;
+	add_port("up0");
+	begin_asleep(SERVICE("a", "1", LAZY));
+	assert_int_equal(ip_run("ip link set p-up0 down"), 0);
+	assert_int_equal(hear(w.synproxy, QUIET_MS), 0);
+	assert_int_equal(ip_run("ip link set p-up0 up"), 0);
+	expect(w.synproxy, MSG_HOLD_BRIDGE);
+	assert_string_equal(got.hold_bridge.name, "br0");
+	assert_true(w.fd >= 0);
+	ip_run("ip link del up0");
+}
+
 static void test_the_bridge_goes_and_comes(void **state)
 {
 	(void)state;
 	begin_asleep(SERVICE("a", "1", LAZY));
 	assert_int_equal(ip_run("ip link del br0"), 0);
 	expect_stage("a", HOLD_STAGE_NONE);
+	hear_holds();
+	assert_int_equal(holds.n + holds.n_bridges, 0);
 	expect_state("a", STATE_OFF);
 	assert_int_equal(got.state.answer, ANSWER_READY);
 	assert_non_null(strstr(field(CTL_SHOW, "a", "not_held_because"), "there is no bridge br0"));
@@ -915,6 +974,8 @@ static void test_nobody_needs_the_tap(void **state)
 			assert_string_equal(got.keep.name, "hold:br0");
 	reload_with(SERVICE("a", "1", LAZY ",\"hold\":\"off\""));
 	expect_stage("a", HOLD_STAGE_NONE);
+	hear_holds();
+	assert_int_equal(holds.n + holds.n_bridges, 0);
 	assert_int_equal(of("a")->answer, ANSWER_READY);
 	expect_nowhere();
 	while ((type = hear(w.supervisor, WAIT_MS)) != MSG_KEEP)
@@ -1142,6 +1203,7 @@ static void test_another_address(void **state)
 	expect_stage("a", HOLD_STAGE_NONE);
 	expect(w.synproxy, MSG_HOLD_SERVICE);
 	assert_int_equal(got.hold_service.stage, HOLD_STAGE_CHECK);
+	hear_holds();
 	expect_nowhere();
 	tell("a", HOLD_FREE);
 	expect_stage("a", HOLD_STAGE_SLEEP);
@@ -1157,6 +1219,8 @@ static void test_another_address_while_up(void **state)
 	expect_stage("a", HOLD_STAGE_NONE);
 	expect(w.synproxy, MSG_HOLD_SERVICE);
 	assert_int_equal(got.hold_service.stage, HOLD_STAGE_NONE);
+	hear_holds();
+	assert_int_equal(held("a")->stage, HOLD_STAGE_NONE);
 	expect_at_vm();
 	say_event("dom-a", EVENT_STOPPED, -1, "shutdown");
 	inspected("dom-a", -1, DOMAIN_OFF);
@@ -1170,6 +1234,9 @@ static void test_removed_while_up(void **state)
 	write_conf("", SERVICE("b", "2", LAZY));
 	say(w.supervisor, MSG_RELOAD, NULL);
 	expect_stage("a", HOLD_STAGE_NONE);
+	hear_holds(); /* whose table has its address no more */
+	assert_int_equal(holds.n, 1);
+	assert_string_equal(holds.services[0].name, "b");
 	expect_at_vm();
 }
 
@@ -1405,6 +1472,7 @@ int main(int argc, char **argv)
 		HOLDS(test_found_running),
 		HOLDS(test_started_by_hand),
 		HOLDS(test_woken_before_it_was_claimed),
+		HOLDS(test_a_machine_of_ours),
 		HOLDS(test_both_must_acknowledge),
 		HOLDS(test_a_silent_synproxy_keeps_it_up),
 		HOLDS(test_a_dead_synproxy_does_not_keep_it_up),
@@ -1429,6 +1497,7 @@ int main(int argc, char **argv)
 		HOLDS(test_the_port_is_another_one),
 		HOLDS(test_the_port_has_another_name),
 		HOLDS(test_our_tap_is_deleted),
+		HOLDS(test_an_uplink_comes_back),
 		HOLDS(test_the_bridge_goes_and_comes),
 		HOLDS(test_nobody_needs_the_tap),
 		HOLDS(test_an_orderly_end),

@@ -79,6 +79,9 @@ static void assert_same(const struct run_state *a, const struct run_state *b)
 	assert_int_equal(a->domain_id, b->domain_id);
 	assert_int_equal(a->up, b->up);
 	assert_int_equal(a->boots, b->boots);
+	assert_true(a->claim == b->claim);
+	assert_int_equal(a->moved, b->moved);
+	assert_int_equal(a->asked_ms, b->asked_ms);
 }
 
 static void test_run_state_round_trip(void **state)
@@ -97,11 +100,17 @@ static void test_run_state_round_trip(void **state)
 	run_state_save(dir, "www", &st);
 	run_state_load(dir, "www", &back);
 	assert_same(&back, &st);
-	st = (struct run_state){ .domain_id = -1, .boots = 8 };
+	st = (struct run_state){ .domain_id = -1, .boots = 8, .claim = UINT64_MAX, .moved = true, .asked_ms = 123456 };
 	run_state_save(dir, "www", &st);
 	run_state_load(dir, "www", &back);
 	assert_same(&back, &st);
 	snprintf(file, sizeof(file), "%s/www", sub);
+	f = fopen(file, "w");
+	fputs("- 3 1 9\n", f); /* as it was before there were claims */
+	fclose(f);
+	run_state_load(dir, "www", &back);
+	st = (struct run_state){ .domain_id = 3, .up = true, .boots = 9 };
+	assert_same(&back, &st);
 	f = fopen(file, "w");
 	fputs("half a li", f);
 	fclose(f);

@@ -133,6 +133,35 @@ static void test_sleeping_states_keep_their_name(void **state)
 		assert_int_equal(service_fsm(sleeping[i], SVC_READY).next, sleeping[i]);
 }
 
+/* One that was never ready does not become so by a stop that fails. */
+static void test_a_stop_that_fails(void **state)
+{
+	(void)state;
+	assert_int_equal(service_fsm(STATE_STOPPING, SVC_STOP_FAILED).next, STATE_UP);
+	assert_int_equal(service_fsm(STATE_STOPPING, SVC_STOP_FAILED_EARLY).next, STATE_BOOTING);
+	for (unsigned s = 0; s < STATE_N; s++) {
+		struct service_move m = service_fsm((enum service_state)s, SVC_STOP_FAILED_EARLY);
+
+		assert_true(s == STATE_STOPPING || m.next == s);
+	}
+}
+
+/* Whoever else has the address: a VM that is there stays what it is, and none is started. */
+static void test_conflicts(void **state)
+{
+	(void)state;
+	for (unsigned s = 0; s < STATE_N; s++) {
+		enum service_state next = service_fsm((enum service_state)s, SVC_CONFLICT).next;
+
+		if (s == STATE_OFF || s == STATE_FAILED || s == STATE_CONFLICT)
+			assert_int_equal(next, STATE_CONFLICT);
+		else
+			assert_int_equal(next, s);
+	}
+	assert_int_equal(service_fsm(STATE_CONFLICT, SVC_CONFLICT_OVER).next, STATE_OFF);
+	assert_int_equal(service_fsm(STATE_CONFLICT, SVC_WAKE).action, DO_NOTHING);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +172,8 @@ int main(void)
 		cmocka_unit_test(test_ways_to_stop),
 		cmocka_unit_test(test_the_usual_life),
 		cmocka_unit_test(test_sleeping_states_keep_their_name),
+		cmocka_unit_test(test_a_stop_that_fails),
+		cmocka_unit_test(test_conflicts),
 	};
 
 	return cmocka_run_group_tests_name("launcher/service_fsm", tests, NULL, NULL);

@@ -64,7 +64,8 @@ static struct ip_addr ip(const char *text)
 static struct msg_hold_service service(enum hold_stage stage)
 {
 	return (struct msg_hold_service){
-		.svc = 3, .gen = 7, .name = "www", .mac = vm, .n_addrs = 1, .addrs = { ip("10.9.0.7") }, .stage = (uint8_t)stage,
+		.svc = 3, .gen = 7, .name = "www", .mac = vm, .n_addrs = 1, .addrs = { ip("10.9.0.7") },
+		.stage = (uint8_t)stage,
 	};
 }
 
@@ -168,7 +169,8 @@ static void test_a_free_address(void **state)
 		assert_true(ip_equal(&sent[i].f.dst, &ours));
 		assert_memory_equal(&sent[i].f.hw, &vm, sizeof(vm));
 		assert_memory_equal(&sent[i].f.eth_dst, &everyone, sizeof(vm));
-		assert_in_range((sent[i].t_ns - 1000 * NS_PER_S) / NS_PER_MS, i * CHECK_MS / 4, (i + 1) * CHECK_MS / 4);
+		assert_in_range((sent[i].t_ns - 1000 * NS_PER_S) / NS_PER_MS, i * CHECK_MS / 4,
+				(i + 1) * CHECK_MS / 4);
 	}
 	run_ms(1);
 	assert_int_equal(n_said, 1);

@@ -371,7 +371,8 @@ static void test_cut_frames(void **state)
 enum { PACKET_MAX = 1600 };
 
 /* A packet of either family in a frame, with its header's checksum; its length. */
-static size_t make_packet(uint8_t *out, const char *from, const char *to, uint8_t proto, const uint8_t *body, size_t n)
+static size_t make_packet(uint8_t *out, const char *from, const char *to, uint8_t proto, const uint8_t *body,
+			  size_t n)
 {
 	struct ip_addr src = ip(from), dst = ip(to);
 	bool v4 = ip_is_v4(&src);
@@ -420,7 +421,8 @@ static void put_sum(uint8_t *frame, size_t n, size_t at, bool pseudo)
 	body[at + 1] = (uint8_t)sum;
 }
 
-static size_t make_udp(uint8_t *out, const char *from, const char *to, uint16_t port, const uint8_t *data, size_t data_n)
+static size_t make_udp(uint8_t *out, const char *from, const char *to, uint16_t port, const uint8_t *data,
+		       size_t data_n)
 {
 	uint8_t body[PACKET_MAX] = { 0x30, 0x39, (uint8_t)(port >> 8), (uint8_t)port, (uint8_t)((8 + data_n) >> 8),
 				     (uint8_t)(8 + data_n) };

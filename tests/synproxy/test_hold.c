@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "synproxy/hold.h"
 #include "synproxy/hold_store.h"
+#include "synproxy/siphash.h"
 
 /* ---- frames ---- */
 
@@ -172,6 +173,24 @@ static uint32_t always(void *arg, const struct ip_addr *addr)
 {
 	(void)addr;
 	return *(uint32_t *)arg;
+}
+
+/* The bytes 0, 1, 2, .. under a key of zeros, as another implementation has them (CPython 3.11). */
+static void test_siphash(void **state)
+{
+	struct siphash_key key = { { 0, 0 } };
+	uint8_t bytes[40];
+	uint64_t words[5];
+
+	(void)state;
+	for (uint8_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = i;
+	memcpy(words, bytes, sizeof(words));
+	assert_true(siphash(&key, words, 1) == 0xead411e67ebe2eea);
+	assert_true(siphash(&key, words, 2) == 0x8972188433a5c5b7);
+	assert_true(siphash(&key, words, 5) == 0x95bc321ab41d8206);
+	key.k[1] = 1;
+	assert_true(siphash(&key, words, 1) != 0xead411e67ebe2eea);
 }
 
 static void test_memory(void **state)
@@ -1502,6 +1521,7 @@ static void test_against_a_plain_model(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_siphash),
 		cmocka_unit_test(test_memory),
 		hold_test(test_a_syn_is_held_and_taken),
 		hold_test(test_the_newest_syn_of_a_flow),

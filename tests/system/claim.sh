@@ -5,8 +5,8 @@ hold=park
 . "$(dirname "$0")/lib.sh"
 
 in_conflict() { [ "$(field stage "$1")" = conflict ]; }
-wait_conflict() { wait_until "${2:-10}" in_conflict "$1" || fail "$1 is not in conflict: $(ctl show "$1")"; }
-mac_in() { in_station "$1" cat /sys/class/net/eth0/address; }
+wait_conflict() { wait_until 10 in_conflict "$1" || fail "$1 is not in conflict: $(ctl show "$1")"; }
+mac_in() { ip -n "$name-$1" -o link show eth0 | sed -n 's|.*link/ether \([^ ]*\).*|\1|p'; }
 
 # A machine that has the address, under traffic from before jitsud starts until after: every ping is
 # answered, and every SYN comes to it.
@@ -15,16 +15,15 @@ test_address_in_use() {
     conflict_probe=300ms
     configure "$(service www 20)" "$(service free 21)"
     capture_begin "$name-owner" eth0 || return 1
-    in_client ping -n -i 0.01 -W 1 10.77.0.20 > "$dir/pings" &
+    in_client ping -n -q -c 600 -i 0.01 -W 1 10.77.0.20 > "$dir/pings" &
     local pinging=$!
     in_client "$packets" scan eth0 10.77.0.2 1 10.77.0.20 1 80 3000 1000 &
     local scanning=$!
     extra_pids+=" $pinging $scanning"
     start_jitsud && wait_held free || return 1
     wait_conflict www || return 1
-    ctl show www | grep -qi "$(mac_in owner)" || fail "it does not say who: $(ctl show www)" || return 1
+    ctl --json show www | grep -q "$(mac_in owner)" || fail "it does not say who: $(ctl show www)" || return 1
     wait "$scanning" || fail "the SYNs did not go out" || return 1
-    kill -INT "$pinging"
     wait "$pinging"
     capture_end
     [ "$(seen 'in .* tcp 10.77.0.2:[0-9]+ 10.77.0.20:80 S ')" = 3000 ] ||
@@ -41,7 +40,7 @@ test_address_is_taken_later() {
     add_station owner br0 10.77.0.20/24
     in_station owner "$packets" arp eth0 ask "$(mac_in owner)" 10.77.0.20 10.77.0.20
     wait_conflict www || return 1
-    ctl show www | grep -qi "$(mac_in owner)" || fail "it does not say who: $(ctl show www)" || return 1
+    ctl --json show www | grep -q "$(mac_in owner)" || fail "it does not say who: $(ctl show www)" || return 1
     [ "$(grep -c 'service=www.*10.77.0.20' "$dir/log")" -le 2 ] || fail "it says so again and again" || return 1
     forget_neighbours
     in_client ping -n -q -c 50 -i 0.01 -W 1 10.77.0.20 | grep -q ' 0% packet loss' ||
@@ -105,13 +104,8 @@ test_it_looks_before() {
     [ "$(seen 'arp ask 0.0.0.0')" = 0 ] || fail "it looks again"
 }
 
-# The same service on another host of the same network, configured alike, and, in this test, even with the
-# same machine-id, and so the same MAC.
-test_second_jitsud_yields() {
-    conflict_probe=300ms
-    configure "$(service www 20)"
-    start_jitsud && wait_held www || return 1
-    local first=$dir first_pid=$jitsud_pid first_host=$host
+# Another host on the same network, with a jitsud of its own: from here on second COMMAND is about it.
+add_second_host() {
     ip netns add "$name-h2"
     ip -n "$name-h2" link set lo up
     ip -n "$name-h2" link add br0 address 02:00:00:77:00:03 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
@@ -120,31 +114,45 @@ test_second_jitsud_yields() {
     ip -n "$host" link add h2 type veth peer name up0 netns "$name-h2"
     ip -n "$host" link set h2 master br0 up
     ip -n "$name-h2" link set up0 master br0 up
-    dir=$first/second host=$name-h2 host_ip=10.77.0.3
-    mkdir -p "$dir/run" "$dir/state"
-    cp -r "$first/images" "$dir/"
-    configure "$(service www 20)"
+    mkdir -p "$dir/second/run" "$dir/second/state"
+    cp -r "$dir/images" "$dir/second/"
+}
+second() {
+    local dir=$dir/second host=$name-h2 host_ip=10.77.0.3 jitsud_pid=
+    "$@"
+}
+start_second() {
+    configure "$@"
     sed -i 's/, "\[fd77::1\]:53"//' "$dir/jitsud.json"
     start_jitsud || return 1
     extra_pids+=" $jitsud_pid"
-    wait_conflict www || return 1
-    bridge -n "$host" fdb show | grep -w sticky && fail "the second claims as well" && return 1
-    dir=$first host=$first_host host_ip=10.77.0.1 jitsud_pid=$first_pid
-    is_held www || fail "the first gave way: $(ctl show www)" || return 1
+}
+
+# The same service on two hosts that are configured alike, and, in this test, even have the same machine-id,
+# and so the same MAC for it.
+test_second_jitsud_yields() {
+    conflict_probe=300ms
+    configure "$(service www 20)"
+    start_jitsud && wait_held www || return 1
+    add_second_host
+    second start_second "$(second service www 20)" || return 1
+    second wait_conflict www || return 1
+    bridge -n "$name-h2" fdb show | grep -w sticky && fail "the second one claims as well" && return 1
+    is_held www || fail "the first one gave way: $(ctl show www)" || return 1
     # clients of both sides are served by the first
     page 10.77.0.20 | grep -q '^boot 1$' || fail "no page" || return 1
-    in_station h2 curl -s -m 5 http://10.77.0.20/ | grep -q '^boot 1$' ||
-        fail "no page behind the second host" || return 1
+    in_station h2 curl -s -m 5 http://10.77.0.20/ | grep -q '^boot 1$' || fail "no page behind the second host" ||
+        return 1
     [ "$(our_vms | wc -l)" = 1 ] || fail "$(our_vms | wc -l) VMs" || return 1
     ctl stop www > /dev/null
     in_station h2 curl -s -m "$patience" http://10.77.0.20/ | grep -q '^boot 2$' ||
         fail "not woken from behind the second host" || return 1
-    # the first goes away for good: the second takes over, once it has looked
+    # the first one goes away for good: the second takes over, once it has looked again
     [ -n "${LONG:-}" ] || return 0
     ctl stop www > /dev/null
     stop_jitsud
     wait_until 90 eval 'in_client curl -s -m 5 http://10.77.0.20/ | grep -q "^boot 1$"' ||
-        fail "the second never takes over"
+        fail "the second one never takes over"
 }
 
 # A VM speaks with its own addresses, and none else: it cannot take another's.

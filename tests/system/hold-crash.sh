@@ -28,7 +28,7 @@ test_every_child() {
         wait $first || fail "round $i, $process: the client was not served (curl: $?)" || return 1
         echo "# round $i: $process: $(cat "$dir/took") s, $took s"
         wait_until 10 is_state www up || fail "round $i, $process: it is $(state_of www)" || return 1
-        ctl stop www > /dev/null || fail "round $i, $process: it is not stopped" || return 1
+        wait_until 10 ctl stop www || fail "round $i, $process: it is not stopped" || return 1
         [ -z "$(our_vms)" ] || fail "round $i, $process: a VM is left" || return 1
     done
     # our tap and what waits in it outlive whoever uses it

@@ -113,7 +113,9 @@ END
     local took
     grep -q 'virbr0.*\(STP\|spanning\|forward\)' "$dir/log" ||
         fail "no word about STP: $(grep virbr0 "$dir/log")" || return 1
-    # (a port waits twice the bridge's forward delay until it forwards: four seconds here)
+    # (a port waits twice the bridge's forward delay until it forwards: four seconds here; ours, and the VM's)
+    wait_until 10 eval 'bridge -n "$host" link show | grep "jh.*state forwarding"' || fail "our port does not forward" ||
+        return 1
     took=$(connect_from in_host -- 192.168.122.20) || fail "the host: no page (curl: $?)" || return 1
     between 0 9 "$took" || fail "the host: connecting took $took s" || return 1
     ctl stop vm > /dev/null || return 1
@@ -147,7 +149,7 @@ test_domain_with_its_own_port() {
 test_domain_without_a_bridge() {
     start_libvirtd && define_domain vm1 30 || return 1
     sed -i "s|<interface type='bridge'><source bridge='br0'/>|<interface type='user'>|" "$dir/vm1.xml"
-    vsh define "$dir/vm1.xml" > /dev/null || return 1
+    vsh undefine vm1 > /dev/null && vsh define "$dir/vm1.xml" > /dev/null || return 1
     configure "$(domain_service vm1 30 ready '["delay:100ms"]')"
     start_jitsud || return 1
     wait_until 10 eval 'ctl show vm1 | grep -q "user"' || fail "no reason: $(ctl show vm1)" || return 1

@@ -191,7 +191,7 @@ configure() {
     cat > "$dir/jitsud.json" <<END
 {
   "listen": ["$host_ip:53", "[fd77::1]:53"],
-  "zones": [{"name": "jitsu.example", "ns": ["ns1.jitsu.example"], "hostmaster": "admin.jitsu.example"}],
+  "zones": [{"name": "jitsu.example", "ns": ["ns1.jitsu.example"], "hostmaster": "admin.jitsu.example"${zone_keys:+, $zone_keys}}],
   "hypervisors": [${hypervisors:-{\"name\": \"local\", \"uri\": \"qemu:///embed?root=$dir/run/qemu\", \"isolation\": \"${isolation:-strict}\"\}}],
   "bridges": [{"name": "br0", "conflict_probe": "${conflict_probe:-0s}"}${bridges:+, $bridges}],
   "image_dirs": ["$dir/images"],
@@ -353,9 +353,7 @@ wait_held() {
 }
 
 flows_of() { ctl --json flows ${1:+"$1"} | grep -c '"client"'; } # how many connections are held
-mac_of() { # the VM's, also while it is off
-    ctl --json show "$1" | sed -n 's/.*"nics": *\[[^]]*\(\([0-9a-f]\{2\}:\)\{5\}[0-9a-f]\{2\}\).*/\1/p'
-}
+mac_of() { field mac "$1"; } # the VM's, also while it is off
 
 addresses() { seq -s, -f "$1%g" "$2" "$3"; } # addresses 10.77.0. 100 149: comma-separated
 
