@@ -16,7 +16,7 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN)
 
 BASE := addr buf child clock codec err ipc json log msg nearest proc ring_file sandbox slots utf8
 CONFIG := check complete load manual print read schema value
-DNS := answer cookie forward load main name rate serve tcp udp waiting wire zone zone_build zone_file
+DNS := answer cookie forward load main name rate serve tcp udp waiting wire zone zone_build zone_file zone_rrset zone_static
 SYNPROXY := agenda claim flows frame handover handover_packets handover_ports handover_release hold hold_store lookup \
 	main ports probe taps wards
 CONTROL := main peer protocol requests server session
@@ -36,7 +36,7 @@ LIBVIRT_LIBS := -lvirt -lvirt-qemu -lpthread
 
 # ---- tests: folder/name of each cmocka program; the libraries it needs follow from its folder ----
 
-TESTS := base/test_addr base/test_codec base/test_ipc base/test_json base/test_slots
+TESTS := base/test_addr base/test_codec base/test_sandbox base/test_ipc base/test_json base/test_slots
 TESTS += dns/test_answer dns/test_cookie dns/test_nsd dns/test_rate dns/test_static dns/test_zone_file dns/test_process dns/test_serve dns/test_tcp dns/test_waiting dns/test_wire dns/test_zone
 TESTS += launcher/test_budget launcher/test_idle launcher/test_records launcher/test_service_fsm
 TESTS += launcher/test_filter launcher/test_identity launcher/test_image launcher/test_netlink launcher/test_port

@@ -96,10 +96,12 @@ size_t answer_servfail(const struct wire_query *q, bool tcp, bool may_forward, e
 	return wire_end(&r, RCODE_SERVFAIL);
 }
 
-size_t answer_slip(const struct wire_query *q, uint8_t *reply)
+size_t answer_slip(struct wire_query *q, uint8_t *reply)
 {
 	struct wire_reply r;
 
+	if (q->options_n > 4 + COOKIE_FULL) /* a cookie helps the client, anything more a forger */
+		q->options_n = 0;
 	begin(&r, q, false, reply, 0, RCODE_NOERROR);
 	wire_set_cut(&r);
 	return wire_end(&r, RCODE_NOERROR);
@@ -326,7 +328,8 @@ static enum step follow_dname(struct walk *w)
 	add_set(w, SECTION_ANSWER, dname, above);
 	if (w->r.cut)
 		return STEP_END;
-	if (!name_join(w->name, w->name_n - (size_t)above->name_n, from + WIRE_RECORD_HEAD, wire_get16(from + 10), &target)) {
+	if (!name_join(w->name, w->name_n - (size_t)above->name_n, from + WIRE_RECORD_HEAD, wire_get16(from + 10),
+		       &target)) {
 		w->a->rcode = RCODE_YXDOMAIN;
 		wire_set_rcode(&w->r, RCODE_YXDOMAIN);
 		return STEP_END;

@@ -61,7 +61,8 @@ enum trouble {
 size_t answer_servfail(const struct wire_query *q, bool tcp, bool may_forward, enum trouble why,
 		       uint8_t *reply);
 
-/* For a client that asks too much over UDP: nothing but "ask over TCP" (TC).  The length. */
-size_t answer_slip(const struct wire_query *q, uint8_t *reply);
+/* For a client that asks too much over UDP: nothing but "ask over TCP" (TC), and its cookie; at most
+ * one and a half times as long as the query was.  The length. */
+size_t answer_slip(struct wire_query *q, uint8_t *reply);
 
 #endif

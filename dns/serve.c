@@ -241,7 +241,7 @@ static size_t forward(struct serve *s, const struct client *from, const struct a
 }
 
 /* What its network gets of this answer: the length. */
-static size_t limit_rate(struct serve *s, const struct client *from, const struct answer *a, uint8_t *reply)
+static size_t limit_rate(struct serve *s, const struct client *from, struct answer *a, uint8_t *reply)
 {
 	enum rate_verdict verdict;
 

@@ -195,8 +195,9 @@ struct wire_reply {
 	struct wire_names names;
 };
 
-/* Header and question.  Never more than `limit` bytes, at least WIRE_UDP_PLAIN, are written.  `flags`: QR, AA, RA and rcode (also BADVERS) as wanted; RD follows the query, and
- * CD where RA is set and AA is not (RFC 4035, 3.1.6 and 3.2.2). */
+/* Header and question.  Never more than `limit` bytes, at least WIRE_UDP_PLAIN, are written.
+ * `flags`: QR, AA, RA and rcode (also BADVERS) as wanted; RD follows the query, and CD
+ * where RA is set and AA is not (RFC 4035, 3.1.6 and 3.2.2). */
 void wire_begin(struct wire_reply *r, const struct wire_query *q, uint8_t *b, size_t limit, unsigned flags,
 		unsigned rcode);
 void wire_set_rcode(struct wire_reply *r, unsigned rcode); /* its low four bits */

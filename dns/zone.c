@@ -4,7 +4,8 @@
  * order: zones get their node at once, services are kept as they are (names in wire form).
  * tables_place() puts the services' names into the zones.  Then the records of zone files are added,
  * each checked against what is there, and last, in tables_finish(), the reverse names of the
- * services' addresses.  From then on only the services' states change.  (All of that: zone_build.c.)
+ * services' addresses.  From then on only the services' states change.  (All of that: zone_build.c,
+ * zone_static.c.)
  *
  * A reverse name that lies in a configured zone is an ordinary name of it.  One that does not is a
  * zone of its own, of one name, with the SOA and NS of the zone its service is named in: so we

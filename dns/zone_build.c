@@ -3,166 +3,6 @@
 
 #include "base/log.h"
 
-/* ---- records ---- */
-
-static uint8_t *put_head(uint8_t *p, unsigned type, uint32_t ttl_s, size_t n)
-{
-	p = wire_put16(p, WIRE_OWNER_QUESTION);
-	p = wire_put16(p, type);
-	p = wire_put16(p, CLASS_IN);
-	p = wire_put32(p, ttl_s);
-	return wire_put16(p, (unsigned)n);
-}
-
-/* A new set of this type at the node, empty. */
-static int64_t new_rrset(struct tables *t, uint32_t node, unsigned type)
-{
-	struct zone_rrset *rrsets = tables_room(t->rrsets, t->n_rrsets, &t->rrsets_room, sizeof(*rrsets));
-	uint32_t i = t->n_rrsets;
-
-	if (!rrsets)
-		return -ENOMEM;
-	t->rrsets = rrsets;
-	t->rrsets[i] = (struct zone_rrset){ .at = (uint32_t)t->arena_n, .type = (uint16_t)type,
-					    .next = t->nodes[node].rrsets, .plain = !wire_layout(type) };
-	t->nodes[node].rrsets = i;
-	t->n_rrsets++;
-	return i;
-}
-
-static struct zone_rrset *find_rrset(struct tables *t, uint32_t node, unsigned type)
-{
-	return (struct zone_rrset *)tables_rrset(t, &t->nodes[node], type);
-}
-
-/* Room for n more bytes of the set; it may move to the arena's end, with as much again. */
-static int widen(struct tables *t, struct zone_rrset *set, size_t n)
-{
-	size_t room = MIN(MAX(2 * ((size_t)set->n + n), (size_t)64), (size_t)UINT16_MAX);
-	int64_t at;
-
-	if (set->n + n <= set->room)
-		return 0;
-	if (set->n == 0)
-		room = n; /* most sets have one record */
-	at = tables_store(t, NULL, room);
-	if (at < 0)
-		return (int)at;
-	memcpy(t->arena + at, t->arena + set->at, set->n);
-	set->at = (uint32_t)at;
-	set->room = (uint16_t)room;
-	return 0;
-}
-
-/* RFC 2181, 5.2: the records of a set have one TTL, the least of theirs. */
-static void level_ttl(struct tables *t, struct zone_rrset *set, uint32_t ttl_s)
-{
-	uint8_t *p = t->arena + set->at;
-	uint32_t least = ttl_s;
-
-	for (unsigned pass = 0; pass < 2; pass++) {
-		for (size_t at = 0; at < set->n; at += WIRE_RECORD_HEAD + (size_t)wire_get16(p + at + 10)) {
-			uint32_t its = (uint32_t)wire_get16(p + at + 6) << 16 | wire_get16(p + at + 8);
-
-			least = MIN(least, its);
-			wire_put32(p + at + 6, pass ? least : its);
-		}
-	}
-}
-
-static bool has_record(const struct tables *t, const struct zone_rrset *set, const uint8_t *data, size_t n)
-{
-	const uint8_t *p = t->arena + set->at;
-
-	for (size_t at = 0; at < set->n; at += WIRE_RECORD_HEAD + (size_t)wire_get16(p + at + 10))
-		if (wire_get16(p + at + 10) == n && memcmp(p + at + WIRE_RECORD_HEAD, data, n) == 0)
-			return true;
-	return false;
-}
-
-/* -E2BIG: the set is too large.  A record that is there already is not added again (RFC 2181, 5). */
-static int append(struct tables *t, struct zone_rrset *set, uint32_t ttl_s, const uint8_t *data, size_t n)
-{
-	int r;
-
-	if (has_record(t, set, data, n))
-		return 0;
-	if (set->n + n + WIRE_RECORD_HEAD > ZONE_RRSET_MAX)
-		return -E2BIG;
-	r = widen(t, set, n + WIRE_RECORD_HEAD);
-	if (r < 0)
-		return r;
-	memcpy(put_head(t->arena + set->at + set->n, set->type, ttl_s, n), data, n);
-	set->n = (uint16_t)(set->n + n + WIRE_RECORD_HEAD);
-	set->count++;
-	if (set->count > 1)
-		level_ttl(t, set, ttl_s);
-	return 0;
-}
-
-/* One more record at the node; `data` not in the arena. */
-static int add_data(struct tables *t, uint32_t node, unsigned type, uint32_t ttl_s, const uint8_t *data, size_t n)
-{
-	struct zone_rrset *set = find_rrset(t, node, type);
-
-	if (!set) {
-		int64_t i = new_rrset(t, node, type);
-
-		if (i < 0)
-			return (int)i;
-		set = &t->rrsets[i];
-	}
-	return append(t, set, ttl_s, data, n);
-}
-
-/* The records of another node's set at this one: the same bytes. */
-static int share_rrset(struct tables *t, uint32_t node, uint32_t from, unsigned type)
-{
-	const struct zone_rrset *set = find_rrset(t, from, type);
-	struct zone_rrset copy;
-	int64_t i;
-
-	if (!set)
-		return 0;
-	copy = *set;
-	i = new_rrset(t, node, type);
-	if (i < 0)
-		return (int)i;
-	copy.next = t->rrsets[i].next;
-	t->rrsets[i] = copy;
-	return 0;
-}
-
-/* ---- names ---- */
-
-/* The node of this name in its zone, and those of the names between it and the apex.  -EXDEV: it
- * lies in another of our zones; then *where, which may be NULL, is that zone's apex. */
-static int64_t place_name(struct tables *t, const struct name *name, uint32_t zone, uint32_t *where)
-{
-	unsigned apex_labels = t->nodes[t->zones[zone].apex].labels;
-	uint8_t starts[WIRE_LABELS_MAX + 1];
-	uint32_t hash = NAME_HASH_ROOT;
-	int64_t node = t->zones[zone].apex;
-
-	name_label_starts(name->b, name->labels, starts);
-	for (unsigned l = 1; l <= name->labels; l++) {
-		unsigned at = starts[name->labels - l];
-
-		hash = name_hash_label(hash, name->b + at);
-		if (l <= apex_labels)
-			continue;
-		node = tables_get_node(t, name->b + at, name->n - at, l, hash, zone, (uint32_t)node);
-		if (node < 0)
-			return node;
-		if (t->nodes[node].zone != zone) {
-			if (where)
-				*where = (uint32_t)node;
-			return -EXDEV;
-		}
-	}
-	return node;
-}
-
 /* ---- what the launcher says ---- */
 
 int tables_set_conf(struct tables *t, const struct msg_dns_conf *m)
@@ -383,7 +223,7 @@ static int add_addresses(struct tables *t, uint32_t node, const struct unplaced 
 
 		nth_address(t, u, i, &a);
 		v4 = ip_is_v4(&a);
-		r = add_data(t, node, v4 ? TYPE_A : TYPE_AAAA, u->ttl_s, v4 ? a.b + 12 : a.b, v4 ? 4 : 16);
+		r = tables_add_data(t, node, v4 ? TYPE_A : TYPE_AAAA, u->ttl_s, v4 ? a.b + 12 : a.b, v4 ? 4 : 16);
 	}
 	return r;
 }
@@ -400,7 +240,7 @@ static int64_t place_service_name(struct tables *t, uint32_t service, const stru
 			 t->services[service].name);
 		return ZONE_NONE;
 	}
-	i = place_name(t, name, (uint32_t)(match.zone - t->zones), NULL);
+	i = tables_place_name(t, name, (uint32_t)(match.zone - t->zones), NULL);
 	if (i < 0)
 		return i;
 	if (t->nodes[i].service != ZONE_NONE) {
@@ -450,7 +290,7 @@ static int nest_zone(struct tables *t, uint32_t zone)
 	parent_at = name.b[0] + 1u;
 	if (!tables_find(t, name.b + parent_at, name.n - parent_at, name.labels - 1u, &outer))
 		return 0;
-	r = place_name(t, &name, (uint32_t)(outer.zone - t->zones), NULL);
+	r = tables_place_name(t, &name, (uint32_t)(outer.zone - t->zones), NULL);
 	return r < 0 && r != -EXDEV ? (int)r : 0;
 }
 
@@ -465,8 +305,6 @@ int tables_place(struct tables *t)
 	return r;
 }
 
-/* ---- records of zone files ---- */
-
 uint32_t tables_zone(const struct tables *t, const char *name)
 {
 	struct zone_match match;
@@ -476,239 +314,6 @@ uint32_t tables_zone(const struct tables *t, const char *name)
 	    !(match.node->flags & NODE_APEX))
 		return ZONE_NONE;
 	return match.node->zone;
-}
-
-/* A record on its way in: where it goes, and what to say when it cannot. */
-struct entry {
-	struct tables *t;
-	uint32_t zone, node;
-	const struct zone_record *record;
-	struct err *e;
-};
-
-static const char *entry_name(const struct entry *en, char *text)
-{
-	return name_to_text(en->record->name.b, text);
-}
-
-static int entry_refused(const struct entry *en, const char *why)
-{
-	char text[NAME_TEXT_MAX];
-
-	return err_set(en->e, -EINVAL, "%.250s: %s", entry_name(en, text), why);
-}
-
-static bool is_apex(const struct entry *en) { return en->t->nodes[en->node].flags & NODE_APEX; }
-
-/* Questions, pseudo records, and signatures, which only a signer may make. */
-static int check_type(const struct entry *en)
-{
-	switch (en->record->type) {
-	case TYPE_SIG:
-	case TYPE_NXT:
-	case TYPE_RRSIG:
-	case TYPE_NSEC:
-	case TYPE_NSEC3:
-	case TYPE_NSEC3PARAM:
-		return entry_refused(en, "signatures and denials cannot be in a zone file here; give the zone as it was "
-					 "before it was signed");
-	case 0:
-	case TYPE_NULL:
-	case TYPE_OPT: return entry_refused(en, "a record of this type cannot be in a zone");
-	default:
-		if (en->record->type >= 128 && en->record->type <= TYPE_ANY)
-			return entry_refused(en, "a record of this type cannot be in a zone");
-		return 0;
-	}
-}
-
-/* Names where its type has names, and nothing cut short. */
-static bool is_sound(const struct zone_record *record)
-{
-	const struct wire_layout *layout = wire_layout(record->type);
-	size_t at = layout ? layout->skip : 0;
-	unsigned labels;
-
-	for (unsigned i = 0; layout && i < layout->names; i++) {
-		size_t n = at < record->n ? wire_name_length(record->data + at, record->n - at, &labels) : 0;
-
-		if (n == 0)
-			return false;
-		at += n;
-	}
-	switch (record->type) {
-	case TYPE_A: return record->n == 4;
-	case TYPE_AAAA: return record->n == 16;
-	case TYPE_SOA: return record->n == at + 20;
-	case TYPE_DNAME: return wire_name_length(record->data, record->n, &labels) == record->n && record->n > 0;
-	default: return layout && layout->compress ? at == record->n : true;
-	}
-}
-
-static int check_service(const struct entry *en)
-{
-	const struct zone_node *node = &en->t->nodes[en->node];
-	char why[200];
-
-	if (node->service == ZONE_NONE)
-		return 0;
-	if (en->record->type != TYPE_A && en->record->type != TYPE_AAAA && en->record->type != TYPE_CNAME)
-		return 0;
-	snprintf(why, sizeof(why), "this is the name of service \"%s\", whose addresses are jitsu's to give; remove "
-				   "the record or the service's name", en->t->services[node->service].name);
-	return entry_refused(en, why);
-}
-
-/* Nothing beside a CNAME (RFC 1034, 3.6.2), nothing below a DNAME (RFC 6672, 2.4). */
-static int check_aliases(const struct entry *en)
-{
-	const struct zone_node *node = &en->t->nodes[en->node];
-	const struct tables *t = en->t;
-
-	if (en->record->type == TYPE_CNAME && node->rrsets != ZONE_NONE && !(node->flags & NODE_CNAME))
-		return entry_refused(en, "it has other records, so it cannot be a CNAME");
-	if (en->record->type == TYPE_CNAME && is_apex(en))
-		return entry_refused(en, "the zone's own name cannot be a CNAME");
-	if (en->record->type != TYPE_CNAME && node->flags & NODE_CNAME)
-		return entry_refused(en, "it is a CNAME, so it cannot have other records");
-	if (en->record->type == TYPE_DNAME && node->flags & NODE_CHILDREN)
-		return entry_refused(en, "there are names below it, so it cannot be a DNAME");
-	for (uint32_t i = node->parent; i != ZONE_NONE; i = t->nodes[i].parent)
-		if (t->nodes[i].flags & NODE_DNAME)
-			return entry_refused(en, "a name above it is a DNAME, so it cannot have records");
-	return 0;
-}
-
-static int check_single(const struct entry *en)
-{
-	const struct zone_rrset *set = tables_rrset(en->t, &en->t->nodes[en->node], en->record->type);
-
-	if (!set || (en->record->type != TYPE_CNAME && en->record->type != TYPE_DNAME))
-		return 0;
-	if (has_record(en->t, set, en->record->data, en->record->n))
-		return 0;
-	return entry_refused(en, en->record->type == TYPE_CNAME ? "it has two different CNAME records"
-								 : "it has two different DNAME records");
-}
-
-static int check_cut(const struct entry *en)
-{
-	const struct zone_node *node = &en->t->nodes[en->node];
-
-	if (en->record->type == TYPE_DS && is_apex(en))
-		return entry_refused(en, "the DS records of a zone belong into the zone above it");
-	if (en->record->type != TYPE_NS || is_apex(en))
-		return 0;
-	if (node->flags & NODE_SERVICE)
-		return entry_refused(en, "a service's name lies there, so it cannot be delegated");
-	if (en->record->name.b[0] == 1 && en->record->name.b[1] == '*')
-		return entry_refused(en, "a wildcard cannot be delegated");
-	return 0;
-}
-
-static int take_soa(const struct entry *en)
-{
-	struct draft *d = &en->t->drafts[en->zone];
-	const uint8_t *data = en->record->data, *numbers = data + en->record->n - 20;
-	uint32_t v[5];
-	int64_t at;
-
-	if (!is_apex(en))
-		return entry_refused(en, "only the zone's own name has an SOA record");
-	if (d->from_file)
-		return entry_refused(en, "a zone has one SOA record");
-	at = tables_store(en->t, data, en->record->n - 20);
-	if (at < 0)
-		return (int)at;
-	for (unsigned i = 0; i < 5; i++)
-		v[i] = (uint32_t)wire_get16(numbers + 4 * i) << 16 | wire_get16(numbers + 4 * i + 2);
-	d->from_file = true;
-	d->primary_at = (uint32_t)at;
-	d->mailbox_at = d->primary_at + (uint32_t)wire_name_length(data, en->record->n, &(unsigned){ 0 });
-	if ((int32_t)(v[0] - d->serial) > 0) /* RFC 1982: the later one */
-		d->serial = v[0];
-	d->refresh_s = v[1];
-	d->retry_s = v[2];
-	d->expire_s = v[3];
-	d->minimum_s = v[4];
-	d->ttl_s = en->record->ttl_s;
-	return 0;
-}
-
-static void set_flags(const struct entry *en)
-{
-	uint8_t *flags = &en->t->nodes[en->node].flags;
-
-	switch (en->record->type) {
-	case TYPE_NS: *flags |= *flags & NODE_APEX ? NODE_STATIC_NS : NODE_CUT; break;
-	case TYPE_CNAME: *flags |= NODE_CNAME; break;
-	case TYPE_DNAME: *flags |= NODE_DNAME; break;
-	default: break;
-	}
-}
-
-static int enter(const struct entry *en)
-{
-	static int (*const checks[])(const struct entry *) = { check_service, check_aliases, check_single, check_cut };
-	const struct zone_record *record = en->record;
-	int r = 0;
-
-	if (record->type == TYPE_SOA)
-		return take_soa(en);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(checks); i++)
-		r = checks[i](en);
-	if (r == 0)
-		r = add_data(en->t, en->node, record->type, record->ttl_s, record->data, record->n);
-	if (r == -E2BIG)
-		return entry_refused(en, "its records of this type are too many for one answer");
-	if (r == 0)
-		set_flags(en);
-	return r;
-}
-
-/* In a zone of ours within this one: what it says of itself counts.  Only DS is the outer one's. */
-static int enter_shadowed(const struct entry *en, uint32_t apex)
-{
-	const struct zone_record *record = en->record;
-
-	if (record->type != TYPE_DS || record->name.n != en->t->nodes[apex].name_n)
-		return 0;
-	return add_data(en->t, apex, TYPE_DS, record->ttl_s, record->data, record->n);
-}
-
-static bool is_in_zone(const struct tables *t, const struct name *name, const struct zone *z)
-{
-	const struct zone_node *apex = &t->nodes[z->apex];
-	uint8_t starts[WIRE_LABELS_MAX + 1];
-
-	if (name->labels < apex->labels)
-		return false;
-	name_label_starts(name->b, name->labels, starts);
-	return name->n - starts[name->labels - apex->labels] == apex->name_n &&
-	       memcmp(name->b + starts[name->labels - apex->labels], t->arena + apex->name_at, apex->name_n) == 0;
-}
-
-int tables_add_record(struct tables *t, uint32_t zone, const struct zone_record *record, struct err *e)
-{
-	struct zone_record lower = *record;
-	struct entry en = { .t = t, .zone = zone, .record = &lower, .e = e };
-	uint32_t inner = ZONE_NONE;
-	int64_t node;
-
-	wire_lower(lower.name.b, record->name.b, record->name.n);
-	if (!is_in_zone(t, &lower.name, &t->zones[zone]))
-		return entry_refused(&en, "this name is not in the zone");
-	if (check_type(&en) < 0)
-		return e->code;
-	if (!is_sound(record))
-		return entry_refused(&en, "its data is not what a record of this type has");
-	node = place_name(t, &lower.name, zone, &inner);
-	if (node == -EXDEV)
-		return enter_shadowed(&en, inner);
-	if (node < 0)
-		return (int)node;
-	en.node = (uint32_t)node;
-	return enter(&en);
 }
 
 /* ---- finishing ---- */
@@ -725,9 +330,9 @@ static int64_t zone_like(struct tables *t, const struct name *name, uint32_t lik
 	apex = t->zones[zone].apex;
 	t->zones[zone].ttl_s = t->zones[like].ttl_s;
 	t->zones[zone].serial = t->zones[like].serial;
-	r = share_rrset(t, apex, from, TYPE_NS);
+	r = tables_share_rrset(t, apex, from, TYPE_NS);
 	if (r == 0)
-		r = share_rrset(t, apex, from, TYPE_SOA);
+		r = tables_share_rrset(t, apex, from, TYPE_SOA);
 	return r < 0 ? r : zone;
 }
 
@@ -755,10 +360,10 @@ static int place_reverse(struct tables *t, const struct ip_addr *addr, const str
 		zone = zone_like(t, &name, like);
 	if (zone < 0)
 		return (int)zone;
-	i = place_name(t, &name, (uint32_t)zone, NULL);
+	i = tables_place_name(t, &name, (uint32_t)zone, NULL);
 	if (i < 0)
 		return (int)i;
-	return may_have_ptr(t, (uint32_t)i) ? add_data(t, (uint32_t)i, TYPE_PTR, ttl_s, target->b, target->n) : 0;
+	return may_have_ptr(t, (uint32_t)i) ? tables_add_data(t, (uint32_t)i, TYPE_PTR, ttl_s, target->b, target->n) : 0;
 }
 
 static int place_addresses(struct tables *t, const struct unplaced *u)
@@ -789,7 +394,7 @@ static int finish_ns(struct tables *t, uint32_t apex, const struct draft *d)
 		struct name name;
 
 		tables_name_at(t, at, &name);
-		r = add_data(t, apex, TYPE_NS, d->ttl_s, name.b, name.n);
+		r = tables_add_data(t, apex, TYPE_NS, d->ttl_s, name.b, name.n);
 		at += name.n;
 	}
 	return r;
@@ -811,17 +416,18 @@ static int finish_soa(struct tables *t, uint32_t apex, const struct draft *d)
 	p = wire_put32(p, d->retry_s);
 	p = wire_put32(p, d->expire_s);
 	p = wire_put32(p, d->minimum_s);
-	return add_data(t, apex, TYPE_SOA, d->ttl_s, b, (size_t)(p - b));
+	return tables_add_data(t, apex, TYPE_SOA, d->ttl_s, b, (size_t)(p - b));
 }
 
 /* The name with its end, if that is the zone's name, as a pointer whose place is noted. */
-static uint8_t *put_ending(uint8_t *p, const struct tables *t, struct zone *z, const uint8_t *base, const struct name *name)
+static uint8_t *put_ending(uint8_t *p, const struct tables *t, struct zone *z, const uint8_t *base,
+			   const struct name *name)
 {
 	struct name lower = *name;
 	size_t head_n = name->n - (size_t)z->name_n;
 
 	wire_lower(lower.b, name->b, name->n);
-	if (z->name_n == 1 || !is_in_zone(t, &lower, z)) {
+	if (z->name_n == 1 || !tables_is_in_zone(t, &lower, z)) {
 		memcpy(p, name->b, name->n);
 		return p + name->n;
 	}
@@ -852,7 +458,7 @@ static int finish_negative(struct tables *t, uint32_t zone)
 	ttl_s = MIN((uint32_t)wire_get16(p + 16) << 16 | wire_get16(p + 18),
 		    (uint32_t)wire_get16(from + 6) << 16 | wire_get16(from + 8));
 	p += 20;
-	put_head(b, TYPE_SOA, ttl_s, (size_t)(p - b) - WIRE_RECORD_HEAD);
+	tables_put_head(b, TYPE_SOA, ttl_s, (size_t)(p - b) - WIRE_RECORD_HEAD);
 	stored = tables_store(t, b, (size_t)(p - b));
 	if (stored < 0)
 		return (int)stored;
@@ -909,7 +515,7 @@ static bool has_no_address(const struct tables *t, uint32_t zone, const struct z
 	struct name lower = *name;
 
 	wire_lower(lower.b, name->b, name->n);
-	if (!is_in_zone(t, &lower, &t->zones[zone]) || !tables_find(t, lower.b, lower.n, lower.labels, &match) ||
+	if (!tables_is_in_zone(t, &lower, &t->zones[zone]) || !tables_find(t, lower.b, lower.n, lower.labels, &match) ||
 	    match.zone != &t->zones[zone])
 		return false;
 	if (!match.node && match.encloser->cut != ZONE_NONE && &t->nodes[match.encloser->cut] != owner)

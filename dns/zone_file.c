@@ -32,6 +32,7 @@ struct zone_file {
 	char entry[ENTRY_MAX];
 	uint32_t words[WORDS_MAX];
 	uint8_t data[WIRE_TCP_MAX];
+	char line_for_ldns[ENTRY_MAX + WORDS_MAX];
 };
 
 /* ---- mistakes ---- */
@@ -369,15 +370,16 @@ static bool is_spoken(unsigned type)
 	return false;
 }
 
-/* Data as text, with its type and whatever owner, for ldns. */
-static const char *line_for_ldns(struct zone_file *f, unsigned type_at, char *out, size_t size)
+/* Data as text, with its type and whatever owner, for ldns.  NULL: too long. */
+static const char *line_for_ldns(struct zone_file *f, unsigned type_at)
 {
-	size_t n = (size_t)snprintf(out, size, ". 0 IN");
+	char *out = f->line_for_ldns;
+	size_t n = (size_t)sprintf(out, ". 0 IN");
 
 	for (unsigned i = type_at; i < f->n_words; i++) {
 		size_t word_n = strlen(word(f, i));
 
-		if (n + word_n + 2 > size)
+		if (n + word_n + 2 > sizeof(f->line_for_ldns))
 			return NULL;
 		out[n++] = ' ';
 		memcpy(out + n, word(f, i), word_n);
@@ -405,14 +407,15 @@ static int flatten(const struct zone_file *f, const ldns_rr *rr, uint8_t *data, 
 
 static int read_words_of_data(struct zone_file *f, unsigned type_at, size_t *n, struct err *e)
 {
-	cleanup_free char *room = malloc(ENTRY_MAX + WORDS_MAX);
-	const char *line = room ? line_for_ldns(f, type_at, room, ENTRY_MAX + WORDS_MAX) : NULL;
+	const char *line = line_for_ldns(f, type_at);
 	ldns_rdf *origin = ldns_rdf_new_frm_data(LDNS_RDF_TYPE_DNAME, f->origin.n, f->origin.b);
 	ldns_status status = LDNS_STATUS_MEM_ERR;
 	ldns_rr *rr = NULL;
 	int r;
 
-	if (line && origin)
+	if (!line)
+		status = LDNS_STATUS_DDD_OVERFLOW;
+	else if (origin)
 		status = ldns_rr_new_frm_str(&rr, line, 0, origin, NULL);
 	if (status == LDNS_STATUS_OK) {
 		r = flatten(f, rr, f->data, n, e);

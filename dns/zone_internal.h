@@ -60,4 +60,20 @@ void tables_name_at(const struct tables *t, uint32_t at, struct name *out);
 int64_t tables_get_node(struct tables *t, const uint8_t *name, size_t n, unsigned labels, uint32_t hash,
 			uint32_t zone, uint32_t parent);
 
+/* ---- zone_rrset.c ---- */
+
+/* The head of a record whose owner is the question's name.  Where its data begins. */
+uint8_t *tables_put_head(uint8_t *p, unsigned type, uint32_t ttl_s, size_t n);
+/* One more record at the node; `data` not in the arena.  A record that is there already is not added
+ * again (RFC 2181, 5).  -E2BIG: the set would be too large. */
+int tables_add_data(struct tables *t, uint32_t node, unsigned type, uint32_t ttl_s, const uint8_t *data, size_t n);
+bool tables_has_record(const struct tables *t, const struct zone_rrset *set, const uint8_t *data, size_t n);
+/* The records of another node's set at this one: the same bytes. */
+int tables_share_rrset(struct tables *t, uint32_t node, uint32_t from, unsigned type);
+/* The node of this name in its zone, and those of the names between it and the apex.  -EXDEV: it
+ * lies in another of our zones; then *where, which may be NULL, is that zone's apex. */
+int64_t tables_place_name(struct tables *t, const struct name *name, uint32_t zone, uint32_t *where);
+/* In lower case. */
+bool tables_is_in_zone(const struct tables *t, const struct name *name, const struct zone *z);
+
 #endif

@@ -100,7 +100,7 @@ int hold_place_find(struct service *s, struct hold_place *out, struct err *e)
 	if (!p.bridge)
 		return e->code;
 	r = check_addresses(s, p.bridge, e);
-	if (r == 0)
+	if (r == 0 && !hold_place_equal(&p, &s->hold.place)) /* where it is already, there is no other */
 		r = check_twins(s, &p, e);
 	if (r == 0)
 		*out = p;

@@ -90,6 +90,14 @@ static bool has_request(const struct hypervisor *hv, const struct service *s, en
 	return request_of(hv, s, kind) != NULL;
 }
 
+/* A backend that died just before is like one that dies just after: the next list settles the request. */
+static int send_request(struct hypervisor *hv, enum msg_type type, const void *body)
+{
+	int r = ipc_send(hv->channel, type, body);
+
+	return r == -EPIPE ? 0 : r;
+}
+
 static int send_target(struct service *s, enum msg_type type, enum request_kind kind, uint8_t how)
 {
 	struct msg_be_target m = { .svc = s->index, .gen = s->gen, .how = how };
@@ -101,7 +109,7 @@ static int send_target(struct service *s, enum msg_type type, enum request_kind 
 	r = request_new(s->hv, kind, s);
 	r->how = how;
 	m.req = r->req;
-	return ipc_send(s->hv->channel, type, &m);
+	return send_request(s->hv, type, &m);
 }
 
 int hypervisor_start(struct service *s, struct msg_be_start *m)
@@ -109,7 +117,7 @@ int hypervisor_start(struct service *s, struct msg_be_start *m)
 	if (!hypervisor_ready(s->hv))
 		return -ENOTCONN;
 	m->req = request_new(s->hv, REQUEST_START, s)->req;
-	return ipc_send(s->hv->channel, MSG_BE_START, m);
+	return send_request(s->hv, MSG_BE_START, m);
 }
 
 int hypervisor_resume(struct service *s) { return send_target(s, MSG_BE_RESUME, REQUEST_RESUME, 0); }

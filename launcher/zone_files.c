@@ -215,7 +215,8 @@ static void forget_copy(const struct zone_files *z, const char *zone, const char
 	unlink(path);
 }
 
-static void read_entry(const struct zone_files *z, struct entry *en, const struct conf *conf, const struct zone_conf *c)
+static void read_entry(const struct zone_files *z, struct entry *en, const struct conf *conf,
+		       const struct zone_conf *c)
 {
 	struct err e;
 

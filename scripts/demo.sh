@@ -84,6 +84,7 @@ if [ -n "$linux" ]; then
     client curl -sS -m 120 http://web.jitsu.example/ > "$dir/page" &
     asking=$!
     wait_until 60 eval '[ "$(flows_of web)" -gt 0 ]' || give_up "nobody is held"
+    sleep 0.7
     cat "$dir/page"
     operator flows
     wait $asking || give_up "no page of the Linux guest"

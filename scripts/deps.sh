@@ -10,7 +10,7 @@ libseccomp-dev libcap-ng-dev libmnl-dev libbpf-dev libssl-dev zlib1g-dev clang'
 # to run: the embedded QEMU driver, no daemon, no systemd
 run='libvirt0 libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils iproute2'
 # to test and show
-test='libcmocka-dev libclang-rt-14-dev libvirt-clients curl bind9-dnsutils iputils-ping cpio lz4 xz-utils procps
+test='libcmocka-dev libclang-rt-14-dev libvirt-clients curl bind9-dnsutils nsd iputils-ping cpio lz4 xz-utils procps
 util-linux mandoc'
 # what some tests do without
 optional='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-tidy cppcheck nftables'
@@ -39,8 +39,30 @@ need_root() {
     exit 1
 }
 
+# A package may start its daemon, now and at each boot; what the tests need must not (nsd: port 53).
+without_daemons() { # without_daemons COMMAND...
+    policy=/usr/sbin/policy-rc.d
+    if [ -e "$policy" ]; then
+        "$@"
+        return
+    fi
+    printf '#!/bin/sh\nexit 101\n' > "$policy"
+    chmod 755 "$policy"
+    status=0
+    "$@" || status=$?
+    rm -f "$policy"
+    return "$status"
+}
+
 install_packages() {
     need_root "packages are missing ($*)"
+    without_daemons install_now "$@"
+    case " $* " in
+    *' nsd '*) ! command -v systemctl >/dev/null || systemctl disable nsd >/dev/null 2>&1 || true ;;
+    esac
+}
+
+install_now() {
     echo "installing Debian packages: $*"
     export DEBIAN_FRONTEND=noninteractive
     [ -n "$(find /var/lib/apt/lists -name '*_Packages*' -mmin -1440 -print -quit 2>/dev/null)" ] || apt-get update -qq

@@ -225,7 +225,6 @@ static void on_end(struct synproxy *s)
 	if (c) {
 		taps_take(s, &c->taps);
 		take_services(s, c, now_ns);
-		wards_assign(s, now_ns);
 		ports_end_stale(s);
 		snapshot_free(c);
 	}

@@ -84,9 +84,6 @@ void wards_announce(struct synproxy *s, uint32_t bridge, uint64_t now_ns);
 /* Frames of clients and rivals, from the tap of that bridge. */
 void wards_frame(struct synproxy *s, uint32_t bridge, const uint8_t *bytes, size_t n, uint64_t now_ns);
 void wards_tick(struct synproxy *s, uint64_t now_ns);
-/* Which services there are has changed: addresses are looked up in a new table, and held packets are
- * given to whose they are. */
-void wards_assign(struct synproxy *s, uint64_t now_ns);
 void wards_tell_counts(struct synproxy *s, uint64_t now_ns);
 
 /* ---- ports.c ---- */
@@ -149,7 +146,7 @@ struct synproxy {
 	struct ward *wards[SLOTS_MAX];
 	struct lookup *lookup;
 	struct touched touched;
-	bool assign_due;
+	bool assign_due; /* which services there are has changed, and is not seen in `lookup` yet */
 	struct snapshot *coming; /* NULL: none is */
 };
 

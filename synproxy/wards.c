@@ -75,6 +75,57 @@ static const struct handover_ops handover_ops = {
 	.event = on_handover,
 };
 
+/* ---- whose is what ---- */
+
+static struct lookup *make_lookup(const struct synproxy *s)
+{
+	struct lookup *l;
+	size_t n = 0;
+
+	for (unsigned i = 0; i < SLOTS_MAX; i++)
+		n += s->wards[i] ? 1u + s->wards[i]->conf.n_addrs : 0;
+	l = lookup_new(n);
+	for (unsigned i = 0; l && i < SLOTS_MAX; i++) {
+		const struct ward *w = s->wards[i];
+
+		if (w)
+			lookup_add_mac(l, &w->conf.mac, (int)i);
+		for (unsigned a = 0; w && a < w->conf.n_addrs; a++)
+			lookup_add_ip(l, &w->conf.addrs[a], (int)i);
+	}
+	return l;
+}
+
+static uint32_t whose(void *arg, const struct ip_addr *addr)
+{
+	const struct synproxy *s = arg;
+	int svc = lookup_ip(s->lookup, addr);
+
+	return svc == LOOKUP_NOBODY ? HOLD_NOBODY : (uint32_t)svc;
+}
+
+/* Which services there are has changed. */
+static void assign(struct synproxy *s, uint64_t now_ns)
+{
+	struct lookup *l = make_lookup(s);
+
+	s->assign_due = false;
+	if (!l) {
+		log_limited(LOG_ERROR, "no memory for a table of the held services");
+		return;
+	}
+	lookup_free(s->lookup);
+	s->lookup = l;
+	if (s->shared.table)
+		hold_assign(s->shared.table, whose, s);
+	for (unsigned i = 0; i < SLOTS_MAX; i++) {
+		if (!s->wards[i])
+			continue;
+		handover_again(s->wards[i]->handover, now_ns);
+		ward_touch(s->wards[i]);
+	}
+}
+
 /* ---- looking after them ---- */
 
 void ward_touch(struct ward *w)
@@ -105,7 +156,7 @@ void wards_look(struct synproxy *s, uint64_t now_ns)
 	struct touched *t = &s->touched;
 
 	if (s->assign_due)
-		wards_assign(s, now_ns);
+		assign(s, now_ns);
 	while (t->n > 0) { /* a look may touch another */
 		uint16_t svc = t->svc[--t->n];
 
@@ -319,54 +370,6 @@ void wards_announce(struct synproxy *s, uint32_t bridge, uint64_t now_ns)
 		if (!s->wards[i] || s->wards[i]->conf.bridge != bridge)
 			continue;
 		claim_announce(s->wards[i]->claim, now_ns);
-		ward_touch(s->wards[i]);
-	}
-}
-
-static struct lookup *make_lookup(const struct synproxy *s)
-{
-	struct lookup *l;
-	size_t n = 0;
-
-	for (unsigned i = 0; i < SLOTS_MAX; i++)
-		n += s->wards[i] ? 1u + s->wards[i]->conf.n_addrs : 0;
-	l = lookup_new(n);
-	for (unsigned i = 0; l && i < SLOTS_MAX; i++) {
-		const struct ward *w = s->wards[i];
-
-		if (w)
-			lookup_add_mac(l, &w->conf.mac, (int)i);
-		for (unsigned a = 0; w && a < w->conf.n_addrs; a++)
-			lookup_add_ip(l, &w->conf.addrs[a], (int)i);
-	}
-	return l;
-}
-
-static uint32_t whose(void *arg, const struct ip_addr *addr)
-{
-	const struct synproxy *s = arg;
-	int svc = lookup_ip(s->lookup, addr);
-
-	return svc == LOOKUP_NOBODY ? HOLD_NOBODY : (uint32_t)svc;
-}
-
-void wards_assign(struct synproxy *s, uint64_t now_ns)
-{
-	struct lookup *l = make_lookup(s);
-
-	s->assign_due = false;
-	if (!l) {
-		log_limited(LOG_ERROR, "no memory for a table of the held services");
-		return;
-	}
-	lookup_free(s->lookup);
-	s->lookup = l;
-	if (s->shared.table)
-		hold_assign(s->shared.table, whose, s);
-	for (unsigned i = 0; i < SLOTS_MAX; i++) {
-		if (!s->wards[i])
-			continue;
-		handover_again(s->wards[i]->handover, now_ns);
 		ward_touch(s->wards[i]);
 	}
 }

@@ -72,6 +72,7 @@ static void write_nsd_conf(const char *path)
 		   " pidfile: \"%s/pid\"\n xfrdfile: \"%s/xfrd\"\n zonelistfile: \"%s/list\"\n xfrdir: \"%s\"\n"
 		   " ipv4-edns-size: %d\n rrl-ratelimit: 0\n hide-version: yes\n hide-identity: yes\n"
 		   " minimal-responses: yes\n round-robin: no\n logfile: \"%s/log\"\n"
+		   " answer-cookie: yes\n cookie-secret: \"000102030405060708090a0b0c0d0e0f\"\n"
 		   "remote-control:\n control-enable: no\n",
 		NSD_ADDR, NSD_PORT, cwd, nsd.dir, nsd.dir, nsd.dir, nsd.dir, WIRE_UDP_MAX, nsd.dir);
 	for (size_t i = 0; i < ARRAY_SIZE(zones); i++)
@@ -113,8 +114,10 @@ static void stop_nsd(void)
 
 static void load_ours(struct world *w)
 {
-	struct msg_dns_conf conf = { .max_waiting = 100, .max_tcp = 16, .seq = 1 };
+	struct msg_dns_conf conf = { .max_waiting = 100, .max_tcp = 16, .seq = 1, .n_secrets = 1 };
 
+	for (uint8_t i = 0; i < 16; i++) /* the same secret as NSD's */
+		conf.secrets[0].b[i] = i;
 	ipc_send(w->launcher, MSG_BEGIN, NULL);
 	ipc_send(w->launcher, MSG_DNS_CONF, &conf);
 	for (size_t i = 0; i < ARRAY_SIZE(zones); i++) {
@@ -477,8 +480,8 @@ static void compare(struct difference *d)
 
 struct explanation {
 	bool (*is_it)(const struct difference *d);
-	unsigned where; /* it explains differences there, and nowhere else */
 	const char *why;
+	unsigned where; /* it explains differences there, and nowhere else */
 	unsigned count;
 };
 
@@ -562,20 +565,22 @@ static bool is_cut_chain(const struct difference *d)
 		ldns_rr_get_type(ldns_rr_list_rr(theirs, 0)) == LDNS_RR_TYPE_CNAME);
 }
 
+#define SECTIONS (ANSWER | AUTHORITY | ADDITIONAL)
+
 static struct explanation explained[] = {
-	{ is_cut_chain, HEADER | ANSWER | AUTHORITY | ADDITIONAL,
-	  "aliases that do not fit: with TC, NSD may have the rcode of their end; it compresses fewer of them", 0 },
-	{ is_nsec3, HEADER | ANSWER | AUTHORITY | ADDITIONAL, "NSEC3: NSD follows no alias to it", 0 },
-	{ is_shadowed, HEADER | ANSWER | AUTHORITY | ADDITIONAL,
-	  "a wildcard of a zone, and its parent's glue for that name: to NSD the name is there", 0 },
-	{ is_opcode, HEADER | QUESTION | EDNS, "NOTIMP: NSD leaves out question and OPT, and copies the query's flags", 0 },
-	{ is_additional, ADDITIONAL, "addresses of MX, SRV, NS, HTTPS targets: NSD is told to leave them out, for "
-				     "it would add NS to every answer else", 0 },
-	{ is_self, ANSWER, "a wildcard that is a CNAME of the name itself: once is enough", 0 },
-	{ is_badvers, HEADER | EDNS, "BADVERS: NSD does not echo DO, and copies other flags of the query", 0 },
-	{ is_class, QUESTION, "another class: NSD leaves out the question", 0 },
-	{ is_any, HEADER | ANSWER | AUTHORITY | ADDITIONAL, "ANY: RFC 8482, 4.2 (HINFO) here, 4.1 (one set) there", 0 },
-	{ is_glue, HEADER | ADDITIONAL, "glue that does not fit: RFC 9471 wants TC, NSD 4.6 leaves it out", 0 },
+	{ is_cut_chain, "aliases that do not fit: NSD compresses fewer, and beside TC may have the rcode of their end",
+	  HEADER | SECTIONS, 0 },
+	{ is_nsec3, "NSEC3: NSD follows no alias to it", HEADER | SECTIONS, 0 },
+	{ is_shadowed, "a wildcard of a zone, and its parent's glue for that name: to NSD the name is there",
+	  HEADER | SECTIONS, 0 },
+	{ is_opcode, "NOTIMP: NSD leaves out question and OPT, and copies the query's flags", HEADER | QUESTION | EDNS, 0 },
+	{ is_additional, "addresses of MX, SRV, NS, HTTPS targets: without \"minimal-responses\" NSD would add NS, too",
+	  ADDITIONAL, 0 },
+	{ is_self, "a wildcard that is a CNAME of the name itself: once is enough", ANSWER, 0 },
+	{ is_badvers, "BADVERS: NSD does not echo DO, and copies other flags of the query", HEADER | EDNS, 0 },
+	{ is_class, "another class: NSD leaves out the question", QUESTION, 0 },
+	{ is_any, "ANY: RFC 8482, 4.2 (HINFO) here, 4.1 (one set) there", HEADER | SECTIONS, 0 },
+	{ is_glue, "glue that does not fit: RFC 9471 wants TC, NSD 4.6 leaves it out", HEADER | ADDITIONAL, 0 },
 };
 
 static bool is_explained(const struct difference *d)
@@ -614,7 +619,7 @@ static void show(const struct difference *d)
 static unsigned ask_both(struct server *ours, struct server *theirs, unsigned i)
 {
 	struct difference d = { .ours = ours, .theirs = theirs, .tcp = i % 8 == 0 };
-	struct query q;
+	struct query q = { .n = 0 };
 
 	random_query(&q);
 	d.q = asked = &q;
@@ -688,6 +693,7 @@ static int teardown(void **state)
 	stop_process(&b->w);
 	for (unsigned i = 0; i < pool.n; i++)
 		free(pool.names[i]);
+	pool.n = 0;
 	close_server(&b->ours);
 	close_server(&b->theirs);
 	free(b);
@@ -706,6 +712,57 @@ static void test_same_answers_as_nsd(void **state)
 	assert_int_equal(differ, 0);
 }
 
+/* Asks with this cookie; the one in the answer. */
+static void exchange_cookie(struct server *s, const uint8_t *cookie, size_t n, uint8_t out[COOKIE_FULL])
+{
+	struct query q = { .name_n = 1, .type = TYPE_SOA, .class = CLASS_IN, .n_opt = 1 };
+	const uint8_t *options;
+	uint8_t *p;
+	size_t i = 0;
+
+	asked = &q;
+	wire_put16(q.b, 4711);
+	wire_put16(q.b + 4, 1);
+	wire_put16(q.b + 10, 1);
+	p = put_dotted(q.b + WIRE_HEADER, "test.example");
+	p = wire_put32(p, TYPE_SOA << 16 | CLASS_IN);
+	*p++ = 0;
+	p = wire_put32(wire_put16(wire_put16(p, TYPE_OPT), 1232), 0);
+	p = wire_put16(p, (unsigned)n + 4);
+	p = wire_put16(wire_put16(p, OPTION_COOKIE), (unsigned)n);
+	memcpy(p, cookie, n);
+	q.n = (size_t)(p - q.b) + n;
+	ask_udp(s, &q);
+	parse(s);
+	assert_non_null(ldns_pkt_edns_data(s->p));
+	options = ldns_rdf_data(ldns_pkt_edns_data(s->p));
+	while (wire_get16(options + i) != OPTION_COOKIE)
+		i += 4u + wire_get16(options + i + 2);
+	assert_int_equal(wire_get16(options + i + 2), COOKIE_FULL);
+	memcpy(out, options + i + 4, COOKIE_FULL);
+}
+
+/* RFC 9018: servers with one secret take each other's cookies.  What is good comes back as it was. */
+static void test_cookies_of_nsd_are_good(void **state)
+{
+	static const uint8_t client[WIRE_COOKIE_CLIENT] = "8 bytes";
+	uint8_t theirs[COOKIE_FULL], ours[COOKIE_FULL], again[COOKIE_FULL];
+	struct both *b = *state;
+
+	exchange_cookie(&b->theirs, client, sizeof(client), theirs);
+	usleep(1100000); /* a new one would have another time in it */
+	exchange_cookie(&b->ours, theirs, sizeof(theirs), again);
+	assert_memory_equal(again, theirs, sizeof(theirs));
+	exchange_cookie(&b->ours, client, sizeof(client), ours);
+	assert_memory_not_equal(ours, theirs, sizeof(ours));
+	usleep(1100000);
+	exchange_cookie(&b->theirs, ours, sizeof(ours), again);
+	assert_memory_equal(again, ours, sizeof(ours));
+	theirs[20] ^= 1;
+	exchange_cookie(&b->ours, theirs, sizeof(theirs), again);
+	assert_memory_not_equal(again, theirs, sizeof(theirs));
+}
+
 static void test_skipped(void **state)
 {
 	(void)state;
@@ -714,7 +771,8 @@ static void test_skipped(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_same_answers_as_nsd, setup, teardown) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_same_answers_as_nsd, setup, teardown),
+					    cmocka_unit_test_setup_teardown(test_cookies_of_nsd_are_good, setup, teardown) };
 	const struct CMUnitTest none[] = { cmocka_unit_test(test_skipped) };
 
 	signal(SIGPIPE, SIG_IGN);

@@ -72,7 +72,7 @@ static void ask(struct tables *t, const char *name, unsigned type, struct got *g
 /* All records of the answer, authority and additional sections, in that order. */
 static void assert_answer(struct tables *t, const char *name, unsigned type, unsigned rcode, const char *const *records)
 {
-	struct got *g = malloc(sizeof(*g));
+	struct got *g = calloc(1, sizeof(*g));
 	ldns_rr_list *sections[3];
 	size_t i = 0;
 
@@ -95,7 +95,7 @@ static void assert_answer(struct tables *t, const char *name, unsigned type, uns
 }
 
 #define ANSWERS(t, name, type, rcode, ...) \
-	assert_answer(t, name, type, rcode, (const char *const[]){ __VA_ARGS__ __VA_OPT__(,) NULL })
+	assert_answer(t, name, type, rcode, (const char *const[]){ __VA_ARGS__, NULL })
 
 /* ---- services on top ---- */
 
@@ -119,7 +119,7 @@ static void test_static_records_beside_services(void **state)
 static void check_alias(const char *name, uint8_t service_state, enum verdict verdict, bool wake)
 {
 	struct tables *t = tables_with(service_state, "alias CNAME alias2\nalias2 CNAME WWW\n*.wild CNAME www\nd DNAME shop\n");
-	struct got *g = malloc(sizeof(*g));
+	struct got *g = calloc(1, sizeof(*g));
 
 	ask(t, name, TYPE_A, g);
 	assert_int_equal(g->a.verdict, verdict);
@@ -168,7 +168,7 @@ static void test_an_alias_of_a_service_in_conflict_fails(void **state)
 	struct tables *t = tables_with(STATE_CONFLICT, "alias CNAME www\n");
 
 	(void)state;
-	ANSWERS(t, "alias.jitsu.example", TYPE_A, RCODE_SERVFAIL);
+	ANSWERS(t, "alias.jitsu.example", TYPE_A, RCODE_SERVFAIL, NULL);
 	tables_free(t);
 }
 
@@ -313,7 +313,7 @@ static void test_referral_with_glue(void **state)
 {
 	struct tables *t = tables_with(STATE_UP, "sub NS ns.sub\nsub NS ns.elsewhere.\nns.sub A 10.0.0.9\nsub DS 1 13 2 00\n"
 						 "hidden.sub TXT x\nalias CNAME x.sub\n");
-	struct got *g = malloc(sizeof(*g));
+	struct got *g = calloc(1, sizeof(*g));
 
 	(void)state;
 	ANSWERS(t, "x.y.sub.jitsu.example", TYPE_A, 0, "sub.jitsu.example.\t300\tIN\tNS\tns.sub.jitsu.example.",
@@ -337,7 +337,7 @@ static void test_referral_with_glue(void **state)
 static void test_glue_that_does_not_fit(void **state)
 {
 	char text[8000] = "sub NS ns.sub\nsub NS ns.elsewhere.\n";
-	struct got *g = malloc(sizeof(*g));
+	struct got *g = calloc(1, sizeof(*g));
 	struct tables *t;
 
 	(void)state;

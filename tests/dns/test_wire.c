@@ -247,7 +247,7 @@ static void test_a_set_that_does_not_fit_leaves_nothing(void **state)
 	size_t n;
 
 	(void)state;
-	snprintf(name, sizeof(name), "%060u.%060u.%060u.example.org", 1, 1, 1);
+	snprintf(name, sizeof(name), "%060u.%060u.%060u.example.org", 1u, 1u, 1u);
 	assert_true(add_name_record(w, "a", TYPE_NS, name));
 	n = w->r.n;
 	memcpy(before, w->b, n);
@@ -258,7 +258,7 @@ static void test_a_set_that_does_not_fit_leaves_nothing(void **state)
 		assert_int_equal(w->r.n, n);
 	}
 	assert_memory_equal(w->b, before, n);
-	snprintf(name, sizeof(name), "%060u.%060u.%060u.example.org", 1, 1, 1);
+	snprintf(name, sizeof(name), "%060u.%060u.%060u.example.org", 1u, 1u, 1u);
 	assert_true(add_name_record(w, "a", TYPE_CNAME, name)); /* what is there is still known */
 	assert_int_equal(w->r.n, n + 2 + 10 + 2);
 	free(w);

@@ -52,6 +52,7 @@ static void try_query(struct tables *t, const struct ip_addr *client, bool tcp, 
 		a.n = answer_slip(&a.q, reply);
 		a.rcode = RCODE_NOERROR;
 		check_reply(&a, query, n, reply, tcp);
+		assert(2 * a.n <= 3 * n);
 	}
 	if (a.verdict == VERDICT_HOLD || a.verdict == VERDICT_FORWARD) {
 		/* What is kept of a query asks for the same. */

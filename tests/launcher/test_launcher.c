@@ -1205,6 +1205,24 @@ static void test_a_start_that_was_given_up_and_was_someone_elses(void **state)
 	quiet(w.be);
 }
 
+/* It died a moment ago, and nobody has noticed yet. */
+static void test_a_start_by_a_backend_that_is_dead(void **state)
+{
+	(void)state;
+	begin(SERVICE("a", "1", LAZY));
+	settle();
+	kill(w.pid, SIGSTOP);
+	wake("a");
+	hang_up(&w.be);
+	kill(w.pid, SIGCONT);
+	quiet_for(w.supervisor, 0);
+	connect_with(NULL);
+	say_result(expect_start("dom-a"), "dom-a", 0, "", 1);
+	expect_state("a", STATE_STARTING);
+	expect_state("a", STATE_BOOTING);
+	expect_state("a", STATE_UP);
+}
+
 /* Each backend dies with it: that does not go on for ever. */
 static void test_a_start_that_is_lost_again_and_again(void **state)
 {
@@ -1469,6 +1487,7 @@ static const struct CMUnitTest second_half[] = {
 	CASE(test_a_hostile_backend),
 	CASE(test_a_start_that_comes_too_late),
 	CASE(test_a_start_that_was_given_up_and_was_someone_elses),
+	CASE(test_a_start_by_a_backend_that_is_dead),
 	CASE(test_a_start_that_is_lost_again_and_again),
 	CASE(test_a_shutdown_that_is_answered_late),
 	CASE(test_a_shutdown_and_then_another_record),

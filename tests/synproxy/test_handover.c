@@ -1028,6 +1028,7 @@ static void test_no_answer_is_no_refusal(void **state)
 	vm_says(PROBE_LINK, 0);
 	vm_says(PROBE_PORT, 80);
 	run_ms(10000);
+	tick();
 	assert_int_equal(n_tap, 0);
 	assert_int_equal(count_events(HOLD_MOVE), 0);
 	assert_int_equal(held(), 1);
