@@ -294,14 +294,20 @@ static void check_ready(const struct service_conf *s, const struct spot *where, 
 
 /* ---- machines ---- */
 
+static void check_below(const struct string_list *dirs, const char *name, const char *path, const struct spot *where,
+                        struct mistakes *m)
+{
+	bool below = !path[0] || dirs->n == 0;
+
+	for (size_t i = 0; i < dirs->n && !below; i++)
+		below = !dirs->v[i][0] || path_is_below(path, dirs->v[i]);
+	if (!below)
+		mistake(m, where, "\"%.200s\" is below none of %s", path, name);
+}
+
 static void check_image(const struct conf *c, const char *path, const struct spot *where, struct mistakes *m)
 {
-	bool below = !path[0] || c->image_dirs.n == 0;
-
-	for (size_t i = 0; i < c->image_dirs.n && !below; i++)
-		below = !c->image_dirs.v[i][0] || path_is_below(path, c->image_dirs.v[i]);
-	if (!below)
-		mistake(m, where, "\"%.200s\" is below none of image_dirs", path);
+	check_below(&c->image_dirs, "image_dirs", path, where, m);
 }
 
 static void check_images(const struct conf *c, const struct machine_conf *machine, const struct spot *where,
@@ -549,7 +555,9 @@ static void check_zones(const struct conf *c, const struct spot *root, struct mi
 
 	for (size_t i = 0; i < c->zones.n; i++) {
 		struct spot zone = spot_nth(&list, i), name = spot_member(&zone, "name");
+		struct spot file = spot_member(&zone, "file");
 
+		check_below(&c->zone_dirs, "zone_dirs", c->zones.v[i].file, &file, m);
 		unique_add_host(&names, c->zones.v[i].name, &name);
 	}
 	unique_check(&names);

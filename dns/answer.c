@@ -343,7 +343,7 @@ static enum step follow_dname(struct walk *w)
 		wire_set_cut(&w->r);
 		return STEP_END;
 	}
-	if (w->a->q.type == TYPE_CNAME || w->a->q.type == TYPE_ANY) /* that was the answer */
+	if (w->a->q.type == TYPE_CNAME) /* that was the answer */
 		return STEP_END;
 	return go_to(w, &target);
 }

@@ -13,8 +13,8 @@
  * active: only a whole query does); what was sent is not read for WRITE_MS; a message is longer than any query
  * we would answer; or another client needs the place and this one is idle.
  *
- * Memory, for each client: QUERY_MAX of input; OUTPUT_MAX of output, and the answers to the
- * TCP_WAITING_MAX queries that were taken before it was reached.
+ * Memory, for each client: QUERY_MAX of input; OUTPUT_MAX of output, the one answer (at most 64 KiB) with
+ * which it was reached, and those to the TCP_WAITING_MAX queries that were taken before.
  */
 #include "dns/tcp.h"
 

@@ -86,14 +86,19 @@ static void in_use(struct service *s, const struct msg_hold_event *m)
 
 /* ---- the hand-over ---- */
 
-static void move(struct service *s)
+void hold_move(struct service *s)
 {
 	struct msg_hold_moved m = { s->index, s->gen };
 	uint64_t moved_ns;
 	struct err e;
 
+	s->hold.wants_move = false;
 	if ((s->hold.stage != HOLD_STAGE_BOOT && s->hold.stage != HOLD_STAGE_UP) || s->hold.port_lost)
 		return;
+	if (!ready_port_forwards(s)) { /* which looks again, and then comes back here */
+		s->hold.wants_move = true;
+		return;
+	}
 	if (holds_put(s, HOLD_AT_VM, &e) < 0) {
 		log_limited(LOG_WARN, "service=%s cannot be handed over: %s", s->conf->name, e.text);
 		return;
@@ -134,7 +139,7 @@ void hold_event(struct launcher *l, const struct msg_hold_event *m)
 		if (s->queued || s->hold.stage == HOLD_STAGE_BOOT || s->hold.stage == HOLD_STAGE_UP)
 			trace_mark(l->trace, s->wake, MARK_SYN, at); /* else a wake follows, and marks its own */
 		break;
-	case HOLD_MOVE: move(s); break;
+	case HOLD_MOVE: hold_move(s); break;
 	case HOLD_RELEASED: trace_mark(l->trace, s->wake, MARK_RELEASED, at); break;
 	case HOLD_REFUSED: refused(s, m); break;
 	case HOLD_DONE: handed_over(s); break;

@@ -55,6 +55,7 @@ struct hold {
 	uint64_t claim; /* stands for the place; as run_state.claim: nobody else has the addresses */
 	enum hold_at at; /* the forwarding entry, as far as it is ours */
 	int port; /* ifindex of the VM's port, when the entry was put there or was last taken away; 0: none */
+	bool wants_move; /* synproxy has asked for it, and the VM's port does not forward yet */
 	bool port_lost; /* the VM runs, and its port is gone or left the bridge */
 	bool done; /* handed over, and nothing comes to the tap any more */
 	bool conflict; /* somebody else has an address: nothing is claimed */
@@ -139,6 +140,7 @@ void synproxy_say_drop(struct service *s, const struct ip_addr *client, bool res
 
 /* ---- hold_events.c ---- */
 void hold_event(struct launcher *l, const struct msg_hold_event *m);
+void hold_move(struct service *s); /* the forwarding entry to the VM's port, if that fits */
 void hold_ack(struct launcher *l, const struct msg_hold_stage *m);
 void hold_counts(struct launcher *l, const struct msg_hold_counts *m);
 /* "10.0.0.5 (MAC 52:54:00:12:34:56)": who had one of its addresses last. */

@@ -148,7 +148,7 @@ struct service {
 
 	struct hold hold;
 
-	struct event *timer, *delay, *look;
+	struct event *timer, *delay, *look, *settle;
 	enum timer_for timer_for;
 };
 
@@ -267,6 +267,8 @@ void ready_stop(struct service *s);
 void ready_event(struct launcher *l, const struct msg_probe_event *m);
 void ready_synproxy_new(struct launcher *l); /* it was restarted: tell it again */
 void ready_give_port(struct service *s); /* synproxy gets a socket of the VM's port, to hand over */
+/* False when clients' frames do not reach the VM's port yet; it is looked at again, until they do. */
+bool ready_port_forwards(struct service *s);
 void ready_drop_port(struct service *s); /* ... and does not need it any more, or it is gone */
 void ready_port_back(struct service *s);
 

@@ -148,7 +148,16 @@ static int parse_bridge_attr(const struct nlattr *a, void *arg)
 	return MNL_CB_OK;
 }
 
-/* IFLA_INFO_KIND comes before IFLA_INFO_DATA. */
+static int parse_port_attr(const struct nlattr *a, void *arg)
+{
+	struct link_detail *d = arg;
+
+	if (mnl_attr_get_type(a) == IFLA_BRPORT_STATE && mnl_attr_validate(a, MNL_TYPE_U8) == 0)
+		d->link.settling = mnl_attr_get_u8(a) == BR_STATE_LISTENING || mnl_attr_get_u8(a) == BR_STATE_LEARNING;
+	return MNL_CB_OK;
+}
+
+/* The kinds come before their data. */
 static int parse_linkinfo_attr(const struct nlattr *a, void *arg)
 {
 	struct link_detail *d = arg;
@@ -161,6 +170,13 @@ static int parse_linkinfo_attr(const struct nlattr *a, void *arg)
 	case IFLA_INFO_DATA:
 		if (strcmp(d->link.kind, "bridge") == 0)
 			mnl_attr_parse_nested(a, parse_bridge_attr, d);
+		break;
+	case IFLA_INFO_SLAVE_KIND:
+		d->of_bridge = mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0 && strcmp(mnl_attr_get_str(a), "bridge") == 0;
+		break;
+	case IFLA_INFO_SLAVE_DATA:
+		if (d->of_bridge)
+			mnl_attr_parse_nested(a, parse_port_attr, d);
 		break;
 	}
 	return MNL_CB_OK;

@@ -34,6 +34,7 @@ struct link_info {
 	uint32_t mtu;
 	bool up; /* someone set it up */
 	bool carrier; /* the other end is there; of a tap: a process has it open */
+	bool settling; /* a bridge's port that does not forward yet: the spanning tree listens and learns first */
 };
 
 /* 0, -ENODEV when there is none, or -errno. */

@@ -37,6 +37,7 @@ struct link_detail {
 	uint32_t stp, forward_delay;
 	uint8_t vlan_filtering;
 	uint16_t default_pvid;
+	bool of_bridge; /* it is a port of a Linux bridge */
 };
 
 /* False when the message is no news of a link itself. */

@@ -5,7 +5,9 @@
  * at once.  A domain of somebody else's making has its port only once it runs, so probing begins
  * there when the result tells which.  delay:MS counts from when the VM runs.
  *
- * Probes go through the first NIC, to all of the service's addresses.
+ * Probes go through the first NIC, to all of the service's addresses.  They do not pass the bridge, and
+ * clients do: on a bridge with the spanning tree protocol a new port first listens and learns, for twice
+ * the forward delay, and until it forwards the VM is not ready, nor is anything handed over to it.
  *
  * Where connections are held, synproxy needs the VM's port in any case, to hand them over.  It has it with
  * the probe, which is then begun whatever the rules are, and keeps it until all is handed over
@@ -15,7 +17,7 @@
 
 #include "launcher/launcher.h"
 
-enum { PROBE_INTERVAL_MS = 2 };
+enum { PROBE_INTERVAL_MS = 2, SETTLE_LOOK_MS = 20 };
 
 static bool wants_probes(const struct service *s)
 {
@@ -37,12 +39,53 @@ static uint64_t delay_wanted(const struct service *s)
 	return ms;
 }
 
+/* ---- the spanning tree ---- */
+
+static void check(struct service *s);
+
+static void on_settle(evutil_socket_t fd, short what, void *arg)
+{
+	struct service *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (s->hold.wants_move)
+		hold_move(s);
+	check(s);
+}
+
+static void look_again(struct service *s)
+{
+	struct timeval tv = clock_timeval_ms(SETTLE_LOOK_MS);
+
+	if (!s->settle)
+		s->settle = evtimer_new(s->l->base, on_settle, s);
+	if (!s->settle)
+		abort();
+	event_add(s->settle, &tv);
+}
+
+bool ready_port_forwards(struct service *s)
+{
+	struct link_info link;
+	struct err e;
+
+	if (s->n_nics == 0 || !s->nics[0].ifname[0])
+		return true;
+	if (netlink_link(s->l->netlink, s->nics[0].ifname, &link, &e) < 0 || !link.settling)
+		return true;
+	look_again(s);
+	return false;
+}
+
+/* ---- rules ---- */
+
 static void check(struct service *s)
 {
 	/* without a probe there is nobody but the hypervisor to say that it is there at all */
 	bool seen = s->running || wants_probes(s);
 
-	if (state_is_starting(s->state) && s->probes_done && s->delay_done && seen)
+	if (state_is_starting(s->state) && s->probes_done && s->delay_done && seen && ready_port_forwards(s))
 		service_event(s, SVC_READY);
 }
 
@@ -238,6 +281,8 @@ void ready_stop(struct service *s)
 
 	if (s->delay)
 		event_del(s->delay);
+	if (s->settle && !s->hold.wants_move)
+		event_del(s->settle);
 	if (holds_need_port(s) && s->probe_fd >= 0) {
 		s->links_known = false;
 		return;

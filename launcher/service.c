@@ -602,6 +602,8 @@ void service_free(struct service *s)
 	event_free(s->timer);
 	if (s->delay)
 		event_free(s->delay);
+	if (s->settle)
+		event_free(s->settle);
 	if (s->look)
 		event_free(s->look);
 	l->services[s->index] = NULL;

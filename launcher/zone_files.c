@@ -35,6 +35,7 @@ struct entry {
 	char *zone;
 	enum use use;
 	bool has_file; /* one is configured */
+	bool told; /* dns has said its serial, which it does once for a configuration */
 	uint32_t served, least; /* serials */
 	char mistake[MSG_TEXT_MAX]; /* "": none */
 };
@@ -111,7 +112,10 @@ void zone_files_served(struct zone_files *z, const char *zone, uint32_t serial)
 {
 	struct entry *en = find(z, zone);
 
-	if (!en || en->served == serial)
+	if (!en || en->told)
+		return;
+	en->told = true;
+	if (en->served == serial)
 		return;
 	en->served = serial;
 	save_serial(z, en);

@@ -39,7 +39,8 @@ void zone_files_mistakes(const struct zone_files *z, struct buf *out);
 
 /* The least serial that the zone may be served with: later than any before, also of earlier launchers. */
 uint32_t zone_files_serial(const struct zone_files *z, const char *zone);
-/* It is served with this one. */
+/* It is served with this one.  Only the first time since zone_files_set() counts: dns cannot make us
+ * write without end. */
 void zone_files_served(struct zone_files *z, const char *zone, uint32_t serial);
 
 #endif

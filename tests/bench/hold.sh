@@ -67,6 +67,7 @@ mac_at() { # mac_at IP: whoever answers for it (a ping does not wake)
 # ---- tables ----
 
 column() { good "$2" | cut -d' ' -f"$1"; } # column N FILE: of the rounds that went well
+between() { good "$3" | awk -v a="$1" -v b="$2" '{ print $b - $a }'; } # between N M FILE: column M less column N
 tell() { # tell TITLE [COLUMN-COMMAND...]: a row; the numbers are what the command prints
     local v
     v=$("${@:2}")
@@ -110,6 +111,7 @@ park() {
     tell "  it answers ARP, after" column 6 "$dir/ms/syn"
     tell "  its SYN-ACK is at the client, after" column 7 "$dir/ms/syn"
     tell "  from its ARP answer to the first byte" column 3 "$dir/ms/syn"
+    tell "    of this, from the SYN-ACK on (the guest's)" between 7 1 "$dir/ms/syn"
     tell "DNS query to first byte, answered at once" good "$dir/ms/dns"
     figure park_raw_ms "$raw"
     figure park_cold_ms "$syn"

@@ -578,6 +578,8 @@ static const struct {
 	{ { { MACHINE, "nics", "[{\"bridge\": @\"br1\"}]" } },
 	  "services[0].machine.nics[0].bridge",
 	  "there is no \"br1\" in bridges, did you mean \"br0\"?" },
+	{ { { "zones[0]", "file", "@\"/elsewhere/zone\"" } }, "zones[0].file", "is below none of zone_dirs" },
+	{ { { "zones[0]", "file", "@\"/etc/jitsu/zonesx\"" } }, "zones[0].file", "is below none of zone_dirs" },
 	{ { { WWW, "dns", "[@\"www.other.example\"]" } }, "services[0].dns[0]", "is in none of the zones" },
 	{ { { WWW, "dns", "[@\"xjitsu.example\"]" } }, "services[0].dns[0]", "is in none of the zones" },
 	{ { { WWW, "dns", "[@\"example\"]" } }, "services[0].dns[0]", "is in none of the zones" },
