@@ -43,15 +43,22 @@ static int read_note(const char *path, struct note *n)
 	return step == XML_BAD ? -EBADMSG : 0;
 }
 
+static int read_command(pid_t pid, struct buf *out)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	return buf_read_file(out, path, 65536);
+}
+
 static bool is_qemu_of(void *arg, pid_t pid)
 {
 	const struct note *n = arg;
 	cleanup_buf struct buf line = { 0 };
-	char path[64], guest[sizeof(n->name) + 16];
+	char guest[sizeof(n->name) + 16];
 
-	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
 	snprintf(guest, sizeof(guest), "guest=%s,", n->name);
-	return buf_read_file(&line, path, 65536) == 0 && memmem(line.text, line.n, guest, strlen(guest));
+	return read_command(pid, &line) == 0 && memmem(line.text, line.n, guest, strlen(guest));
 }
 
 static void end_qemu(int pidfd)
@@ -101,6 +108,38 @@ static bool clear_one(const char *root, const char *dir, const char *file)
 		remove_dir(root, n.lib_dir);
 	log_info("domain %s %s: cleared away", n.name, qemu >= 0 ? "was only half started" : "is gone");
 	return true;
+}
+
+/* A thread of ours has no entry in /proc that is listed. */
+static bool is_fork(void *arg, pid_t pid)
+{
+	const struct buf *own = arg;
+	cleanup_buf struct buf line = { 0 };
+
+	return pid != getpid() && read_command(pid, &line) == 0 && line.n == own->n &&
+	       memcmp(line.text, own->text, own->n) == 0;
+}
+
+unsigned stale_end_forks(void)
+{
+	cleanup_buf struct buf own = { 0 };
+	struct dirent *entry;
+	unsigned ended = 0;
+	DIR *d = opendir("/proc");
+
+	if (d && read_command(getpid(), &own) == 0 && own.n > 0) {
+		while ((entry = readdir(d))) {
+			cleanup_close int fd = proc_open((pid_t)strtol(entry->d_name, NULL, 10), is_fork, &own);
+
+			if (fd < 0)
+				continue;
+			proc_signal(fd, SIGKILL);
+			ended += proc_wait(fd, END_WAIT_MS);
+		}
+	}
+	if (d)
+		closedir(d);
+	return ended;
 }
 
 /* libvirt locks this file for as long as the driver is open. */

@@ -12,6 +12,12 @@
 #ifndef BACKENDS_STALE_H
 #define BACKENDS_STALE_H
 
+/* libvirt forks, and what it has forked goes on as this very program, with the descriptors of taps,
+ * until it executes QEMU.  Such processes of a killed predecessor, which had the same command line as
+ * this one, are ended: nobody will tell them to go on, and the taps are wanted again.  Before this
+ * process forks.  How many there were. */
+unsigned stale_end_forks(void);
+
 /* Before the driver is opened, and after whoever had it open has ended.  How many there were. */
 unsigned stale_clear(const char *root);
 

@@ -403,8 +403,8 @@ struct msg_hold_service {
 	uint32_t max_hold_ms;
 };
 
-struct msg_hold_stage { /* MSG_HOLD_STAGE; MSG_HOLD_ACK, once it goes by it and all that had come to the tap
-			   before was looked at */
+struct msg_hold_stage { /* MSG_HOLD_STAGE; MSG_HOLD_ACK, once it goes by it and, for DRAIN, all that had come to
+			   the tap before was looked at */
 	uint32_t svc, gen;
 	uint8_t stage;
 	uint32_t seq;

@@ -263,12 +263,12 @@ void describe_why(struct service *s, struct msg_ctl_row *row)
 /* As they happened, which differs from wake to wake. */
 static void sort_marks(const struct wake_trace *w, uint8_t order[MARK_N])
 {
-	for (uint8_t i = 0; i < MARK_N; i++) {
+	for (int i = 0; i < MARK_N; i++) {
 		int at = i;
 
 		for (; at > 0 && w->at_ns[order[at - 1]] > w->at_ns[i]; at--)
 			order[at] = order[at - 1];
-		order[at] = i;
+		order[at] = (uint8_t)i;
 	}
 }
 
@@ -281,7 +281,7 @@ void describe_wake(const struct wake_trace *w, struct msg_ctl_row *row)
 		[MARK_SYN] = "t_syn_us", [MARK_MOVED] = "t_moved_us", [MARK_RELEASED] = "t_released_us",
 		[MARK_FIRST_BYTE] = "t_first_byte_us",
 	};
-	uint8_t order[MARK_N];
+	uint8_t order[MARK_N] = { 0 };
 	char client[ADDR_TEXT_MAX];
 
 	row_num(row, "wake", w->number);

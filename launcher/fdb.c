@@ -77,18 +77,23 @@ static int find_untagged(struct netlink *nl, int bridge, struct fdb_search *s)
 	return netlink_talk(nl, &r, on_fdb_answer, s);
 }
 
+/* One try; -EINTR: the table changed meanwhile. */
+static int dump(struct netlink *nl, int bridge, mnl_cb_t each, void *arg)
+{
+	struct request r;
+
+	/* the form that takes IFLA_MASTER as a filter */
+	request_link(&r, RTM_GETNEIGH, NLM_F_DUMP, 0)->ifi_family = PF_BRIDGE;
+	mnl_attr_put_u32(r.h, IFLA_MASTER, (uint32_t)bridge);
+	return netlink_talk(nl, &r, each, arg);
+}
+
 static int find_in_all(struct netlink *nl, int bridge, struct fdb_search *s)
 {
 	int result = -EINTR;
 
-	for (int i = 0; i < DUMP_TRIES && result == -EINTR; i++) {
-		struct request r;
-
-		/* the form that takes IFLA_MASTER as a filter */
-		request_link(&r, RTM_GETNEIGH, NLM_F_DUMP, 0)->ifi_family = PF_BRIDGE;
-		mnl_attr_put_u32(r.h, IFLA_MASTER, (uint32_t)bridge);
-		result = netlink_talk(nl, &r, on_fdb_answer, s);
-	}
+	for (int i = 0; i < DUMP_TRIES && result == -EINTR; i++)
+		result = dump(nl, bridge, on_fdb_answer, s);
 	return result;
 }
 
@@ -106,6 +111,64 @@ int netlink_fdb_find(struct netlink *nl, int bridge, const struct mac_addr *mac,
 		return err_set(e, -ENOENT, "the bridge does not know %s", mac_format(mac, text));
 	*out = s.entry;
 	return 0;
+}
+
+/* ---- listing ---- */
+
+struct fdb_list {
+	int port;
+	struct mac_addr *v;
+	size_t n, size;
+	bool no_memory;
+};
+
+static void add_mac(struct fdb_list *l, const struct mac_addr *mac)
+{
+	if (l->n == l->size) {
+		size_t size = l->size ? 2 * l->size : 16;
+		struct mac_addr *v = realloc(l->v, size * sizeof(*v));
+
+		l->no_memory |= !v;
+		if (!v)
+			return;
+		l->v = v;
+		l->size = size;
+	}
+	l->v[l->n++] = *mac;
+}
+
+static int on_fdb_of_port(const struct nlmsghdr *h, void *arg)
+{
+	struct fdb_list *l = arg;
+	const struct ndmsg *nd = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a;
+
+	if (h->nlmsg_type != RTM_NEWNEIGH || mnl_nlmsg_get_payload_len(h) < sizeof(*nd) || nd->ndm_ifindex != l->port ||
+	    nd->ndm_state & NUD_PERMANENT || nd->ndm_flags & NTF_SELF) /* the device's own table */
+		return MNL_CB_OK;
+	mnl_attr_for_each(a, h, sizeof(*nd))
+	{
+		if (mnl_attr_get_type(a) == NDA_LLADDR && mnl_attr_get_payload_len(a) == sizeof(struct mac_addr))
+			add_mac(l, mnl_attr_get_payload(a));
+	}
+	return MNL_CB_OK;
+}
+
+int netlink_fdb_each(struct netlink *nl, int bridge, int port, netlink_fdb_fn *each, void *arg, struct err *e)
+{
+	struct fdb_list list = { .port = port };
+	int result = -EINTR;
+
+	for (int i = 0; i < DUMP_TRIES && result == -EINTR; i++) {
+		list.n = 0;
+		result = dump(nl, bridge, on_fdb_of_port, &list);
+	}
+	if (result == 0 && list.no_memory)
+		result = -ENOMEM;
+	for (size_t i = 0; result == 0 && i < list.n; i++)
+		each(arg, &list.v[i]);
+	free(list.v);
+	return result < 0 ? err_set_errno(e, result, "cannot read the forwarding table of bridge number %d", bridge) : 0;
 }
 
 /* ---- changing ---- */

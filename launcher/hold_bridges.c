@@ -115,16 +115,47 @@ static const struct bridge_conf *conf_of(const struct launcher *l, const char *n
 	return NULL;
 }
 
+static void choose_prober(const struct launcher *l, const struct bridge_info *info, struct prober *out)
+{
+	static const struct ip_addr none;
+	const struct bridge_conf *c = conf_of(l, info->name);
+
+	prober_choose(&l->identity, info, c ? &c->probe_ip : &none, c ? &c->probe_ip6 : &none, out);
+}
+
 /* True when synproxy must hear of it. */
 static bool follow_conf(struct hold_bridge *b)
 {
-	static const struct ip_addr none;
 	const struct bridge_conf *c = conf_of(b->l, b->info.name);
 	uint32_t before = b->conflict_probe_ms;
 
 	b->conflict_probe_ms = c ? (uint32_t)c->conflict_probe_ms : CONFLICT_PROBE_MS;
-	prober_choose(&b->l->identity, &b->info, c ? &c->probe_ip : &none, c ? &c->probe_ip6 : &none, &b->prober);
+	choose_prober(b->l, &b->info, &b->prober);
 	return b->conflict_probe_ms != before;
+}
+
+static struct hold_bridge *find(struct launcher *l, const char *name)
+{
+	struct hold_bridge *b = NULL;
+
+	while ((b = hold_bridges_next(l, b)) && strcmp(b->info.name, name) != 0)
+		;
+	return b;
+}
+
+int hold_bridges_look(struct launcher *l, const char *name, struct bridge_info *info, struct prober *prober,
+		      struct err *e)
+{
+	const struct hold_bridge *b = find(l, name);
+	int r = 0;
+
+	if (b)
+		*info = b->info;
+	else
+		r = netlink_bridge(l->netlink, name, info, e);
+	if (r == 0)
+		choose_prober(l, info, prober);
+	return r;
 }
 
 /* Makes the tap, or sets the one right that there is; `kept` is used up. */
@@ -170,15 +201,13 @@ static struct hold_bridge *bridge_new(struct launcher *l, size_t place, const ch
 
 struct hold_bridge *hold_bridges_get(struct launcher *l, const char *name, struct err *e)
 {
-	struct hold_bridge **v = l->bridges->v;
-	size_t place = HOLD_BRIDGES_MAX;
+	struct hold_bridge **v = l->bridges->v, *b = find(l, name);
+	size_t place = 0;
 
-	for (size_t i = 0; i < HOLD_BRIDGES_MAX; i++) {
-		if (v[i] && strcmp(v[i]->info.name, name) == 0)
-			return v[i];
-		if (!v[i] && place == HOLD_BRIDGES_MAX)
-			place = i;
-	}
+	if (b)
+		return b;
+	while (place < HOLD_BRIDGES_MAX && v[place])
+		place++;
 	if (place == HOLD_BRIDGES_MAX) {
 		err_set(e, -ENOSPC, "services are held on %d bridges already, and there can be no more", HOLD_BRIDGES_MAX);
 		return NULL;
@@ -281,6 +310,7 @@ static void forget_entries(struct hold_bridge *b)
 {
 	struct service *s;
 
+	b->clean = false;
 	FOR_EACH_SERVICE(b->l, s) {
 		if (s->hold.place.bridge != b)
 			continue;
@@ -392,6 +422,39 @@ static void drop_kept(struct hold_bridges *h)
 	}
 }
 
+static void delete_stray_entry(void *arg, const struct mac_addr *mac)
+{
+	struct hold_bridge *b = arg;
+	const struct service *s;
+	char text[MAC_TEXT_MAX];
+	struct err e;
+
+	FOR_EACH_SERVICE(b->l, s) {
+		const struct hold *h = &s->hold;
+
+		if (h->place.bridge == b && (h->at == HOLD_AT_TAP || !h->known) &&
+		    memcmp(&h->place.mac, mac, sizeof(*mac)) == 0)
+			return;
+	}
+	log_info("bridge %s: %s is not held any more", b->info.name, mac_format(mac, text));
+	if (netlink_fdb_delete(b->l->netlink, b->tap.ifindex, mac, &e) < 0)
+		log_warn("%s", e.text);
+}
+
+/* A sticky entry that nobody knows of would keep its VM from ever being reached. */
+static void clean(struct hold_bridge *b)
+{
+	struct err e;
+	int r;
+
+	if (b->clean)
+		return;
+	r = netlink_fdb_each(b->l->netlink, b->info.ifindex, b->tap.ifindex, delete_stray_entry, b, &e);
+	if (r < 0)
+		log_warn("%s", e.text);
+	b->clean = r == 0;
+}
+
 void hold_bridges_sweep(struct launcher *l)
 {
 	struct hold_bridge *b = NULL;
@@ -410,6 +473,8 @@ void hold_bridges_sweep(struct launcher *l)
 		if (l->bridges->v[i] && !l->bridges->v[i]->wanted)
 			bridge_drop(l->bridges->v[i]);
 	}
+	while ((b = hold_bridges_next(l, b)))
+		clean(b);
 	drop_kept(l->bridges);
 	if (hold_tap_list(l->netlink, delete_stray, l, &e) < 0)
 		log_warn("%s", e.text);

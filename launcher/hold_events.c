@@ -1,8 +1,20 @@
 /* What synproxy says of a held service.  It reads frames that anybody sends, so it may say anything:
- * what does not fit the stage that it was told is about the past, or false, and is dropped. */
+ * what does not fit the stage that it was told is about the past, or false, and is dropped.
+ *
+ * What costs something is done no oftener than an honest one asks for it: it looks at an address that is
+ * in use elsewhere after 10 s at the earliest, and asks for a port each second.  A port's packet socket
+ * takes the kernel 15 ms to close, so that all services together get so many at once, and so many a second.
+ */
 #include <inttypes.h>
 
 #include "launcher/launcher.h"
+
+enum {
+	FREE_AGAIN_MS = 10000,
+	PORT_AGAIN_MS = 500,
+	PORTS_AT_ONCE = 256,
+	PORTS_PER_S = 50,
+};
 
 const char *hold_conflict_text(const struct service *s, char *out, size_t size)
 {
@@ -27,9 +39,14 @@ static bool is_its_own(const struct service *s, const struct ip_addr *a)
 static void is_free(struct service *s)
 {
 	bool was_in_use = s->hold.conflict;
+	uint64_t now_ms = clock_now_ms();
 
 	if (s->hold.stage != HOLD_STAGE_CHECK && s->hold.stage != HOLD_STAGE_CONFLICT)
 		return;
+	if (was_in_use && s->hold.freed_ms && now_ms - s->hold.freed_ms < FREE_AGAIN_MS)
+		return;
+	if (was_in_use)
+		s->hold.freed_ms = now_ms;
 	holds_claim(s);
 	if (was_in_use) {
 		s->last_error[0] = '\0';
@@ -119,6 +136,29 @@ static void handed_over(struct service *s)
 	holds_update(s);
 }
 
+/* Has it had more ports than one that asks honestly? */
+static bool asks_too_often(struct service *s, uint64_t now_ms)
+{
+	struct launcher *l = s->l;
+	uint64_t due_ms = MAX(l->ports_due_ms, now_ms);
+
+	if (s->hold.given_ms && now_ms - s->hold.given_ms < PORT_AGAIN_MS)
+		return true;
+	if (due_ms - now_ms > PORTS_AT_ONCE * 1000 / PORTS_PER_S)
+		return true;
+	s->hold.given_ms = now_ms;
+	l->ports_due_ms = due_ms + 1000 / PORTS_PER_S;
+	return false;
+}
+
+static void give_port(struct service *s)
+{
+	bool has_one = s->hold.stage == HOLD_STAGE_BOOT || s->hold.stage == HOLD_STAGE_UP;
+
+	if (has_one && !s->hold.port_lost && !asks_too_often(s, clock_now_ms()))
+		ready_give_port(s);
+}
+
 static void refused(const struct service *s, const struct msg_hold_event *m)
 {
 	log_limited(LOG_INFO, "service=%s port %u stays closed: %u connections held for it were reset", s->conf->name,
@@ -143,10 +183,7 @@ void hold_event(struct launcher *l, const struct msg_hold_event *m)
 	case HOLD_RELEASED: trace_mark(l->trace, s->wake, MARK_RELEASED, at); break;
 	case HOLD_REFUSED: refused(s, m); break;
 	case HOLD_DONE: handed_over(s); break;
-	case HOLD_WANT_PORT:
-		if (s->hold.stage == HOLD_STAGE_UP && !s->hold.port_lost)
-			ready_give_port(s);
-		break;
+	case HOLD_WANT_PORT: give_port(s); break;
 	default: log_limited(LOG_WARN, "synproxy tells something unknown of service %s", s->conf->name);
 	}
 }

@@ -42,20 +42,26 @@ static int find_nic(struct service *s, struct msg_nic *out, struct err *e)
 	return err_set(e, -EOPNOTSUPP, "hypervisor \"%s\" knows no domain \"%s\" with a NIC", m->hypervisor, m->domain);
 }
 
-static int check_addresses(const struct service *s, const struct hold_bridge *b, struct err *e)
+/* Before our tap is made: to make it for nothing would be news of the bridge, and it would be tried again. */
+static int check_addresses(struct service *s, const char *bridge, struct err *e)
 {
+	struct bridge_info b;
+	struct prober prober;
 	char text[ADDR_TEXT_MAX];
+	int r = hold_bridges_look(s->l, bridge, &b, &prober, e);
 
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < s->conf->ip.n; i++) {
 		const struct ip_addr *a = &s->conf->ip.v[i].addr;
 
-		if (ip_equal(a, &b->info.ip4.addr) || ip_equal(a, &b->info.ip6.addr))
+		if (ip_equal(a, &b.ip4.addr) || ip_equal(a, &b.ip6.addr))
 			return err_set(e, -EADDRINUSE, "its address %s is the one of bridge %s itself", ip_format(a, text),
-				       b->info.name);
-		if (ip_is_v4(a) && ip_is_zero(&b->prober.ip4))
+				       b.name);
+		if (ip_is_v4(a) && ip_is_zero(&prober.ip4))
 			return err_set(e, -EADDRNOTAVAIL,
 				       "bridge %s has no address to ask its VM from: give it one, or set its \"probe_ip\"",
-				       b->info.name);
+				       b.name);
 	}
 	return 0;
 }
@@ -96,11 +102,13 @@ int hold_place_find(struct service *s, struct hold_place *out, struct err *e)
 	p.mac = nic.mac;
 	for (size_t i = 0; i < s->conf->ip.n && i < ARRAY_SIZE(p.addrs); i++)
 		p.addrs[p.n_addrs++] = s->conf->ip.v[i].addr;
+	r = check_addresses(s, nic.bridge, e);
+	if (r < 0)
+		return r;
 	p.bridge = hold_bridges_get(s->l, nic.bridge, e);
 	if (!p.bridge)
 		return e->code;
-	r = check_addresses(s, p.bridge, e);
-	if (r == 0 && !hold_place_equal(&p, &s->hold.place)) /* where it is already, there is no other */
+	if (!hold_place_equal(&p, &s->hold.place)) /* where it is already, there is no other */
 		r = check_twins(s, &p, e);
 	if (r == 0)
 		*out = p;

@@ -28,7 +28,9 @@
  * synproxy asks for that (HOLD_MOVE).  A port that goes takes its entry with it: back to the tap, and
  * everything comes to synproxy until the port is there again.
  *
- * The bridge is told, then synproxy, then dns: whoever is given the address finds it held.
+ * The bridge is told, then synproxy, then dns: whoever is given the address finds it held.  But before an
+ * entry goes from a VM to our tap, the tap's filter lets its frames in and synproxy has the VM's port, so
+ * that none of them is lost.
  */
 #include <net/if.h>
 
@@ -201,14 +203,29 @@ static bool follow_entry(struct service *s, enum hold_stage stage)
 
 /* ---- telling ---- */
 
-/* synproxy has none, and needs one. */
-static void follow_port(struct service *s, enum hold_at before)
+/* In this stage synproxy passes frames on to a VM that is there. */
+static bool is_there(const struct service *s, enum hold_stage stage)
+{
+	return !s->hold.port_lost &&
+	       (stage == HOLD_STAGE_UP || stage == HOLD_STAGE_DRAIN || stage == HOLD_STAGE_STOP);
+}
+
+/* The first frame that comes to the tap must get in, and find the way on to the VM. */
+static void prepare_tap(struct service *s, enum hold_stage stage)
 {
 	const struct hold *h = &s->hold;
-	bool taken_back = before == HOLD_AT_VM && h->at == HOLD_AT_TAP;
-	bool is_there = h->stage == HOLD_STAGE_UP || h->stage == HOLD_STAGE_DRAIN || h->stage == HOLD_STAGE_STOP;
 
-	if (is_there && h->at == HOLD_AT_TAP && !h->port_lost && (taken_back || s->probe_fd < 0))
+	if (!h->known || h->at != HOLD_AT_VM || place_of_entry(s, stage) != HOLD_AT_TAP)
+		return;
+	hold_bridges_pass(h->place.bridge, &h->place, stage, false);
+	if (is_there(s, stage))
+		ready_give_port(s);
+}
+
+/* synproxy has none, and needs one. */
+static void follow_port(struct service *s)
+{
+	if (is_there(s, (enum hold_stage)s->hold.stage) && s->hold.at == HOLD_AT_TAP && s->probe_fd < 0)
 		ready_give_port(s);
 }
 
@@ -217,9 +234,11 @@ static void follow(struct service *s, bool news)
 {
 	struct hold *h = &s->hold;
 	enum hold_stage stage = stage_of(s), was = (enum hold_stage)h->stage;
-	enum hold_at before = h->at;
 
-	if (!h->place.bridge || !follow_entry(s, stage))
+	if (!h->place.bridge)
+		return;
+	prepare_tap(s, stage);
+	if (!follow_entry(s, stage))
 		return;
 	h->stage = (uint8_t)stage;
 	if (h->known && h->at != HOLD_AT_UNKNOWN && s->run.moved != (h->at == HOLD_AT_VM)) {
@@ -229,10 +248,11 @@ static void follow(struct service *s, bool news)
 	hold_bridges_pass(h->place.bridge, &h->place, stage, h->done);
 	if (news)
 		synproxy_say_service(s);
-	follow_port(s, before);
-	if (stage != was || stage == HOLD_STAGE_DRAIN)
-		h->drain_seq = 0;
-	if (stage != was && (!news || stage == HOLD_STAGE_DRAIN)) {
+	follow_port(s);
+	if (stage == was)
+		return;
+	h->drain_seq = 0;
+	if (!news || stage == HOLD_STAGE_DRAIN || stage == HOLD_STAGE_FAILED) { /* which MSG_HOLD_SERVICE does not tell */
 		uint32_t seq = synproxy_say_stage(s);
 
 		h->drain_seq = stage == HOLD_STAGE_DRAIN ? seq : 0;
@@ -264,7 +284,7 @@ static void meet_vm(struct service *s)
 
 void holds_gave_up(struct service *s)
 {
-	if (!holds_now(s))
+	if (!holds_now(s) || s->hold.stage == HOLD_STAGE_FROZEN) /* a paused VM still has its connections */
 		return;
 	s->hold.gave_up = true;
 	s->hold.stage = HOLD_STAGE_SLEEP; /* also when the one before it was not started either */

@@ -30,6 +30,7 @@ struct hold_bridge {
 	uint32_t conflict_probe_ms;
 	struct hold_tap tap;
 	bool filtered; /* the tap's filter is this launcher's */
+	bool clean; /* the bridge has no MAC at the tap but those that we put there */
 	bool kept; /* an earlier launcher of this jitsud made the tap: what it claimed, is claimed */
 	bool told; /* synproxy has it */
 	bool link_was_down; /* one of its ports that is no VM's: what is behind it may have forgotten us */
@@ -61,6 +62,7 @@ struct hold {
 	bool conflict; /* somebody else has an address: nothing is claimed */
 	struct ip_addr conflict_addr; /* who it was last, also when that is over */
 	struct mac_addr conflict_mac;
+	uint64_t freed_ms, given_ms; /* when synproxy last ended a conflict, and asked for the VM's port; 0: never */
 	bool gave_up; /* it was not started for those who waited */
 	uint8_t stage; /* enum hold_stage: as synproxy knows it */
 	uint32_t drain_seq; /* of HOLD_STAGE_DRAIN, until it is acknowledged */
@@ -106,6 +108,9 @@ struct hold_bridges *hold_bridges_new(struct launcher *l, struct err *e);
 void hold_bridges_kept(struct launcher *l, const struct msg_keep *m, int *fd);
 /* Taps can be made: it is known which are kept. */
 bool hold_bridges_ready(const struct launcher *l);
+/* What is known of the bridge of that name, whether there is a tap of ours on it or not.  0 or -errno with *e. */
+int hold_bridges_look(struct launcher *l, const char *name, struct bridge_info *info, struct prober *prober,
+		      struct err *e);
 /* The bridge of that name, with our tap on it.  NULL with *e. */
 struct hold_bridge *hold_bridges_get(struct launcher *l, const char *name, struct err *e);
 struct hold_bridge *hold_bridges_next(struct launcher *l, const struct hold_bridge *after); /* NULL: the first */
@@ -118,7 +123,8 @@ void hold_bridges_drop_broken(struct launcher *l);
 void hold_bridges_uplink(struct launcher *l, const struct link_info *link, bool up);
 /* Does this link matter to one of them? */
 bool hold_bridges_concern(const struct launcher *l, const struct link_info *link);
-/* Taps that nobody needs are deleted: those of bridges without held services, and of earlier runs. */
+/* What nobody needs is deleted: taps of bridges without held services, and of earlier runs; and forwarding entries at
+ * our taps that an earlier launcher has put there. */
 void hold_bridges_sweep(struct launcher *l);
 void hold_bridges_filter(struct launcher *l); /* taps that still have another filter get theirs */
 void hold_bridges_pass(struct hold_bridge *b, const struct hold_place *p, enum hold_stage stage, bool done);

@@ -122,7 +122,20 @@ int hypervisor_start(struct service *s, struct msg_be_start *m)
 
 int hypervisor_resume(struct service *s) { return send_target(s, MSG_BE_RESUME, REQUEST_RESUME, 0); }
 
-void hypervisor_discover(struct service *s) { send_target(s, MSG_BE_INSPECT, REQUEST_DISCOVER, 0); }
+/* The answer that is on its way may be older than what is asked about now. */
+static void inspect(struct service *s, enum request_kind kind)
+{
+	struct request *r = s->hv ? request_of(s->hv, s, kind) : NULL;
+
+	if (r)
+		r->again = true;
+	else if (s->hv)
+		send_target(s, MSG_BE_INSPECT, kind, 0);
+}
+
+void hypervisor_discover(struct service *s) { inspect(s, REQUEST_DISCOVER); }
+
+void hypervisor_verify(struct service *s) { inspect(s, REQUEST_VERIFY); }
 
 int hypervisor_stop(struct service *s, enum stop_how how)
 {
@@ -141,17 +154,6 @@ int hypervisor_stop(struct service *s, enum stop_how how)
 bool hypervisor_is_stopping(const struct service *s)
 {
 	return s->stop_waits || (s->hv && has_request(s->hv, s, REQUEST_STOP));
-}
-
-/* The answer that is on its way may be older than what is asked about now. */
-void hypervisor_verify(struct service *s)
-{
-	struct request *r = s->hv ? request_of(s->hv, s, REQUEST_VERIFY) : NULL;
-
-	if (r)
-		r->again = true;
-	else if (s->hv)
-		send_target(s, MSG_BE_INSPECT, REQUEST_VERIFY, 0);
 }
 
 /* ---- what a domain is to us ---- */
@@ -486,6 +488,8 @@ static void on_result(struct hypervisor *hv, const struct msg_be_result *m)
 		if (m->error == 0 || m->error == -ENOENT)
 			s->hold.known = true;
 		discovered(s, &r);
+		if (r.again)
+			hypervisor_discover(s);
 		s->hold.look_again = true;
 		break;
 	case REQUEST_NONE: break;

@@ -176,6 +176,7 @@ struct launcher {
 	bool synproxy_told, synproxy_waited; /* it has a snapshot of us; it need not wait for one any longer */
 	bool synproxy_stale; /* it knows services that are not held any more */
 	struct msg_hold_conf synproxy_conf; /* that it has */
+	uint64_t ports_due_ms; /* by when the ports that it asked for are paid for (hold_events.c) */
 	struct event *synproxy_late;
 	struct flows *flows;
 	struct sweeps *sweeps;

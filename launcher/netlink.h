@@ -141,6 +141,11 @@ int netlink_fdb_set(struct netlink *nl, int port, const struct mac_addr *mac, en
 /* Makes the bridge forget that the MAC is behind `port`.  0 too when it did not know it. */
 int netlink_fdb_delete(struct netlink *nl, int port, const struct mac_addr *mac, struct err *e);
 
+/* Calls `each` for every MAC that the bridge has behind `port`, once for each of its VLANs, but not for interfaces'
+ * own.  It may change the entries. */
+typedef void netlink_fdb_fn(void *arg, const struct mac_addr *mac);
+int netlink_fdb_each(struct netlink *nl, int bridge, int port, netlink_fdb_fn *each, void *arg, struct err *e);
+
 /* Can a MAC be moved between our hold tap and this port of the bridge (0: a port that will be made
  * like any new one)?  Yes (0) on a bridge that does not filter VLANs, or when the port sends and
  * takes untagged frames of the bridge's default VLAN, where our tap is.  Else -EOPNOTSUPP. */

@@ -385,10 +385,12 @@ static void stay(struct service *s, enum service_state before)
 		s->wake_ns = 0;
 	}
 	s->wake_again = false;
-	if (s->state == STATE_BOOTING)
+	if (s->state == STATE_BOOTING) {
+		ready_drop_port(s); /* which synproxy has let go */
 		begin_probe(s);
-	else
+	} else {
 		service_arm(s, TIMER_IDLE, RETRY_MS);
+	}
 }
 
 void service_gone(struct service *s)

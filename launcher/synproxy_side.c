@@ -40,7 +40,7 @@ static void fill_service(const struct service *s, struct msg_hold_service *m)
 		.bridge = h->place.bridge->number,
 		.mac = h->place.mac,
 		.n_addrs = h->place.n_addrs,
-		.stage = h->stage,
+		.stage = h->stage == HOLD_STAGE_FAILED ? HOLD_STAGE_SLEEP : h->stage, /* who waited then, was told then */
 		.at_vm = h->known ? h->at == HOLD_AT_VM || (h->at == HOLD_AT_UNKNOWN && h->stage == HOLD_STAGE_UP)
 				  : s->run.moved && h->stage == HOLD_STAGE_UP,
 		.ping = (uint8_t)c->wake_ping,

@@ -15,10 +15,10 @@
  * **A held SYN waits for its own port.**  The ports that are waited for are those configured, those
  * that readiness asks for, and those with held SYNs.  Each is asked through the VM's port (probe.h).
  * It is settled when it is open, or keeps silent though the VM speaks (a filter in the guest eats
- * our question; the client's may pass), or refuses: for HANDOVER_REFUSED_S since the first one opened,
- * or, when it is not configured, since the VM is UP.  A configured port of a VM none of whose ports
- * ever opened is given up when the SYNs that came before UP must have expired.  What is held for a
- * refusing port gets the RST that the VM would send.
+ * our question; the client's may pass), or refuses: for HANDOVER_REFUSED_S since the first one opened
+ * (of those configured, when it is), or, when it is not configured, since the VM is UP.  A configured port
+ * of a VM none of whose configured ports ever opened is given up when the SYNs that came before UP must
+ * have expired.  What is held for a refusing port gets the RST that the VM would send.
  *
  * **The entry moves before the first SYN goes** when everything is settled at once: from then on the
  * client's next packets go straight to the VM.  When some ports are open and others are not yet, it
@@ -29,6 +29,8 @@
  *
  * What came to the tap before the entry moved is still in its queue, and there may be frames in
  * flight: for HANDOVER_QUIET_S after the last one, what comes is sent on.  Then the port is left.
+ * What comes after that comes because the entry is at the tap again, and the stage that goes with it has
+ * not been heard yet: it is parked, and is passed on, or wakes, by the next stage's rules.
  *
  * **Release is paced**, lest the VM's queue overflow: a burst, then HANDOVER_PER_MS.  Clients that
  * have sent their SYN again come first: forged ones never do, so that a flood does not keep real
@@ -89,9 +91,9 @@ static uint64_t hand_over(struct handover *h, uint64_t now_ns)
 		return 0;
 	pending = handover_settle(h, now_ns, &due_ns);
 	left = handover_refuse_closed_ports(h, now_ns);
-	if (pending == 0 && (up || h->first_open_ns || (h->link && h->n_ports == 0))) {
+	if (pending == 0 && (up || h->open_ns || (h->link && h->n_ports == 0))) {
 		due_ns = handover_sooner(due_ns, ask(h, HOLD_MOVE, now_ns));
-	} else if (pending > 0 && (up || h->first_open_ns)) {
+	} else if (pending > 0 && (up || h->open_ns)) {
 		h->in_path = true;
 		left |= handover_release_packets(h, now_ns);
 		left |= handover_release_open_ports(h, now_ns);
@@ -131,6 +133,15 @@ static uint64_t clear_up(struct handover *h, uint64_t now_ns)
 	return left ? handover_soon(now_ns) : finish(h, now_ns);
 }
 
+/* The VM is about to go: what was parked until the port came is its connections'. */
+static uint64_t drain(struct handover *h, uint64_t now_ns)
+{
+	bool left = h->port_there && handover_release_packets(h, now_ns);
+
+	handover_say_released(h, left, now_ns);
+	return left ? handover_soon(now_ns) : 0;
+}
+
 uint64_t handover_tick(struct handover *h, uint64_t now_ns)
 {
 	uint64_t due_ns = 0;
@@ -139,8 +150,11 @@ uint64_t handover_tick(struct handover *h, uint64_t now_ns)
 		return handover_discard(h);
 	if (h->stage == HOLD_STAGE_FAILED && handover_refuse_failed(h, now_ns))
 		due_ns = handover_soon(now_ns);
-	handover_say_wake(h, now_ns);
-	if (handover_vm_comes(h->stage))
+	if (handover_say_wake(h, now_ns))
+		h->shared->turn = h->conf.svc + 1;
+	if (h->stage == HOLD_STAGE_DRAIN)
+		due_ns = drain(h, now_ns);
+	else if (handover_vm_comes(h->stage))
 		due_ns = handover_sooner(due_ns, h->at_vm ? clear_up(h, now_ns) : hand_over(h, now_ns));
 	due_ns = handover_sooner(due_ns, handover_expire(h, now_ns));
 	return handover_sooner(due_ns, handover_wake_ns(h));
@@ -168,10 +182,12 @@ static void enter(struct handover *h, enum hold_stage stage, uint64_t now_ns)
 	h->resuming = stage == HOLD_STAGE_FROZEN || (stage == HOLD_STAGE_BOOT && h->resuming);
 	h->unsure = stage == HOLD_STAGE_BOOT && was == HOLD_STAGE_UP;
 	h->asked_ns = 0;
-	if (stage == HOLD_STAGE_UP)
+	if (stage == HOLD_STAGE_UP) {
 		h->up_ns = now_ns;
-	else
+		h->probing = false; /* it is ready, whatever has not answered */
+	} else {
 		h->at_vm = h->over = h->in_path = h->said_released = false;
+	}
 	if (stage == HOLD_STAGE_FAILED)
 		h->failed_ns = now_ns;
 	if (has_no_port(stage, was))
@@ -186,9 +202,8 @@ void handover_stage(struct handover *h, enum hold_stage stage, uint64_t now_ns)
 	if (stage == h->stage && stage != HOLD_STAGE_FAILED)
 		return;
 	enter(h, stage, now_ns);
-	if (!handover_wakes(h))
-		h->wake_due = h->wake_again = false;
-	else if (!woke && stage != HOLD_STAGE_FAILED)
+	handover_review_wake(h);
+	if (!woke && stage != HOLD_STAGE_FAILED)
 		handover_wake_for_held(h, now_ns);
 }
 
@@ -213,12 +228,18 @@ void handover_again(struct handover *h, uint64_t now_ns)
 
 /* ---- lifetime ---- */
 
+/* Who came since it failed waits for another try. */
+static bool has_failed_before(const struct handover *h, unsigned stage)
+{
+	return h->stage == HOLD_STAGE_FAILED && (stage == HOLD_STAGE_FAILED || stage == HOLD_STAGE_SLEEP);
+}
+
 void handover_conf(struct handover *h, const struct msg_hold_service *conf, uint64_t now_ns)
 {
 	h->conf = *conf;
-	if (!conf->wakes && h->wake.cause != CAUSE_WOL)
-		h->wake_due = h->wake_again = false;
-	handover_stage(h, (enum hold_stage)conf->stage, now_ns);
+	handover_review_wake(h);
+	if (!has_failed_before(h, conf->stage))
+		handover_stage(h, (enum hold_stage)conf->stage, now_ns);
 	if (conf->at_vm)
 		handover_moved(h, now_ns);
 	else

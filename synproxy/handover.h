@@ -33,6 +33,7 @@ enum {
 struct handover_shared {
 	struct hold_table *table; /* NULL: nothing is held */
 	struct bucket wakes, answers;
+	uint32_t turn; /* the service that is the first to say its wake when not all can */
 };
 void handover_shared_init(struct handover_shared *s, struct hold_table *table);
 
@@ -77,11 +78,12 @@ void handover_probe(struct handover *h, enum probe_what what, uint16_t port, uin
 
 /* ---- the launcher ---- */
 
-/* The same service says something else: ports, limits, wakes; stage and at_vm too. */
+/* The same service says something else: ports, limits, wakes; stage and at_vm too.  That its start has
+ * failed is told once, by handover_stage(): here FAILED, and SLEEP behind it, change nothing. */
 void handover_conf(struct handover *h, const struct msg_hold_service *conf, uint64_t now_ns);
 void handover_stage(struct handover *h, enum hold_stage stage, uint64_t now_ns);
 void handover_moved(struct handover *h, uint64_t now_ns);
-void handover_drop(struct handover *h, const struct ip_addr *client, bool reset);
+void handover_drop(struct handover *h, const struct ip_addr *client, bool reset, uint64_t now_ns);
 /* There is a new launcher, which knows nothing of what was said: wakes and requests are said again. */
 void handover_again(struct handover *h, uint64_t now_ns);
 

@@ -39,7 +39,8 @@ struct handover {
 	bool port_there, probing, link;
 	unsigned n_ports;
 	struct port ports[PORTS_MAX];
-	uint64_t first_open_ns, up_ns, failed_ns;
+	uint64_t open_ns, configured_open_ns; /* since when a port is open; ... a configured one; 0: none is */
+	uint64_t up_ns, failed_ns;
 	uint64_t asked_ns; /* when HOLD_MOVE or HOLD_WANT_PORT was last said; 0: it was not */
 	uint64_t quiet_ns; /* the last straggler */
 	struct bucket pace;
@@ -79,7 +80,9 @@ void handover_tell(struct handover *h, enum hold_what what, const struct ip_addr
 
 bool handover_wakes(const struct handover *h); /* what comes now does */
 bool handover_discards(const struct handover *h); /* nothing is held now */
-void handover_say_wake(struct handover *h, uint64_t now_ns); /* the one that is due, if it may be said */
+bool handover_resets_strays(const struct handover *h); /* no connection of the VM's can live */
+bool handover_say_wake(struct handover *h, uint64_t now_ns); /* the one that is due, if it may be said; was it? */
+void handover_review_wake(struct handover *h); /* the one that is due is forgotten, if it does not wake now */
 uint64_t handover_wake_ns(const struct handover *h); /* when that is; 0: none is due */
 void handover_wake_for_held(struct handover *h, uint64_t now_ns); /* what is held already wants the VM */
 

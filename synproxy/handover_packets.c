@@ -6,7 +6,8 @@
  * **A wake** is sent for each packet that wants the VM, within this service's rate and that of all
  * services.  What is over the rate is remembered, one client for each service (the newest, but a
  * client that came again before one that did not), and said when there is a token.  So there is a
- * wake at most one token's time after the last packet of any flood.
+ * wake at most one token's time after the last packet of any flood.  A VM that is about to stop cannot
+ * wait for that: in DRAIN everything wakes, whatever may wake it otherwise and whatever others use up.
  *
  * Strays, segments of connections that died with their VM, get the RST that a host without the
  * connection sends (RFC 9293, 3.10.7.1), so that the client learns of it now.  Where the VM may still
@@ -58,7 +59,8 @@ static const struct manner manners[PLACE_N] = {
 	[PLACE_RESUMING] = { TODO_PARK, TODO_PARK, TODO_PARK, TODO_PING, TODO_DROP },
 	[PLACE_IN_PATH] = { TODO_PASS_OPEN, TODO_PASS_AFTER, TODO_PASS_AFTER, TODO_PASS, TODO_PASS },
 	[PLACE_AT_VM] = { TODO_PASS_AFTER, TODO_PASS_AFTER, TODO_PASS_AFTER, TODO_PASS, TODO_PASS },
-	[PLACE_OVER] = { TODO_DROP },
+	/* the entry is on its way back to us, and the stage and the port come behind it */
+	[PLACE_OVER] = { TODO_PARK, TODO_PARK, TODO_PARK, TODO_DROP, TODO_DROP },
 };
 
 enum { ECHO_MAX = 1600 }; /* a longer ping is not answered */
@@ -78,34 +80,63 @@ bool handover_wakes(const struct handover *h) { return manner_of(h)->wakes; }
 
 bool handover_discards(const struct handover *h) { return manner_of(h)->discards; }
 
+bool handover_resets_strays(const struct handover *h) { return manner_of(h)->segment == TODO_RESET && !h->unsure; }
+
 /* ---- wakes ---- */
 
-void handover_say_wake(struct handover *h, uint64_t now_ns)
+/* The rate of all services; NULL: it is not bound by it. */
+static struct bucket *rate_of_all(const struct handover *h)
 {
+	return manner_of(h)->all_wake ? NULL : &h->shared->wakes;
+}
+
+bool handover_say_wake(struct handover *h, uint64_t now_ns)
+{
+	struct bucket *all;
+
 	if (!h->wake_due || h->unheard)
-		return;
-	if (bucket_level(&h->wakes, now_ns) == 0 || bucket_level(&h->shared->wakes, now_ns) == 0)
-		return;
+		return false;
+	all = rate_of_all(h);
+	if (bucket_level(&h->wakes, now_ns) == 0 || (all && bucket_level(all, now_ns) == 0))
+		return false;
 	if (!h->ops->wake(h->arg, &h->wake)) {
 		h->unheard = true;
-		return;
+		return false;
 	}
 	bucket_take(&h->wakes, now_ns, 1);
-	bucket_take(&h->shared->wakes, now_ns, 1);
+	if (all)
+		bucket_take(all, now_ns, 1);
 	h->wake_due = h->wake_again = false;
+	return true;
 }
 
 uint64_t handover_wake_ns(const struct handover *h)
 {
+	const struct bucket *all;
+
 	if (!h->wake_due || h->unheard)
 		return 0;
-	return MAX(bucket_ready_ns(&h->wakes), bucket_ready_ns(&h->shared->wakes));
+	all = rate_of_all(h);
+	return all ? MAX(bucket_ready_ns(&h->wakes), bucket_ready_ns(all)) : bucket_ready_ns(&h->wakes);
+}
+
+static bool may_wake(const struct handover *h, unsigned cause)
+{
+	const struct manner *m = manner_of(h);
+
+	return m->wakes && (m->all_wake || h->conf.wakes || cause == CAUSE_WOL);
+}
+
+void handover_review_wake(struct handover *h)
+{
+	if (!may_wake(h, h->wake.cause))
+		h->wake_due = h->wake_again = false;
 }
 
 /* Of `m`, who it is and when is filled in. */
 static void wake(struct handover *h, const struct msg_wake *m, bool again, uint64_t now_ns)
 {
-	if (!manner_of(h)->wakes || (!h->conf.wakes && m->cause != CAUSE_WOL))
+	if (!may_wake(h, m->cause))
 		return;
 	if (h->wake_due && h->wake_again && !again)
 		return;
@@ -141,24 +172,38 @@ void handover_wol(struct handover *h, const struct ip_addr *from, uint64_t now_n
 	wake(h, &m, true, now_ns);
 }
 
+/* The oldest that wants the VM: a segment does when its connection may live. */
+struct wanting {
+	bool segments, found;
+	struct msg_wake m;
+};
+
 static bool make_wake(void *arg, const struct held *one)
 {
-	struct msg_wake *m = arg;
+	struct wanting *w = arg;
+	struct msg_wake *m = &w->m;
 
+	if (one->proto == FLOW_TCP && !one->syn && !w->segments)
+		return true;
+	w->found = true;
 	m->cause = one->proto == FLOW_TCP ? CAUSE_SYN : CAUSE_UDP;
 	m->client = one->client;
 	m->client_port = one->client_port;
 	m->port = one->port;
 	m->t_ns = one->newest_ns;
-	return true;
+	return false;
 }
 
 void handover_wake_for_held(struct handover *h, uint64_t now_ns)
 {
-	struct msg_wake m = { .token = 0 };
+	const struct manner *m = manner_of(h);
+	struct wanting w = { .segments = m->segment == TODO_PARK || m->all_wake };
 
-	if (handover_held(h) > 0 && hold_show(h->shared->table, h->conf.svc, 0, 1, make_wake, &m) > 0)
-		wake(h, &m, true, now_ns);
+	if (!m->wakes || handover_held(h) == 0)
+		return;
+	hold_show(h->shared->table, h->conf.svc, 0, UINT32_MAX, make_wake, &w);
+	if (w.found)
+		wake(h, &w.m, true, now_ns);
 }
 
 /* ---- answers in the VM's place ---- */
@@ -252,7 +297,7 @@ static void reset_stray(struct handover *h, const struct frame *f, uint64_t now_
 {
 	const struct port *p = handover_find_port(h, f->dst_port);
 
-	if (!h->unsure || (p && p->refused && !p->open))
+	if (handover_resets_strays(h) || (p && p->refused && !p->open))
 		answer_stray(h, f, now_ns);
 }
 

@@ -46,20 +46,36 @@ static void open_port(struct handover *h, struct port *p, uint64_t now_ns)
 {
 	p->open = true;
 	p->closed = false;
-	if (!h->first_open_ns)
-		h->first_open_ns = now_ns;
+	if (!h->open_ns)
+		h->open_ns = now_ns;
+	if (p->configured && !h->configured_open_ns)
+		h->configured_open_ns = now_ns;
 }
 
-/* When a port that refuses is settled; 0: nobody knows yet. */
+/* Also those that nobody can ask, and those that have been configured since they opened. */
+static void look_for_open_ports(struct handover *h, uint64_t now_ns)
+{
+	bool there = h->link || h->stage == HOLD_STAGE_UP;
+
+	for (unsigned i = 0; i < h->n_ports; i++) {
+		struct port *p = &h->ports[i];
+
+		if (p->open || (p->deaf && there))
+			open_port(h, p, now_ns);
+	}
+}
+
+/* When a port that refuses is settled; 0: nobody knows yet.  A port that nobody has configured may open
+ * long before the service does: it says nothing about those that are. */
 static uint64_t give_up_ns(const struct handover *h, const struct port *p)
 {
-	uint64_t at_ns = 0;
+	uint64_t open_ns = p->configured ? h->configured_open_ns : h->open_ns, at_ns = 0;
 
-	if (h->first_open_ns)
-		at_ns = h->first_open_ns + HANDOVER_REFUSED_S * NS_PER_S;
+	if (open_ns)
+		at_ns = open_ns + HANDOVER_REFUSED_S * NS_PER_S;
 	if (h->stage == HOLD_STAGE_UP && !p->configured)
 		at_ns = handover_sooner(at_ns, h->up_ns + HANDOVER_REFUSED_S * NS_PER_S);
-	else if (h->stage == HOLD_STAGE_UP && !h->first_open_ns)
+	else if (h->stage == HOLD_STAGE_UP && !open_ns)
 		at_ns = h->up_ns + h->conf.max_hold_ms * NS_PER_MS;
 	return at_ns;
 }
@@ -68,12 +84,11 @@ unsigned handover_settle(struct handover *h, uint64_t now_ns, uint64_t *due_ns)
 {
 	unsigned pending = 0;
 
+	look_for_open_ports(h, now_ns);
 	for (unsigned i = 0; i < h->n_ports; i++) {
 		struct port *p = &h->ports[i];
 		uint64_t at_ns = give_up_ns(h, p);
 
-		if (!p->open && p->deaf && (h->link || h->stage == HOLD_STAGE_UP))
-			open_port(h, p, now_ns);
 		if (p->open || p->closed)
 			continue;
 		p->closed = p->refused && at_ns && now_ns >= at_ns;
@@ -88,7 +103,7 @@ static void forget_port(struct handover *h)
 {
 	h->port_there = h->probing = h->link = h->in_path = false;
 	h->n_ports = 0;
-	h->first_open_ns = 0;
+	h->open_ns = h->configured_open_ns = 0;
 }
 
 void handover_leave_port(struct handover *h)

@@ -14,7 +14,7 @@ static void reset_held(struct handover *h, const struct held *one)
 	size_t n;
 
 	frame_parse(one->frame, one->n, &f);
-	if (f.kind != FRAME_TCP)
+	if (f.kind != FRAME_TCP || (!one->syn && !handover_resets_strays(h)))
 		return;
 	n = frame_reset(frame, &f, &h->conf.mac);
 	if (n > 0)
@@ -162,7 +162,8 @@ uint64_t handover_discard(struct handover *h)
 	return handover_held(h) > 0; /* at once: any time in the past will do */
 }
 
-void handover_drop(struct handover *h, const struct ip_addr *client, bool reset)
+/* One wake may have spoken for all that are held: when it was refused, the next one speaks. */
+void handover_drop(struct handover *h, const struct ip_addr *client, bool reset, uint64_t now_ns)
 {
 	unsigned n;
 
@@ -172,4 +173,6 @@ void handover_drop(struct handover *h, const struct ip_addr *client, bool reset)
 		return;
 	n = hold_take_client(h->shared->table, h->conf.svc, client, reset ? take_with_reset : take_in_silence, h);
 	*(reset ? &h->counts.refused : &h->counts.dropped) += n;
+	if (!h->wake_due)
+		handover_wake_for_held(h, now_ns);
 }

@@ -10,7 +10,7 @@
  * held packets are all that is taken over, by address.  They are in memory that the supervisor keeps
  * (hold.h), so that they outlive us, too; the taps outlive us with the frames in them.
  *
- * MSG_HOLD_STAGE is acknowledged when everything that had come to the tap before it was looked at by
+ * MSG_HOLD_STAGE is acknowledged; DRAIN when everything that had come to the tap before it was looked at by
  * its rules: the launcher then knows that it was told of whoever came before its look at the VM.
  *
  * The process is unprivileged, makes no descriptors and keeps to those it is given.
@@ -137,7 +137,8 @@ static void on_hold_stage(struct synproxy *s, const struct msg_hold_stage *m)
 	if (!w || m->stage >= HOLD_STAGE_N)
 		return; /* it is about the past */
 	ward_stage(w, (enum hold_stage)m->stage, clock_now_ns());
-	tap_read_empty(s, w->conf.bridge);
+	if (m->stage == HOLD_STAGE_DRAIN)
+		tap_read_empty(s, w->conf.bridge);
 	wards_look(s, clock_now_ns());
 	child_tell(s->child, MSG_HOLD_ACK, m);
 }
@@ -156,7 +157,7 @@ static void on_hold_drop(struct synproxy *s, const struct msg_hold_drop *m)
 
 	if (!w)
 		return;
-	handover_drop(w->handover, &m->client, m->reset);
+	handover_drop(w->handover, &m->client, m->reset, clock_now_ns());
 	ward_touch(w);
 }
 
@@ -239,6 +240,8 @@ static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const
 	struct synproxy *s = arg;
 
 	(void)ch;
+	if (s->assign_due && type != MSG_HOLD_SERVICE)
+		wards_look(s, clock_now_ns());
 	switch ((int)type) {
 	case MSG_BEGIN: on_begin(s); break;
 	case MSG_END: on_end(s); break;
@@ -257,7 +260,7 @@ static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const
 	case MSG_HOLD_SERVICE: on_hold_service(s, body); break;
 	default: log_limited(LOG_WARN, "the launcher says %s, which is not for synproxy", msg_name(type));
 	}
-	wards_look(s, clock_now_ns());
+	wards_look_soon(s, clock_now_ns());
 }
 
 static void on_supervisor_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)

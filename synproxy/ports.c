@@ -1,8 +1,8 @@
 /* Theory of operation
  *
  * A VM's port is the packet socket that came with MSG_PROBE_START or MSG_HOLD_PORT, and a probe.  It
- * has up to two users: readiness, until everything that MSG_PROBE_START asks for has answered, and
- * the service's hand-over, until that is quiet.  When the last one leaves, it is closed; at once at
+ * has up to two users: readiness, until everything that MSG_PROBE_START asks for has answered or the
+ * service is UP, and the service's hand-over, until that is quiet.  When the last one leaves, it is closed; at once at
  * MSG_PROBE_STOP, or when a later start replaces it.  A snapshot of the launcher
  * (MSG_BEGIN .. MSG_END) that does not mention a probe ends it.  While the launcher is away probes go
  * on, and their events are lost: the next launcher starts them anew and hears everything again.
@@ -154,6 +154,17 @@ void port_attach(struct ward *w, uint64_t now_ns)
 	probe_recall(p->probe, &recall_ops, w, now_ns);
 	ward_touch(w);
 	set_due(p);
+}
+
+/* Nobody waits for its answers any more, whether they came or not. */
+void port_is_ready(struct ward *w, uint64_t now_ns)
+{
+	struct port_watch *p = w->s->ports[w->conf.svc];
+
+	if (!p || p->want.gen != w->conf.gen)
+		return;
+	p->for_ready = false;
+	port_attach(w, now_ns);
 }
 
 void port_leave(struct ward *w)

@@ -63,9 +63,9 @@ struct ward {
 	struct msg_hold_counts told;
 };
 
-/* Those that something happened to. */
+/* Those that something happened to, a queue. */
 struct touched {
-	unsigned n;
+	unsigned n, first;
 	uint16_t svc[SLOTS_MAX];
 	bool is[SLOTS_MAX];
 };
@@ -75,6 +75,8 @@ struct ward *ward_find(struct synproxy *s, uint32_t svc, uint32_t gen);
 /* Something happened to it: it is looked at before the loop goes on. */
 void ward_touch(struct ward *w);
 void wards_look(struct synproxy *s, uint64_t now_ns);
+/* The same, but when services have changed it can wait for the next turn of the loop, for more of them. */
+void wards_look_soon(struct synproxy *s, uint64_t now_ns);
 void ward_set(struct synproxy *s, const struct msg_hold_service *m, uint64_t now_ns);
 void ward_free(struct synproxy *s, uint32_t svc);
 void ward_stage(struct ward *w, enum hold_stage stage, uint64_t now_ns);
@@ -109,6 +111,8 @@ void ports_end_stale(struct synproxy *s);
 void ports_end(struct synproxy *s);
 /* The port of a ward's VM begins to be used for its hand-over, if there is one. */
 void port_attach(struct ward *w, uint64_t now_ns);
+/* ... and its VM is ready. */
+void port_is_ready(struct ward *w, uint64_t now_ns);
 void port_leave(struct ward *w);
 bool port_want(struct ward *w, uint16_t port);
 bool port_send(struct ward *w, const uint8_t *frame, size_t n);
@@ -120,7 +124,7 @@ void flows_tell(struct synproxy *s, const struct msg_flows_ask *m);
 /* ---- main.c ---- */
 
 /* In the agenda: wards, ports, and these. */
-enum { DUE_WARDS = 0, DUE_PORTS = SLOTS_MAX, DUE_COUNTS = 2 * SLOTS_MAX, DUE_TAPS, DUE_N };
+enum { DUE_WARDS = 0, DUE_PORTS = SLOTS_MAX, DUE_COUNTS = 2 * SLOTS_MAX, DUE_TAPS, DUE_ASSIGN, DUE_N };
 
 /* The loop serves messages and the timer before frames, whatever comes in. */
 enum { PRIORITY_FIRST, PRIORITY_NORMAL, PRIORITY_FRAMES, PRIORITY_N };

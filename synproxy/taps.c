@@ -56,6 +56,7 @@ static bool read_batch(struct tap *t, uint32_t bridge)
 	uint8_t frame[FRAME_BYTES];
 	ssize_t n = 0;
 
+	wards_look(t->s, now_ns); /* whose frames they are */
 	for (int i = 0; i < BATCH && n >= 0; i++) {
 		n = read(t->fd, frame, sizeof(frame));
 		if (n > 0)

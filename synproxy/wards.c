@@ -11,7 +11,11 @@
  * A frame finds its ward by address: packets by their destination, questions and claims by the
  * address they are about.  And by its source MAC, since a frame from a VM's MAC can be a conflict.
  * The table is built anew when services change, and held packets are given to whose they are then;
- * both once, however many messages there were.
+ * both once, however many messages there were in a turn of the loop, and before anything else is done
+ * with the services that changed.
+ *
+ * When more services have to wake than may, each has its turn: the first to be looked at is the one behind
+ * the last that could.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -110,6 +114,7 @@ static void assign(struct synproxy *s, uint64_t now_ns)
 	struct lookup *l = make_lookup(s);
 
 	s->assign_due = false;
+	agenda_set(&s->agenda, DUE_ASSIGN, 0);
 	if (!l) {
 		log_limited(LOG_ERROR, "no memory for a table of the held services");
 		return;
@@ -135,7 +140,7 @@ void ward_touch(struct ward *w)
 	if (t->is[w->conf.svc])
 		return;
 	t->is[w->conf.svc] = true;
-	t->svc[t->n++] = (uint16_t)w->conf.svc;
+	t->svc[(t->first + t->n++) % SLOTS_MAX] = (uint16_t)w->conf.svc;
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b) { return !a || (b && b < a) ? b : a; }
@@ -158,19 +163,33 @@ void wards_look(struct synproxy *s, uint64_t now_ns)
 	if (s->assign_due)
 		assign(s, now_ns);
 	while (t->n > 0) { /* a look may touch another */
-		uint16_t svc = t->svc[--t->n];
+		uint16_t svc = t->svc[t->first];
 
+		t->first = (t->first + 1) % SLOTS_MAX;
+		t->n--;
 		t->is[svc] = false;
 		if (s->wards[svc]) /* else it has gone since */
 			look(s->wards[svc], now_ns);
 	}
 }
 
+void wards_look_soon(struct synproxy *s, uint64_t now_ns)
+{
+	if (s->assign_due)
+		agenda_set(&s->agenda, DUE_ASSIGN, now_ns);
+	else
+		wards_look(s, now_ns);
+}
+
 void wards_tick(struct synproxy *s, uint64_t now_ns)
 {
+	unsigned first = s->shared.turn;
+
 	for (unsigned i = 0; i < SLOTS_MAX; i++) {
-		if (agenda_is_due(&s->agenda, DUE_WARDS + i, now_ns))
-			ward_touch(s->wards[i]);
+		unsigned svc = (first + i) % SLOTS_MAX;
+
+		if (agenda_is_due(&s->agenda, DUE_WARDS + svc, now_ns))
+			ward_touch(s->wards[svc]);
 	}
 	wards_look(s, now_ns);
 }
@@ -310,6 +329,14 @@ void ward_free(struct synproxy *s, uint32_t svc)
 	s->assign_due = true;
 }
 
+static void attach_port(struct ward *w, uint64_t now_ns)
+{
+	if (w->conf.stage == HOLD_STAGE_UP)
+		port_is_ready(w, now_ns);
+	else
+		port_attach(w, now_ns);
+}
+
 static void ward_new(struct synproxy *s, const struct msg_hold_service *m, uint64_t now_ns)
 {
 	struct ward *w = calloc(1, sizeof(*w));
@@ -328,7 +355,7 @@ static void ward_new(struct synproxy *s, const struct msg_hold_service *m, uint6
 		ward_free(s, m->svc);
 		return;
 	}
-	port_attach(w, now_ns);
+	attach_port(w, now_ns);
 	ward_touch(w);
 }
 
@@ -341,7 +368,7 @@ void ward_set(struct synproxy *s, const struct msg_hold_service *m, uint64_t now
 		w->conf = *m;
 		claim_conf(w->claim, m, s->taps.at[m->bridge].check_ms, now_ns);
 		handover_conf(w->handover, m, now_ns);
-		port_attach(w, now_ns);
+		attach_port(w, now_ns);
 		ward_touch(w);
 		return;
 	}
@@ -353,6 +380,8 @@ void ward_stage(struct ward *w, enum hold_stage stage, uint64_t now_ns)
 {
 	w->conf.stage = (uint8_t)stage;
 	handover_stage(w->handover, stage, now_ns);
+	if (stage == HOLD_STAGE_UP)
+		port_is_ready(w, now_ns);
 	claim_stage(w->claim, stage, handover_at_vm(w->handover), now_ns);
 	ward_touch(w);
 }

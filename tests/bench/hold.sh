@@ -48,7 +48,9 @@ begin() { # begin LIMITS SERVICE...: a jitsud for these, all of whose addresses 
 }
 all_claimed() {
     local service
-    for service in $(ctl --json list | sed -n 's/.*"name": *"\([^"]*\)".*/\1/p'); do asleep "$service" || return 1; done
+    for service in $(ctl --json list | sed -n 's/.*"name": *"\([^"]*\)".*/\1/p'); do
+        asleep "$service" || return 1
+    done
 }
 asleep() { [ "$(field stage "$1")" = sleep ]; }
 held() { field held "$1"; }
@@ -173,7 +175,8 @@ memory() {
     done
     after=$(hold_memory_kb)
     n=$(($(held mute) - n))
-    echo "Memory: $n held SYNs: $before KiB before, $after KiB after, $(ratio $(((after - before) * 1024)) "$n") bytes each"
+    echo "Memory: $n held SYNs: $before KiB before, $after KiB after," \
+        "$(ratio $(((after - before) * 1024)) "$n") bytes each"
     figure hold_held "$n"
     figure hold_before_kib "$before"
     figure hold_after_kib "$after"

@@ -781,7 +781,7 @@ static void drop(struct world *w, struct service *s, uint8_t what)
 	w->dropped = client_addr(what >> 1 & 7, true);
 	w->drop_resets = what & 16;
 	s->owed_ns = 0;
-	handover_drop(s->handover, &w->dropped, w->drop_resets);
+	handover_drop(s->handover, &w->dropped, w->drop_resets, w->now_ns);
 }
 
 static void pass_time(struct world *w, uint8_t what)

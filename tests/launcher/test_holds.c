@@ -9,6 +9,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 
@@ -54,7 +55,7 @@ static int teardown_holds(void **state)
 	return r;
 }
 
-static const struct mac_addr mac_a = { { 0x52, 0x54, 0, 0, 0, 10 } };
+static const struct mac_addr mac_a = { { 0x52, 0x54, 0, 0, 0, 10 } }, mac_b = { { 0x52, 0x54, 0, 0, 0, 11 } };
 
 /* Where the bridge has dom-a's MAC: "" for nowhere. */
 static const char *where(bool *sticky)
@@ -83,6 +84,46 @@ static void expect_entry_(const char *ifname, bool sticky, const char *file, int
 #define expect_at_tap() expect_entry_(holds.ifname, true, __FILE__, __LINE__)
 #define expect_at_vm() expect_entry_("vm-a", false, __FILE__, __LINE__)
 #define expect_nowhere() expect_entry_("", false, __FILE__, __LINE__)
+
+/* Hears of every change of a forwarding entry. */
+static int watch_entries(void)
+{
+	struct sockaddr_nl local = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_NEIGH };
+	int sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	assert_true(sock >= 0);
+	assert_int_equal(bind(sock, (void *)&local, sizeof(local)), 0);
+	return sock;
+}
+
+/* Until there is a new one at our tap. */
+static void await_entry_at_tap(int sock)
+{
+	int tap = (int)if_nametoindex(holds.ifname);
+	struct {
+		struct nlmsghdr h;
+		struct ndmsg nd;
+		char rest[1024];
+	} m;
+
+	do {
+		struct pollfd p = { .fd = sock, .events = POLLIN };
+
+		assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+		assert_true(recv(sock, &m, sizeof(m), 0) > 0);
+	} while (m.h.nlmsg_type != RTM_NEWNEIGH || m.nd.ndm_ifindex != tap);
+}
+
+/* Grows by one with each interface that is made. */
+static unsigned next_ifindex(void)
+{
+	unsigned index;
+
+	assert_int_equal(ip_run("ip tuntap add count0 mode tap"), 0);
+	index = if_nametoindex("count0");
+	assert_int_equal(ip_run("ip link del count0"), 0);
+	return index;
+}
 
 static unsigned count_hold_taps(void)
 {
@@ -247,8 +288,8 @@ static void expect_drain(struct msg_hold_stage *drain)
 {
 	expect(w.synproxy, MSG_HOLD_PORT);
 	assert_true(w.fd >= 0);
-	expect_at_tap();
 	expect_stage("a", HOLD_STAGE_DRAIN);
+	expect_at_tap();
 	*drain = got.hold_stage;
 	expect_state("a", STATE_DRAINING);
 }
@@ -369,6 +410,24 @@ static void test_a_start_that_fails(void **state)
 	quiet(w.be);
 }
 
+/* Those who were held were reset when it failed; who is held since, is not told by a snapshot or a reload. */
+static void test_a_failure_is_told_once(void **state)
+{
+	(void)state;
+	begin_asleep(SERVICE("a", "1", LAZY));
+	knock("a", CAUSE_SYN, "192.0.2.1");
+	expect_stage("a", HOLD_STAGE_BOOT);
+	say_result(expect_start("dom-a"), "dom-a", -EIO, "broken", -1);
+	expect_stage("a", HOLD_STAGE_FAILED);
+	meet_synproxy();
+	assert_int_equal(held("a")->stage, HOLD_STAGE_SLEEP);
+	quiet(w.synproxy);
+	reload_with(SERVICE("a", "1", LAZY ",\"ports\":[80]"));
+	expect(w.synproxy, MSG_HOLD_SERVICE);
+	assert_int_equal(got.hold_service.stage, HOLD_STAGE_SLEEP);
+	quiet(w.synproxy);
+}
+
 /* Whoever waits longer than max_hold is told, though nothing was tried. */
 static void test_a_start_that_must_wait_too_long(void **state)
 {
@@ -386,6 +445,24 @@ static void test_a_start_that_must_wait_too_long(void **state)
 	end_list(got.target.req);
 	knock("a", CAUSE_SYN, "192.0.2.1");
 	expect_stage("a", HOLD_STAGE_BOOT);
+}
+
+/* A paused VM still has its connections: they are not reset because there is no room for it now. */
+static void test_a_resume_that_must_wait_too_long(void **state)
+{
+	(void)state;
+	begin_up(SERVICE_AS("a", "1", "10", "suspend", EAGER ",\"max_hold\":\"200ms\""));
+	drain_to_stop();
+	say_result(expect_target(MSG_BE_STOP, "dom-a"), "dom-a", 0, "", 5);
+	expect_stage("a", HOLD_STAGE_FROZEN);
+	expect(w.synproxy, MSG_PROBE_STOP);
+	expect_state("a", STATE_SUSPENDED);
+	hang_up(&w.be);
+	settle();
+	knock("a", CAUSE_SYN, "192.0.2.1");
+	assert_int_equal(hear(w.synproxy, 500), 0);
+	assert_string_equal(field(CTL_SHOW, "a", "stage"), "frozen");
+	assert_non_null(strstr(field(CTL_SHOW, "a", "last_error"), "it waited"));
 }
 
 /* Its address is known to be its own because it was there with it: nobody is asked. */
@@ -484,7 +561,77 @@ static void test_a_machine_of_ours(void **state)
 	assert_int_equal(entry.port, if_nametoindex(holds.ifname));
 }
 
+/* synproxy has packets to hand over, and no port: while it boots, too. */
+static void test_a_port_while_booting(void **state)
+{
+	(void)state;
+	begin_asleep(SERVICE_AS("a", "1", "2000", "destroy", LAZY));
+	knock("a", CAUSE_SYN, "192.0.2.1");
+	expect_stage("a", HOLD_STAGE_BOOT);
+	say_result(expect_start("dom-a"), "dom-a", 0, "", 5);
+	expect(w.synproxy, MSG_PROBE_START);
+	tell("a", HOLD_WANT_PORT);
+	expect(w.synproxy, MSG_HOLD_PORT);
+	assert_true(w.fd >= 0);
+}
+
 /* ---- stopping ---- */
+
+/* When the first frame comes to the tap, synproxy has the port to pass it on. */
+static void test_the_port_comes_before_the_frames(void **state)
+{
+	struct pollfd p = { .events = POLLIN };
+	int watch = watch_entries();
+
+	(void)state;
+	begin_up(SERVICE("a", "1", EAGER));
+	settle();
+	while (recv(watch, &(char[2048]){ 0 }, 2048, MSG_DONTWAIT) > 0)
+		;
+	await_entry_at_tap(watch);
+	p.fd = w.synproxy;
+	assert_int_equal(poll(&p, 1, 0), 1);
+	expect(w.synproxy, MSG_HOLD_PORT);
+	expect_stage("a", HOLD_STAGE_DRAIN);
+	hang_up(&watch);
+}
+
+/* Something else is looked at while both are asked. */
+static void test_a_refresh_while_draining(void **state)
+{
+	struct msg_hold_stage drain;
+
+	(void)state;
+	begin_up(SERVICE("a", "1", EAGER));
+	expect_drain(&drain);
+	assert_int_equal(ip_run("ip link set %s nomaster", holds.ifname), 0);
+	for (int i = 0; i < 100 && strcmp(where(&(bool){ 0 }), holds.ifname) != 0; i++)
+		usleep(5 * 1000);
+	expect_at_tap();
+	say(w.dns, MSG_DNS_STATE_ACK, &got.state);
+	assert_int_equal(hear(w.be, 100), 0);
+	say(w.synproxy, MSG_HOLD_ACK, &drain);
+	expect_target(MSG_BE_STOP, "dom-a");
+}
+
+/* It was stopped before it was ready, and stays: it boots on, and is probed anew. */
+static void test_a_stop_that_fails_while_booting(void **state)
+{
+	(void)state;
+	begin_asleep(SERVICE_AS("a", "1", "2000", "destroy", LAZY));
+	knock("a", CAUSE_SYN, "192.0.2.1");
+	expect_stage("a", HOLD_STAGE_BOOT);
+	say_result(expect_start("dom-a"), "dom-a", 0, "", 5);
+	expect(w.synproxy, MSG_PROBE_START);
+	settle();
+	ask(CTL_STOP, "a", true);
+	expect_stage("a", HOLD_STAGE_STOP);
+	say_result(expect_target(MSG_BE_STOP, "dom-a"), "dom-a", -EIO, "broken", 5);
+	inspected("dom-a", 5, DOMAIN_RUNNING);
+	expect_stage("a", HOLD_STAGE_BOOT);
+	expect(w.synproxy, MSG_PROBE_START);
+	assert_true(w.fd >= 0);
+}
 
 static void test_both_must_acknowledge(void **state)
 {
@@ -824,6 +971,47 @@ static void test_a_hostile_synproxy(void **state)
 	knock_up(5);
 }
 
+static unsigned count(int sock, enum msg_type wanted)
+{
+	enum msg_type type;
+	unsigned n = 0;
+
+	settle();
+	while ((type = hear(sock, QUIET_MS)))
+		n += type == wanted;
+	return n;
+}
+
+/* Each port is a packet socket, which takes long to close. */
+static void test_ports_without_end(void **state)
+{
+	(void)state;
+	begin_asleep(SERVICE("a", "1", LAZY));
+	knock_up(5);
+	hand_over();
+	for (int i = 0; i < 50; i++)
+		tell("a", HOLD_WANT_PORT);
+	assert_int_equal(count(w.synproxy, MSG_HOLD_PORT), 1);
+	usleep(500 * 1000);
+	tell("a", HOLD_WANT_PORT);
+	assert_int_equal(count(w.synproxy, MSG_HOLD_PORT), 1);
+}
+
+/* Each change of mind is written down, moves an entry, and asks the hypervisor. */
+static void test_conflicts_without_end(void **state)
+{
+	(void)state;
+	begin_asleep(SERVICE("a", "1", LAZY));
+	for (int i = 0; i < 20; i++) {
+		tell_in_use("a", "10.77.0.1", "52:54:00:00:00:0a");
+		tell("a", HOLD_FREE);
+	}
+	assert_int_equal(count(w.synproxy, MSG_HOLD_STAGE), 3);
+	assert_int_equal(count(w.be, MSG_BE_INSPECT), 1); /* the other waits for its answer */
+	assert_string_equal(state_of("a"), "conflict");
+	expect_nowhere();
+}
+
 static void test_a_source_wakes_no_more_than_it_may(void **state)
 {
 	(void)state;
@@ -1113,6 +1301,32 @@ static void test_a_new_launcher_while_it_is_up(void **state)
 	}
 }
 
+/* What an earlier one has put at the tap is found there, though its service is not held any more. */
+static void test_a_new_launcher_cleans_up(void **state)
+{
+	struct fdb_entry entry;
+	struct err e;
+
+	(void)state;
+	begin_asleep(SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY));
+	tell("b", HOLD_FREE);
+	expect_stage("b", HOLD_STAGE_SLEEP);
+	kill_launcher();
+	expect_at_tap();
+	write_conf("", SERVICE("a", "1", LAZY ",\"hold\":\"off\"") "," SERVICE("b", "2", LAZY));
+	launch();
+	settle();
+	expect_at_tap(); /* nobody has told yet what runs */
+	connect_with(DOMAINS({ "dom-a", -1, DOMAIN_OFF }, { "dom-b", -1, DOMAIN_OFF }));
+	meet_synproxy();
+	assert_int_equal(holds.n, 1);
+	assert_int_equal(held("b")->stage, HOLD_STAGE_SLEEP);
+	expect_nowhere();
+	assert_int_equal(netlink_fdb_find(nl, (int)if_nametoindex("br0"), &mac_b, &entry, &e), 0);
+	assert_int_equal(entry.port, if_nametoindex(holds.ifname));
+	assert_true(entry.sticky);
+}
+
 /* The hypervisor says nothing for longer than anybody waits: what was held, is. */
 static void test_a_new_launcher_without_a_hypervisor(void **state)
 {
@@ -1330,6 +1544,27 @@ static void test_why_it_is_not_held(void **state)
 	expect_start("dom-a");
 }
 
+/* For a service that cannot be held no tap is made, which would be news of its bridge, and so on for ever. */
+static void test_a_refusal_makes_no_tap(void **state)
+{
+	unsigned index;
+
+	(void)state;
+	assert_int_equal(ip_run("ip addr flush dev br0 scope global"), 0);
+	begin_with("", SERVICE("a", "1", LAZY));
+	index = next_ifindex();
+	connect_with(DOMAINS({ "dom-a", -1, DOMAIN_OFF }));
+	expect_refused("no address to ask");
+	assert_int_equal(ip_run("ip link set br0 mtu 1400"), 0);
+	usleep(300 * 1000);
+	assert_int_equal(next_ifindex(), index + 1);
+	assert_int_equal(ip_run("ip addr add 10.77.0.254/24 dev br0"), 0);
+	assert_int_equal(ip_run("ip link set br0 mtu 1500"), 0); /* by which the launcher sees it */
+	for (int i = 0; i < 100 && count_hold_taps() == 0; i++)
+		usleep(20 * 1000);
+	assert_int_equal(count_hold_taps(), 1);
+}
+
 /* Two services of one domain would take its MAC from each other. */
 static void test_twins(void **state)
 {
@@ -1468,11 +1703,17 @@ int main(int argc, char **argv)
 		HOLDS(test_moved_while_booting),
 		HOLDS(test_suspended_and_resumed),
 		HOLDS(test_a_start_that_fails),
+		HOLDS(test_a_failure_is_told_once),
+		HOLDS(test_a_resume_that_must_wait_too_long),
 		HOLDS(test_a_start_that_must_wait_too_long),
 		HOLDS(test_found_running),
 		HOLDS(test_started_by_hand),
 		HOLDS(test_woken_before_it_was_claimed),
 		HOLDS(test_a_machine_of_ours),
+		HOLDS(test_a_port_while_booting),
+		HOLDS(test_the_port_comes_before_the_frames),
+		HOLDS(test_a_refresh_while_draining),
+		HOLDS(test_a_stop_that_fails_while_booting),
 		HOLDS(test_both_must_acknowledge),
 		HOLDS(test_a_silent_synproxy_keeps_it_up),
 		HOLDS(test_a_dead_synproxy_does_not_keep_it_up),
@@ -1492,6 +1733,8 @@ int main(int argc, char **argv)
 		HOLDS(test_who_may_wake),
 		HOLDS(test_pings),
 		HOLDS(test_a_hostile_synproxy),
+		HOLDS(test_ports_without_end),
+		HOLDS(test_conflicts_without_end),
 		HOLDS(test_a_source_wakes_no_more_than_it_may),
 		HOLDS(test_the_port_leaves_and_comes_back),
 		HOLDS(test_the_port_is_another_one),
@@ -1504,6 +1747,7 @@ int main(int argc, char **argv)
 		HOLDS(test_taps_of_earlier_runs),
 		HOLDS(test_a_new_launcher),
 		HOLDS(test_a_new_launcher_while_it_is_up),
+		HOLDS(test_a_new_launcher_cleans_up),
 		HOLDS(test_a_new_launcher_without_a_hypervisor),
 		HOLDS(test_a_new_jitsud),
 		HOLDS(test_a_new_synproxy),
@@ -1514,6 +1758,7 @@ int main(int argc, char **argv)
 		HOLDS(test_in_conflict_and_then_not_held),
 		HOLDS(test_limits_change),
 		HOLDS(test_why_it_is_not_held),
+		HOLDS(test_a_refusal_makes_no_tap),
 		HOLDS(test_twins),
 		HOLDS(test_an_answer_of_the_operators_choice),
 		HOLDS(test_counters),

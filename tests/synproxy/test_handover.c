@@ -656,14 +656,42 @@ static void test_the_launcher_refuses_a_client(void **state)
 	syn_from(1, 81);
 	syn_from(2, 80);
 	syn_from(3, 80);
-	handover_drop(h, &one, true);
+	handover_drop(h, &one, true, now);
 	assert_int_equal(n_tap, 2);
 	assert_int_equal(held(), 2);
-	handover_drop(h, &two, false);
+	handover_drop(h, &two, false, now);
 	assert_int_equal(n_tap, 2);
 	assert_int_equal(held(), 1);
 	assert_int_equal(counts().refused, 2);
 	assert_int_equal(counts().dropped, 1);
+}
+
+/* One of those who are held speaks for all; when that one may not, the next one does. */
+static void test_another_speaks_for_those_who_are_held(void **state)
+{
+	struct ip_addr one = client(1), two = client(2), three = client(3);
+
+	(void)state;
+	start(HOLD_STAGE_BOOT);
+	for (unsigned i = 1; i <= 3; i++, now++)
+		syn_from(i, 80);
+	stage(HOLD_STAGE_SLEEP);
+	assert_int_equal(n_wakes, 1);
+	expect_wake(0, CAUSE_SYN, 1, 80);
+	handover_drop(h, &one, false, now);
+	assert_int_equal(n_wakes, 2);
+	expect_wake(1, CAUSE_SYN, 2, 80);
+	handover_drop(h, &two, true, now);
+	assert_int_equal(n_wakes, 3);
+	expect_wake(2, CAUSE_SYN, 3, 80);
+	handover_drop(h, &three, true, now);
+	run_ms(1000);
+	assert_int_equal(n_wakes, 3);
+	stage(HOLD_STAGE_BOOT);
+	syn_from(1, 80);
+	syn_from(2, 80);
+	handover_drop(h, &one, true, now); /* it is on its way */
+	assert_int_equal(n_wakes, 3);
 }
 
 static void test_the_start_failed(void **state)
@@ -686,6 +714,35 @@ static void test_the_start_failed(void **state)
 	stage(HOLD_STAGE_FAILED); /* again */
 	run_ms(100);
 	assert_int_equal(held(), 0);
+}
+
+/* The record is told again, by a snapshot or since it has changed: nothing has failed again. */
+static void test_a_failed_start_is_told_once(void **state)
+{
+	static const enum hold_stage stages[] = { HOLD_STAGE_SLEEP, HOLD_STAGE_FAILED };
+
+	for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
+		start(HOLD_STAGE_BOOT);
+		for (unsigned c = 0; c < 500; c++)
+			syn_from(c, 80);
+		now += NS_PER_MS;
+		stage(HOLD_STAGE_FAILED);
+		assert_int_equal(n_tap, HANDOVER_BURST);
+		now += NS_PER_MS;
+		syn_from(1000, 80);
+		conf.stage = (uint8_t)stages[i];
+		handover_conf(h, &conf, now);
+		run_ms(100);
+		assert_int_equal(n_tap, 500); /* those who waited when it failed, and nobody else */
+		assert_int_equal(held(), 1);
+		conf.stage = HOLD_STAGE_BOOT;
+		handover_conf(h, &conf, now);
+		stage(HOLD_STAGE_FAILED);
+		run_ms(100);
+		assert_int_equal(held(), 0);
+		end(state);
+		begin(state);
+	}
 }
 
 static void test_not_held_any_more(void **state)
@@ -784,6 +841,19 @@ static void test_ready_before_the_stage(void **state)
 	assert_int_equal(count_events(HOLD_MOVE), 1);
 }
 
+static void up_and_handed_over(void)
+{
+	start(HOLD_STAGE_BOOT);
+	port_comes();
+	vm_says(PROBE_LINK, 0);
+	vm_says(PROBE_PORT, 80);
+	moved();
+	stage(HOLD_STAGE_UP);
+	run_ms(3000);
+	assert_int_equal(count_events(HOLD_DONE), 1);
+	forget();
+}
+
 static void test_stragglers(void **state)
 {
 	(void)state;
@@ -805,10 +875,78 @@ static void test_stragglers(void **state)
 	assert_int_equal(count_events(HOLD_DONE), 0); /* quiet since less than 2 s */
 	run_ms(200);
 	assert_int_equal(count_events(HOLD_DONE), 1);
+}
+
+/* Packets come to the tap again, and nobody has said why yet. */
+static void over_and_packets_come(void)
+{
+	up_and_handed_over();
 	syn_from(1, 80);
 	segment_from(2, 80);
-	assert_int_equal(n_port, 5);
-	assert_int_equal(held() + n_tap, 0);
+	udp_from(3, 53, 0);
+	ping_from(4);
+	other_from(5);
+	assert_int_equal(held(), 3);
+	assert_int_equal(n_port + n_tap + n_wakes, 0);
+	assert_int_equal(count_events(HOLD_FIRST), 0);
+}
+
+static void test_when_it_is_over_packets_wait_for_the_port(void **state)
+{
+	(void)state;
+	over_and_packets_come();
+	tick();
+	assert_int_equal(count_events(HOLD_WANT_PORT), 1);
+	port_comes();
+	tick();
+	assert_int_equal(n_port, 3);
+	assert_int_equal(held(), 0);
+	run_ms(HANDOVER_QUIET_S * 1000);
+	assert_int_equal(count_events(HOLD_DONE), 1);
+}
+
+static void test_when_it_is_over_packets_wait_for_the_stage(void **state)
+{
+	(void)state;
+	over_and_packets_come();
+	stage(HOLD_STAGE_DRAIN);
+	assert_int_equal(n_wakes, 1);
+	expect_wake(0, CAUSE_SYN, 1, 80);
+	assert_int_equal(held(), 3);
+	port_comes();
+	tick();
+	assert_int_equal(n_port, 2); /* what may belong to a connection */
+	assert_int_equal(to_port[0].tcp_flags, TCP_ACK);
+	assert_int_equal(to_port[1].kind, FRAME_UDP);
+	assert_int_equal(held(), 1);
+	end(state);
+	begin(state);
+	over_and_packets_come();
+	stage(HOLD_STAGE_SLEEP); /* it went by itself */
+	assert_int_equal(n_wakes, 1);
+	expect_wake(0, CAUSE_SYN, 1, 80);
+}
+
+/* In DRAIN a connection that lives wakes; where the VM is gone it does not. */
+static void test_a_held_segment_speaks_for_a_vm_that_is_there(void **state)
+{
+	(void)state;
+	up_and_handed_over();
+	segment_from(2, 80);
+	stage(HOLD_STAGE_DRAIN);
+	expect_wake(0, CAUSE_SYN, 2, 80);
+	end(state);
+	begin(state);
+	up_and_handed_over();
+	segment_from(2, 80);
+	assert_int_equal(held(), 1);
+	stage(HOLD_STAGE_SLEEP);
+	assert_int_equal(n_wakes, 0);
+	udp_from(3, 53, 0);
+	forget();
+	handover_again(h, now);
+	assert_int_equal(n_wakes, 1);
+	expect_wake(0, CAUSE_UDP, 3, 53);
 }
 
 /* In BOOT it may still fail: the port is kept until the VM is ready, and as long as readiness asks. */
@@ -831,6 +969,21 @@ static void test_done_only_when_up_and_ready(void **state)
 	assert_int_equal(count_events(HOLD_DONE), 0);
 	stage(HOLD_STAGE_UP);
 	assert_int_equal(count_events(HOLD_DONE), 1);
+}
+
+/* It is ready by a delay: what has not answered until then need not. */
+static void test_done_though_something_never_answers(void **state)
+{
+	(void)state;
+	start(HOLD_STAGE_BOOT);
+	handover_port(h, NULL, 0, true, now);
+	vm_says(PROBE_LINK, 0);
+	vm_says(PROBE_PORT, 80);
+	moved();
+	stage(HOLD_STAGE_UP);
+	run_ms(HANDOVER_QUIET_S * 1000);
+	assert_int_equal(count_events(HOLD_DONE), 1);
+	assert_int_equal(n_left, 1);
 }
 
 static void test_move_is_asked_for_until_answered(void **state)
@@ -1001,6 +1154,55 @@ static void test_a_port_that_never_opens(void **state)
 	assert_int_equal(n_tap, 2);
 	moved();
 	assert_int_equal(held(), 0);
+}
+
+/* A scanner asks for a port that happens to open early, long before the service itself is there. */
+static void test_a_port_nobody_configured_that_opens_first(void **state)
+{
+	(void)state;
+	start(HOLD_STAGE_SLEEP);
+	syn_from(1, 80);
+	syn_from(2, 22);
+	syn_from(3, 443);
+	stage(HOLD_STAGE_BOOT);
+	port_comes();
+	vm_says(PROBE_LINK, 0);
+	vm_says(PROBE_REFUSED, 80);
+	vm_says(PROBE_REFUSED, 443);
+	vm_says(PROBE_PORT, 22);
+	assert_int_equal(n_port, 1); /* it gets its own */
+	run_ms(HANDOVER_REFUSED_S * 1000 + 10);
+	assert_int_equal(n_tap, 1); /* of others that nobody configured it says something */
+	expect_reset(&to_tap[0], 3, 443, TCP_RST | TCP_ACK);
+	run_ms(2000);
+	assert_int_equal(count_events(HOLD_MOVE), 0);
+	vm_says(PROBE_PORT, 80);
+	assert_int_equal(count_events(HOLD_MOVE), 1);
+	moved();
+	assert_int_equal(n_port, 2);
+	assert_int_equal(n_tap, 1);
+}
+
+/* The first that opens is configured only afterwards. */
+static void test_an_open_port_is_configured(void **state)
+{
+	(void)state;
+	start(HOLD_STAGE_BOOT);
+	syn_from(1, 80);
+	syn_from(2, 443);
+	port_comes();
+	vm_says(PROBE_LINK, 0);
+	vm_says(PROBE_REFUSED, 80);
+	vm_says(PROBE_PORT, 443);
+	run_ms(10000);
+	assert_int_equal(n_tap, 0);
+	conf.stage = HOLD_STAGE_BOOT;
+	conf.ports[conf.n_ports++].port = 443;
+	handover_conf(h, &conf, now);
+	tick();
+	run_ms(HANDOVER_REFUSED_S * 1000 + 1);
+	assert_int_equal(n_tap, 1);
+	expect_reset(&to_tap[0], 1, 80, TCP_RST | TCP_ACK);
 }
 
 static void test_it_opens_at_the_last_moment(void **state)
@@ -1218,6 +1420,37 @@ static void test_a_paused_vms_connections_live(void **state)
 	assert_int_equal(to_port[3].tcp_flags, TCP_SYN);
 }
 
+/* Too late for a client; but its connection lives, in a VM that is paused. */
+static void test_segments_of_a_paused_vm_expire_in_silence(void **state)
+{
+	static const enum hold_stage stages[] = { HOLD_STAGE_FROZEN, HOLD_STAGE_BOOT, HOLD_STAGE_UP };
+	struct ip_addr one = client(1);
+
+	for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
+		start(HOLD_STAGE_FROZEN);
+		segment_from(1, 80);
+		segment_from(2, 80);
+		syn_from(3, 80);
+		for (size_t k = 1; k <= i; k++)
+			stage(stages[k]);
+		handover_drop(h, &one, true, now);
+		assert_int_equal(n_tap, 0);
+		assert_int_equal(held(), 2);
+		run_ms(MAX_HOLD_MS + 10);
+		assert_int_equal(held(), 0);
+		assert_int_equal(n_tap, 1);
+		expect_reset(&to_tap[0], 3, 80, TCP_RST | TCP_ACK);
+		end(state);
+		begin(state);
+	}
+	start(HOLD_STAGE_FROZEN);
+	segment_from(1, 80);
+	stage(HOLD_STAGE_SLEEP); /* it is gone, and its connections with it */
+	run_ms(MAX_HOLD_MS + 10);
+	assert_int_equal(n_tap, 1);
+	expect_reset(&to_tap[0], 1, 80, TCP_RST);
+}
+
 static void test_segments_of_one_flow_are_limited(void **state)
 {
 	(void)state;
@@ -1239,19 +1472,6 @@ static void test_a_resume_that_failed(void **state)
 }
 
 /* ---- draining and stopping ---- */
-
-static void up_and_handed_over(void)
-{
-	start(HOLD_STAGE_BOOT);
-	port_comes();
-	vm_says(PROBE_LINK, 0);
-	vm_says(PROBE_PORT, 80);
-	moved();
-	stage(HOLD_STAGE_UP);
-	run_ms(3000);
-	assert_int_equal(count_events(HOLD_DONE), 1);
-	forget();
-}
 
 static void test_draining(void **state)
 {
@@ -1285,7 +1505,8 @@ static void test_draining(void **state)
 	assert_int_equal(to_port[4].tcp_flags, TCP_SYN);
 }
 
-static void test_draining_and_not_woken(void **state)
+/* Nothing from the wire wakes it; but it is there, and whoever comes now keeps it. */
+static void test_draining_a_vm_that_packets_do_not_wake(void **state)
 {
 	(void)state;
 	conf.wakes = false;
@@ -1293,8 +1514,36 @@ static void test_draining_and_not_woken(void **state)
 	port_comes();
 	stage(HOLD_STAGE_DRAIN);
 	segment_from(1, 80);
+	syn_from(2, 80);
 	assert_int_equal(n_port, 1);
-	assert_int_equal(n_wakes, 0);
+	assert_int_equal(n_wakes, 2);
+	expect_wake(1, CAUSE_SYN, 2, 80);
+	for (unsigned i = 3; i < 3 + HANDOVER_WAKE_BURST; i++)
+		syn_from(i, 80);
+	assert_int_equal(n_wakes, HANDOVER_WAKE_BURST);
+	conf.stage = HOLD_STAGE_DRAIN;
+	handover_conf(h, &conf, now); /* the same again: the one that is due is not forgotten */
+	run_ms(1000 / HANDOVER_WAKES_PER_S);
+	assert_int_equal(n_wakes, HANDOVER_WAKE_BURST + 1);
+	syn_from(99, 80);
+	stage(HOLD_STAGE_STOP); /* it goes nevertheless: now they do not wake */
+	run_ms(1000);
+	assert_int_equal(n_wakes, HANDOVER_WAKE_BURST + 1);
+}
+
+/* Others may use up all that wakes there are: a VM that is about to stop cannot wait for its turn. */
+static void test_draining_while_others_wake(void **state)
+{
+	(void)state;
+	up_and_handed_over();
+	port_comes();
+	stage(HOLD_STAGE_DRAIN);
+	bucket_take(&shared.wakes, now, HANDOVER_ALL_WAKE_BURST);
+	for (unsigned i = 0; i < 100; i++)
+		syn_from(i, 80);
+	assert_int_equal(n_wakes, HANDOVER_WAKE_BURST);
+	assert_int_equal(tick(), now + NS_PER_S / HANDOVER_WAKES_PER_S);
+	assert_int_equal(bucket_level(&shared.wakes, now), 0);
 }
 
 static void test_stopping(void **state)
@@ -1410,7 +1659,7 @@ static void test_started_when_all_is_handed_over(void **state)
 	start(HOLD_STAGE_UP);
 	run_ms(5000);
 	assert_int_equal(n_events, 0);
-	syn_from(1, 80); /* flooded: the VM gets it, too */
+	ping_from(1);
 	assert_int_equal(held() + n_tap + n_port, 0);
 	assert_int_equal(tick(), 0);
 }
@@ -1498,13 +1747,19 @@ int main(void)
 		HANDING(test_held_too_long),
 		HANDING(test_expiring_is_paced),
 		HANDING(test_the_launcher_refuses_a_client),
+		HANDING(test_another_speaks_for_those_who_are_held),
 		HANDING(test_the_start_failed),
+		HANDING(test_a_failed_start_is_told_once),
 		HANDING(test_not_held_any_more),
 		HANDING(test_without_memory_nothing_is_held),
 		HANDING(test_one_port),
 		HANDING(test_ready_before_the_stage),
 		HANDING(test_stragglers),
+		HANDING(test_when_it_is_over_packets_wait_for_the_port),
+		HANDING(test_when_it_is_over_packets_wait_for_the_stage),
+		HANDING(test_a_held_segment_speaks_for_a_vm_that_is_there),
 		HANDING(test_done_only_when_up_and_ready),
+		HANDING(test_done_though_something_never_answers),
 		HANDING(test_move_is_asked_for_until_answered),
 		HANDING(test_moved_too_late),
 		HANDING(test_a_silent_port_counts_as_open),
@@ -1513,6 +1768,8 @@ int main(void)
 		HANDING(test_a_port_that_is_not_configured),
 		HANDING(test_each_port_in_its_time),
 		HANDING(test_a_port_that_never_opens),
+		HANDING(test_a_port_nobody_configured_that_opens_first),
+		HANDING(test_an_open_port_is_configured),
 		HANDING(test_it_opens_at_the_last_moment),
 		HANDING(test_no_answer_is_no_refusal),
 		HANDING(test_a_port_nobody_configured_that_stays_closed),
@@ -1523,10 +1780,12 @@ int main(void)
 		HANDING(test_datagrams_go_in_order),
 		HANDING(test_datagrams_go_with_the_first),
 		HANDING(test_a_paused_vms_connections_live),
+		HANDING(test_segments_of_a_paused_vm_expire_in_silence),
 		HANDING(test_segments_of_one_flow_are_limited),
 		HANDING(test_a_resume_that_failed),
 		HANDING(test_draining),
-		HANDING(test_draining_and_not_woken),
+		HANDING(test_draining_a_vm_that_packets_do_not_wake),
+		HANDING(test_draining_while_others_wake),
 		HANDING(test_stopping),
 		HANDING(test_the_port_is_left_when_the_vm_is_gone),
 		HANDING(test_a_vm_that_lost_its_port),

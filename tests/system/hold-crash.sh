@@ -24,7 +24,7 @@ test_every_child() {
         kill -9 "$(process_pid "$process")"
         sleep "$(some_ms 50)"
         took=$(connect 10.77.0.20 --interface 10.77.0.101) ||
-            fail "round $i, $process: the later client was not served" || return 1
+            fail "round $i, $process: the later client was not served (curl: $?, $took s)" || return 1
         wait $first || fail "round $i, $process: the client was not served (curl: $?)" || return 1
         echo "# round $i: $process: $(cat "$dir/took") s, $took s"
         wait_until 10 is_state www up || fail "round $i, $process: it is $(state_of www)" || return 1

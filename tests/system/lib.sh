@@ -479,7 +479,9 @@ run_one() {
         trap clean_up EXIT
         trap 'exit 1' INT TERM
         make_dir && make_networks || exit 1
-        "$1" && no_sanitizer_spoke
+        "$1" && no_sanitizer_spoke && exit 0
+        tail -n 12 "$dir/log" 2>/dev/null | cut -c12-230 | sed 's/^/# jitsud said: /'
+        exit 1
     )
 }
 

@@ -181,7 +181,7 @@ static void show_ip(const uint8_t *ip, size_t n)
 	else if (ip[9] == IPPROTO_UDP && left >= sizeof(struct udphdr))
 		printf(" udp %s:%u %s:%u %zu\n", ip_text(ip + 12), get16(l4), ip_text(ip + 16), get16(l4 + 2), left - 8);
 	else
-		printf(" ip %u %s %s %u\n", ip[9], ip_text(ip + 12), ip_text(ip + 16), left ? l4[0] : 0);
+		printf(" ip %u %s %s %u\n", ip[9], ip_text(ip + 12), ip_text(ip + 16), left ? (unsigned)l4[0] : 0u);
 }
 
 static void show(const uint8_t *frame, size_t n, bool out)
@@ -201,7 +201,7 @@ static void show(const uint8_t *frame, size_t n, bool out)
 
 static void __attribute__((noreturn)) capture(char **argv)
 {
-	uint8_t mac[ETH_ALEN], frame[FRAME_BYTES];
+	uint8_t mac[ETH_ALEN], frame[FRAME_BYTES] = { 0 };
 	int fd = card_open(argv[0], ETH_P_ALL, mac), room = 16 << 20;
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
