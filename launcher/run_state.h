@@ -2,7 +2,8 @@
  * RUN_DIR/services.  It tells a VM that we started from one that somebody else did: the domain's
  * UUID and its id, which libvirt changes each time the domain starts; or, between the request to
  * start it and the answer, that it was asked for.  And whether its addresses are known to be ours,
- * so that they need not be looked for again.
+ * so that they need not be looked for again; and with which addresses a machine of ours was started, for it
+ * goes on using them when its record is given others.
  *
  * A file is written beside its place and renamed, so that a reader sees the old or the new.
  */
@@ -21,6 +22,8 @@ struct run_state {
 	uint64_t boots; /* how often it was started, ever since the host booted */
 	uint64_t claim; /* of the place (holds.h) where nobody else has its addresses; 0: that is not known */
 	bool moved; /* the forwarding entry was at the VM's port */
+	uint16_t n_addrs; /* of the machine of ours that runs; 0: not known */
+	struct ip_addr addrs[MSG_LIST_MAX];
 	uint64_t asked_ms; /* when its address was last given out (CLOCK_MONOTONIC), or a little earlier; 0: not known */
 };
 

@@ -172,12 +172,26 @@ void start_close_ports(struct service *s)
 	}
 }
 
-/* What a VM on a tap of ours sends must be from its own addresses.  They are the first NIC's. */
-static void guard(const struct service *s, uint16_t nic, struct port_conf *c)
+static void note_addresses(struct service *s)
+{
+	struct run_state *run = &s->run;
+
+	run->n_addrs = 0;
+	for (size_t i = 0; i < s->conf->ip.n && i < ARRAY_SIZE(run->addrs); i++)
+		run->addrs[run->n_addrs++] = s->conf->ip.v[i].addr;
+}
+
+/* What a VM on a tap of ours sends must be from its own addresses, which it was started with: the record may
+ * have others by now.  They are the first NIC's. */
+static void guard(struct service *s, uint16_t nic, struct port_conf *c)
 {
 	c->guard = !s->conf->machine.domain[0] && !mac_is_zero(&c->vm_mac);
-	for (size_t i = 0; c->guard && nic == 0 && i < s->conf->ip.n && i < ARRAY_SIZE(c->guard_addrs); i++)
-		c->guard_addrs[c->n_guard_addrs++] = s->conf->ip.v[i].addr;
+	if (!c->guard || nic > 0)
+		return;
+	if (s->run.n_addrs == 0)
+		note_addresses(s);
+	c->n_guard_addrs = s->run.n_addrs;
+	memcpy(c->guard_addrs, s->run.addrs, sizeof(c->guard_addrs));
 }
 
 void start_open_ports(struct service *s)
@@ -242,6 +256,7 @@ static int fill_machine(struct service *s, struct msg_be_start *m, struct err *e
 		r = fill_cmdline(s, m->cmdline, sizeof(m->cmdline), e);
 	if (r < 0)
 		return r;
+	note_addresses(s);
 	snprintf(m->name, sizeof(m->name), "jitsu-%s", s->conf->name);
 	str_copy(m->uuid, s->uuid);
 	str_copy(m->kernel, c->kernel);

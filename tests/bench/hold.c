@@ -31,6 +31,8 @@ struct story {
 	double first_syn, syn_ack; /* at the client */
 	double vm_first; /* the first frame in which the VM says where its address is, at its port */
 	double vm_arp; /* the first such that answers a question */
+	double vm_open; /* the first SYN-ACK that it sends to anybody else: its port is open */
+	uint16_t port; /* the client's */
 	unsigned syns; /* of the client, until the SYN-ACK */
 	double syn_at[16];
 };
@@ -60,18 +62,24 @@ static void at_client(struct story *y, const struct seen *s, const struct ip_add
 		return;
 	if (y->syns == 0)
 		y->first_syn = s->ms;
+	y->port = s->src_port;
 	y->syn_at[MIN(y->syns, ARRAY_SIZE(y->syn_at) - 1)] = s->ms;
 	y->syns++;
 }
 
+static void note_first(double *at, bool it_is, const struct seen *s)
+{
+	if (*at < 0 && it_is)
+		*at = s->ms;
+}
+
 static void at_vm(struct story *y, const struct seen *s, const struct ip_addr *vm)
 {
-	if (!s->is_arp || !s->came_later || s->outgoing || !ip_equal(&s->src, vm))
+	if (!s->came_later || s->outgoing || !ip_equal(&s->src, vm))
 		return;
-	if (y->vm_first < 0)
-		y->vm_first = s->ms;
-	if (y->vm_arp < 0 && s->arp_op == ARPOP_REPLY)
-		y->vm_arp = s->ms;
+	note_first(&y->vm_first, s->is_arp, s);
+	note_first(&y->vm_arp, s->is_arp && s->arp_op == ARPOP_REPLY, s);
+	note_first(&y->vm_open, s->tcp_flags == (TH_SYN | TH_ACK) && s->dst_port != y->port, s);
 }
 
 static void read_captures(struct story *y, struct capture *client, struct capture *host, uint64_t t0,
@@ -79,7 +87,7 @@ static void read_captures(struct story *y, struct capture *client, struct captur
 {
 	struct seen s;
 
-	*y = (struct story){ .first_syn = -1, .syn_ack = -1, .vm_first = -1, .vm_arp = -1 };
+	*y = (struct story){ .first_syn = -1, .syn_ack = -1, .vm_first = -1, .vm_arp = -1, .vm_open = -1 };
 	while (capture_next(client, t0, &s)) {
 		trace(f, "client", &s);
 		at_client(y, &s, vm);
@@ -90,13 +98,15 @@ static void read_captures(struct story *y, struct capture *client, struct captur
 	}
 }
 
-/* SYNs that the client sent although the VM was there: it waited for its own timer. */
+/* SYNs that the client had to send again although the VM's port was open (when nobody asked the port
+ * before, although the VM was there): it waited for its own timer. */
 static unsigned syns_too_late(const struct story *y)
 {
+	double ready = y->vm_open >= 0 ? y->vm_open : y->vm_first;
 	unsigned n = 0;
 
 	for (unsigned i = 1; i < MIN(y->syns, ARRAY_SIZE(y->syn_at)); i++)
-		n += y->vm_first >= 0 && y->syn_at[i] > y->vm_first;
+		n += ready >= 0 && y->syn_at[i] > ready;
 	return n;
 }
 

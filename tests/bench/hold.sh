@@ -282,7 +282,7 @@ crowd_round() {
         >> "$dir/ms/crowd_sent" &
     flooding=$!
     sleep 0.05
-    in_client "$tools/hold" clients 10.77.0.22 10.77.0.100 $crowd "$2" >> "$dir/ms/$1" 2>> "$dir/bench.log"
+    in_client "$tools/hold" clients 10.77.0.22 10.77.0.100 $crowd "$2" >> "$dir/ms/$1" 2>> "$dir/ms/crowd_why"
     wait $flooding
     let_sleep crowd
 }
@@ -304,6 +304,7 @@ real_clients() {
     tell "all at once, to first byte (ms)" cut -d' ' -f2 "$dir/ms/crowd_at_once"
     tell "one after another, to first byte (ms)" cut -d' ' -f2 "$dir/ms/crowd_spread"
     echo "  served: $(served crowd_at_once) and $(served crowd_spread)"
+    sort "$dir/ms/crowd_why" | uniq -c # what became of the others
     figure flood_real_clients_served "$(served crowd)"
     figure flood_real_clients_median_ms "$(cut -d' ' -f2 "$dir/ms/crowd" | median)"
     stop_jitsud

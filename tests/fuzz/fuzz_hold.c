@@ -10,8 +10,10 @@
  * - a SYN that came is held, or passed on, or over a limit;
  * - a SYN goes into the VM's port only when the forwarding entry is there or its own port is open, and
  *   nothing does before one of the VM's ports is;
- * - RST only to strays and to what has waited in vain;
- * - wakes only in stages that wake, within their rate, and always for a SYN that was held in one;
+ * - RST only to strays and to what has waited in vain, and to a segment never while its connection may
+ *   live;
+ * - wakes only in stages that wake, within their rate, and always for a SYN that was held in one, also
+ *   when the client that spoke for it was refused;
  * - questions are answered only while the addresses are claimed; what goes out has the VM's own MAC;
  * - and at the end a VM that comes up, or fails, leaves nothing held.
  */
@@ -97,7 +99,7 @@ struct service {
 	enum hold_stage stage;
 	bool moved; /* the forwarding entry is at the VM's port */
 	bool wants_move; /* HOLD_MOVE was said */
-	uint64_t failed_ns, busy_ns; /* FAILED began; something last went to the VM */
+	uint64_t failed_ns; /* FAILED began */
 	/* the VM's port */
 	bool has_port, link;
 	bool wanted[PORTS], open[PORTS], refused[PORTS], deaf[PORTS];
@@ -191,6 +193,17 @@ static bool wakes_in(enum hold_stage stage)
 	return stage == HOLD_STAGE_SLEEP || stage == HOLD_STAGE_FROZEN || stage >= HOLD_STAGE_DRAIN;
 }
 
+/* Whatever may wake it otherwise: it is there, and about to go. */
+static bool is_woken(const struct service *s)
+{
+	return wakes_in(s->stage) && (s->conf.wakes || s->stage == HOLD_STAGE_DRAIN);
+}
+
+static bool strays_are_dead(enum hold_stage stage)
+{
+	return stage == HOLD_STAGE_SLEEP || stage == HOLD_STAGE_BOOT || stage == HOLD_STAGE_FAILED;
+}
+
 static bool comes(enum hold_stage stage) { return stage == HOLD_STAGE_BOOT || stage == HOLD_STAGE_UP; }
 
 static bool is_open(const struct service *s, int p)
@@ -222,6 +235,7 @@ static void check_reset_of_held(const struct service *s, const struct item *i)
 	bool refused = i->flow.syn && p >= 0 && s->refused[p] && !s->open[p] && comes(s->stage);
 
 	assert(dropped || failed || refused || is_old(w, i->since_ns));
+	assert(i->flow.syn || strays_are_dead(s->stage));
 }
 
 /* Is this the answer to the segment that came in this step? */
@@ -258,7 +272,7 @@ static void on_reset(struct service *s, const struct frame *back)
 static void on_stray(struct service *s)
 {
 	assert(!(s->w->frame->tcp_flags & TCP_RST));
-	assert(s->stage == HOLD_STAGE_SLEEP || s->stage == HOLD_STAGE_BOOT || s->stage == HOLD_STAGE_FAILED);
+	assert(strays_are_dead(s->stage));
 	s->w->stray_answered = true;
 }
 
@@ -300,7 +314,6 @@ static bool on_port(void *arg, const uint8_t *bytes, size_t n)
 	}
 	if (!s->w->takes)
 		return false;
-	s->busy_ns = s->w->now_ns;
 	if (f.kind != FRAME_TCP && f.kind != FRAME_UDP)
 		return true;
 	flow = flow_of(s, &f);
@@ -344,7 +357,7 @@ static bool on_wake(void *arg, const struct msg_wake *m)
 	uint64_t ms = (s->w->now_ns - s->w->began_ns) / NS_PER_MS;
 
 	assert(wakes_in(s->stage) && m->svc == s->conf.svc && m->gen == s->conf.gen && m->t_ns <= s->w->now_ns);
-	assert(s->conf.wakes || m->cause == CAUSE_WOL);
+	assert(is_woken(s) || m->cause == CAUSE_WOL);
 	s->owed_ns = 0;
 	if (!s->w->hears)
 		return false;
@@ -480,12 +493,6 @@ static uint64_t dropped_of(const struct service *s)
 	return c.dropped;
 }
 
-/* The VM has everything, and nothing was heard for long. */
-static bool may_be_over(const struct service *s)
-{
-	return s->moved && comes(s->stage) && s->w->now_ns >= s->busy_ns + HANDOVER_QUIET_S * NS_PER_S;
-}
-
 static void tick(struct world *w)
 {
 	for (unsigned i = 0; i < SERVICES; i++) {
@@ -541,8 +548,8 @@ static void check_syn(struct world *w, struct service *s, const struct frame *f,
 	list_held(w, &now);
 	held = find(&now, &flow);
 	assert(held || find(&w->sent, &flow) || find(&w->reset, &flow) || dropped_of(s) > dropped ||
-	       discards(s->stage) || may_be_over(s));
-	if (held && wakes_in(s->stage) && s->conf.wakes && w->hears && !s->owed_ns && held->since_ns == w->now_ns)
+	       discards(s->stage));
+	if (held && is_woken(s) && w->hears && !s->owed_ns && held->since_ns == w->now_ns)
 		s->owed_ns = w->now_ns;
 }
 
@@ -669,8 +676,6 @@ static void set_stage(struct service *s, enum hold_stage stage)
 
 static void move(struct service *s)
 {
-	if (!s->moved)
-		s->busy_ns = s->w->now_ns;
 	s->moved |= comes(s->stage);
 	s->free_said = false;
 	handover_moved(s->handover, s->w->now_ns);
@@ -682,7 +687,6 @@ static void give_port(struct service *s, bool probing)
 {
 	forget_port(s);
 	s->has_port = true;
-	s->busy_ns = s->w->now_ns;
 	if (probing)
 		s->moved = false;
 	handover_port(s->handover, s->conf.ports, probing ? 1 : 0, probing, s->w->now_ns);
@@ -704,6 +708,12 @@ static void answer_probe(struct service *s, enum probe_what what, uint16_t port)
 	handover_probe(s->handover, what, of_port ? port : 0, s->w->now_ns);
 }
 
+/* That it has failed is told once. */
+static uint8_t stage_of_record(const struct service *s)
+{
+	return (uint8_t)(s->stage == HOLD_STAGE_FAILED ? HOLD_STAGE_SLEEP : s->stage);
+}
+
 static void reconfigure(struct service *s, uint8_t what)
 {
 	struct world *w = s->w;
@@ -714,8 +724,7 @@ static void reconfigure(struct service *s, uint8_t what)
 	s->conf.n_ports = what >> 5 & 1;
 	s->conf.defend = what & 64;
 	s->conf.at_vm = s->moved;
-	if (s->stage == HOLD_STAGE_FAILED)
-		s->failed_ns = w->now_ns; /* it is said again */
+	s->conf.stage = stage_of_record(s);
 	changed(s);
 	handover_conf(s->handover, &s->conf, w->now_ns);
 	claim_conf(s->claim, &s->conf, 100, w->now_ns);
@@ -736,11 +745,10 @@ static void begin_services(struct world *w)
 		forget_port(s);
 		changed(s);
 		s->n_wakes = 0;
-		s->busy_ns = w->now_ns;
 		s->conf.gen++;
 		s->conf.at_vm = s->moved;
-		if (s->stage == HOLD_STAGE_FAILED)
-			s->failed_ns = w->now_ns;
+		s->conf.stage = stage_of_record(s);
+		s->stage = (enum hold_stage)s->conf.stage;
 		s->handover = handover_new(&s->conf, &w->shared, &handover_ops, s, w->now_ns);
 		s->claim = claim_new(&s->conf, 100, &w->pace, &claim_ops, s, w->now_ns);
 		assert(s->handover && s->claim);
@@ -775,13 +783,29 @@ static void kill_it(struct world *w)
 		handover_again(w->services[i].handover, w->now_ns);
 }
 
+static bool has_held_syn(const struct service *s)
+{
+	struct items now;
+
+	list_held(s->w, &now);
+	for (unsigned i = 0; i < now.n; i++) {
+		if (now.at[i].flow.svc == s->conf.svc && now.at[i].flow.syn)
+			return true;
+	}
+	return false;
+}
+
 static void drop(struct world *w, struct service *s, uint8_t what)
 {
+	unsigned n_wakes = s->n_wakes;
+
 	w->dropping = s;
 	w->dropped = client_addr(what >> 1 & 7, true);
 	w->drop_resets = what & 16;
 	s->owed_ns = 0;
 	handover_drop(s->handover, &w->dropped, w->drop_resets, w->now_ns);
+	if (s->n_wakes == n_wakes && is_woken(s) && w->hears && has_held_syn(s))
+		s->owed_ns = w->now_ns;
 }
 
 static void pass_time(struct world *w, uint8_t what)

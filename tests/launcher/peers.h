@@ -52,6 +52,7 @@ static struct world {
 	int fd; /* that came with the last message; -1 for none */
 	int kept; /* what the supervisor kept of the last launcher, as `kept_name`; -1 for nothing */
 	char kept_name[MSG_NAME_MAX];
+	bool bpf; /* the launcher may use it */
 	const char *bridge; /* where domains' NICs are; NULL: they have none */
 	const char *zone; /* what else is said of the zone, after a comma; NULL: nothing */
 	struct slots *slots;
@@ -160,7 +161,8 @@ static void run_launcher(int fd)
 
 	snprintf(conf, sizeof(conf), "%s/conf.json", w.dir);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	setenv("JITSU_NO_BPF", "1", 1);
+	if (!w.bpf)
+		setenv("JITSU_NO_BPF", "1", 1);
 	if (getenv("TEST_VERBOSE"))
 		args.log_level = "debug";
 	if (fd != CHILD_SUPERVISOR_FD)

@@ -13,7 +13,7 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 
-#include "launcher/netlink.h"
+#include "launcher/netlink_internal.h"
 #include "tests/netns.h"
 
 static struct netlink *nl;
@@ -52,6 +52,7 @@ static int teardown_holds(void **state)
 	hang_up(&holds.tap);
 	ip_run("ip link del vm-a 2>/dev/null; ip link del vm-b 2>/dev/null; ip link del br0 2>/dev/null");
 	w.bridge = NULL;
+	w.bpf = false;
 	return r;
 }
 
@@ -519,25 +520,34 @@ static void test_woken_before_it_was_claimed(void **state)
 	quiet(w.synproxy);
 }
 
-/* A machine of ours: its tap is there before the hypervisor has answered, and so may the guest be. */
-static void test_a_machine_of_ours(void **state)
+/* The record of one, service "m", with that last digit of its address. */
+static const char *machine_of_ours(unsigned digit)
 {
-	char path[96], service[512], tap[MSG_IFNAME_MAX];
-	struct fdb_entry entry;
-	struct err e;
-	uint32_t req;
+	static char service[512];
+	char path[96];
 	FILE *f;
 
-	(void)state;
 	snprintf(path, sizeof(path), "%s/kernel", w.dir);
 	f = fopen(path, "w");
 	assert_non_null(f);
 	fclose(f);
 	assert_int_equal(chmod(w.dir, 0755), 0); /* QEMU's user must get at it */
 	snprintf(service, sizeof(service),
-		 "{\"name\":\"m\",\"dns\":[\"m.jitsu.example\"],\"ip\":[\"10.77.0.5/24\"],\"machine\":{\"hypervisor\":"
-		 "\"hv\",\"kernel\":\"%s\",\"memory\":\"16MiB\",\"nics\":[{\"bridge\":\"br0\"}]}}", path);
-	begin_holds(service);
+		 "{\"name\":\"m\",\"dns\":[\"m.jitsu.example\"],\"ip\":[\"10.77.0.%u/24\"],\"machine\":{"
+		 "\"hypervisor\":\"hv\",\"kernel\":\"%s\",\"memory\":\"16MiB\",\"nics\":[{\"bridge\":\"br0\"}]}}", digit, path);
+	return service;
+}
+
+/* A machine of ours: its tap is there before the hypervisor has answered, and so may the guest be. */
+static void test_a_machine_of_ours(void **state)
+{
+	char tap[MSG_IFNAME_MAX];
+	struct fdb_entry entry;
+	struct err e;
+	uint32_t req;
+
+	(void)state;
+	begin_holds(machine_of_ours(5));
 	tell("m", HOLD_FREE);
 	expect_stage("m", HOLD_STAGE_SLEEP);
 	expect_state("m", STATE_OFF);
@@ -1327,6 +1337,78 @@ static void test_a_new_launcher_cleans_up(void **state)
 	assert_true(entry.sticky);
 }
 
+static bool is_arp_from(const uint8_t *frame, ssize_t n, uint8_t digit)
+{
+	const uint8_t from[] = { 10, 77, 0, digit };
+
+	return n >= 42 && frame[12] == 8 && frame[13] == 6 && memcmp(frame + 28, from, 4) == 0;
+}
+
+/* The VM on this tap asks the network something: does it come to vm-a's other end?  It is tried so often. */
+static bool may_speak(int vm, const struct mac_addr *mac, uint8_t digit, int tries)
+{
+	uint8_t frame[10 + 42] = { [10] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, [22] = 8, 6, 0, 1, 8, 0, 6, 4, 0, 1 };
+	uint8_t heard[2048];
+	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL),
+				  .sll_ifindex = (int)if_nametoindex("p-vm-a") };
+	int sock = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ALL));
+	bool came = false;
+
+	memcpy(frame + 10 + 6, mac, sizeof(*mac));
+	memcpy(frame + 10 + 22, mac, sizeof(*mac));
+	memcpy(frame + 10 + 28, (uint8_t[]){ 10, 77, 0, digit }, 4);
+	memcpy(frame + 10 + 38, (uint8_t[]){ 10, 77, 0, 200 }, 4);
+	assert_int_equal(bind(sock, (void *)&at, sizeof(at)), 0);
+	for (int i = 0; i < tries && !came; i++) {
+		ssize_t n;
+
+		assert_int_equal(write(vm, frame, sizeof(frame)), sizeof(frame));
+		usleep(20 * 1000);
+		while ((n = read(sock, heard, sizeof(heard))) > 0)
+			came |= is_arp_from(heard, n, digit);
+	}
+	close(sock);
+	return came;
+}
+
+/* Its VM was started with another address than the record has by now, and goes on speaking with that. */
+static void test_another_address_and_a_new_launcher(void **state)
+{
+	struct msg_be_result started = { .domain_id = 5 };
+	struct msg_be_domain runs = { .name = "jitsu-m", .domain_id = 5, .state = DOMAIN_RUNNING };
+	struct mac_addr mac;
+	int vm;
+
+	(void)state;
+	w.bpf = true;
+	begin_holds(machine_of_ours(5));
+	tell("m", HOLD_FREE);
+	expect_stage("m", HOLD_STAGE_SLEEP);
+	knock("m", CAUSE_SYN, "192.0.2.1");
+	expect(w.be, MSG_BE_START);
+	mac = got.start.nics[0].mac;
+	str_copy(started.uuid, got.start.uuid);
+	str_copy(runs.uuid, got.start.uuid);
+	vm = tap_attach(got.start.nics[0].ifname, IFF_VNET_HDR);
+	assert_true(vm >= 0);
+	started.req = got.start.req;
+	say(w.be, MSG_BE_RESULT, &started);
+	settle();
+	assert_true(may_speak(vm, &mac, 5, 200));
+	if (may_speak(vm, &mac, 7, 5))
+		skip(); /* without BPF nothing is guarded */
+	kill_launcher();
+	write_conf("", machine_of_ours(6));
+	launch();
+	runs.req = connect_backend();
+	say(w.be, MSG_BE_DOMAIN, &runs);
+	end_list(runs.req);
+	settle();
+	assert_true(may_speak(vm, &mac, 5, 200));
+	assert_false(may_speak(vm, &mac, 7, 5));
+	hang_up(&vm);
+}
+
 /* The hypervisor says nothing for longer than anybody waits: what was held, is. */
 static void test_a_new_launcher_without_a_hypervisor(void **state)
 {
@@ -1748,6 +1830,7 @@ int main(int argc, char **argv)
 		HOLDS(test_a_new_launcher),
 		HOLDS(test_a_new_launcher_while_it_is_up),
 		HOLDS(test_a_new_launcher_cleans_up),
+		HOLDS(test_another_address_and_a_new_launcher),
 		HOLDS(test_a_new_launcher_without_a_hypervisor),
 		HOLDS(test_a_new_jitsud),
 		HOLDS(test_a_new_synproxy),

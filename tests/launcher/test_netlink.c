@@ -312,6 +312,41 @@ static void test_deletes(void **state)
 	assert_int_equal(netlink_tap_delete(nl, "jtgone", &e), 0);
 }
 
+static void forget(void *arg, const struct mac_addr *mac)
+{
+	unsigned *n = arg;
+	struct err e;
+
+	assert_int_equal(netlink_fdb_delete(nl, (int)if_nametoindex("jtlist1"), mac, &e), 0);
+	(*n)++;
+}
+
+/* What is behind one port, and not behind the other; and not the port's own MAC. */
+static void test_fdb_list(void **state)
+{
+	static const struct mac_addr last = { { 2, 0, 0, 0, 1, 0x59 } }, other = { { 2, 0, 0, 0, 2, 0 } };
+	struct fdb_entry f;
+	unsigned n = 0;
+	struct err e;
+	int port;
+
+	(void)state;
+	needs_netns();
+	port = make_tap("jtlist1", "www", 0, &e);
+	make_tap("jtlist2", "www", 1, &e);
+	assert_int_equal(ip_run("for i in 0 1 2 3 4 5; do for j in 0 1 2 3 4 5 6 7 8 9; do bridge fdb add "
+				"02:00:00:00:01:$i$j dev jtlist1 master sticky static; done; done"), 0);
+	assert_int_equal(ip_run("bridge fdb add 02:00:00:00:02:00 dev jtlist2 master static"), 0);
+	assert_int_equal(netlink_fdb_find(nl, bridge().ifindex, &last, &f, &e), 0);
+	assert_int_equal(netlink_fdb_each(nl, bridge().ifindex, port, forget, &n, &e), 0);
+	assert_int_equal(n, 60);
+	assert_int_equal(netlink_fdb_find(nl, bridge().ifindex, &last, &f, &e), -ENOENT);
+	assert_int_equal(netlink_fdb_find(nl, bridge().ifindex, &other, &f, &e), 0);
+	assert_int_equal(netlink_fdb_each(nl, bridge().ifindex, port, forget, &n, &e), 0);
+	assert_int_equal(n, 60);
+	assert_int_equal(ip_run("ip link del jtlist1; ip link del jtlist2"), 0);
+}
+
 static void test_fdb(void **state)
 {
 	static const struct mac_addr vm = { { 2, 0, 0, 0, 0, 0x10 } }, own = { { 0xfe, 1, 2, 3, 4, 5 } };
@@ -781,6 +816,7 @@ int main(void)
 		ON_BRIDGE(test_lists_taps_of_ours),
 		ON_BRIDGE(test_deletes),
 		ON_BRIDGE(test_fdb),
+		ON_BRIDGE(test_fdb_list),
 		ON_BRIDGE(test_fdb_sticky_stays),
 		ON_BRIDGE(test_fdb_static_follows),
 		ON_BRIDGE(test_fdb_learned_is_taken),

@@ -82,6 +82,8 @@ static void assert_same(const struct run_state *a, const struct run_state *b)
 	assert_true(a->claim == b->claim);
 	assert_int_equal(a->moved, b->moved);
 	assert_int_equal(a->asked_ms, b->asked_ms);
+	assert_int_equal(a->n_addrs, b->n_addrs);
+	assert_memory_equal(a->addrs, b->addrs, sizeof(a->addrs));
 }
 
 static void test_run_state_round_trip(void **state)
@@ -104,6 +106,13 @@ static void test_run_state_round_trip(void **state)
 	run_state_save(dir, "www", &st);
 	run_state_load(dir, "www", &back);
 	assert_same(&back, &st);
+	st.n_addrs = ARRAY_SIZE(st.addrs);
+	for (size_t i = 0; i < ARRAY_SIZE(st.addrs); i++)
+		assert_int_equal(ip_parse("fd00:1111:2222:3333:4444:5555:6666:7777", &st.addrs[i]), 0);
+	assert_int_equal(ip_parse("10.0.0.5", &st.addrs[1]), 0);
+	run_state_save(dir, "www", &st);
+	run_state_load(dir, "www", &back);
+	assert_same(&back, &st);
 	snprintf(file, sizeof(file), "%s/www", sub);
 	f = fopen(file, "w");
 	fputs("- 3 1 9\n", f); /* as it was before there were claims */
@@ -113,6 +122,11 @@ static void test_run_state_round_trip(void **state)
 	assert_same(&back, &st);
 	f = fopen(file, "w");
 	fputs("half a li", f);
+	fclose(f);
+	run_state_load(dir, "www", &back);
+	assert_int_equal(back.domain_id, -1);
+	f = fopen(file, "w");
+	fputs("- 3 1 9 0 0 0 10.0.0.5,nowhere\n", f);
 	fclose(f);
 	run_state_load(dir, "www", &back);
 	assert_int_equal(back.domain_id, -1);

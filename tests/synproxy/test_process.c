@@ -2,6 +2,7 @@
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
 
+#include "synproxy/handover.h"
 #include "synproxy/hold.h"
 #include "tests/synproxy/packets.h"
 #include "tests/synproxy/world.h"
@@ -9,7 +10,8 @@
 /* Holding, by the process in its sandbox: a bridge with its tap, this test as supervisor, launcher
  * and client, and a VM behind another port of the bridge. */
 
-enum { SVC = 3, GEN = 5, MAX_HOLD_MS = 2000, WAIT_MS = 5000 };
+enum { SVC = 3, GEN = 5, WAIT_MS = 5000 };
+enum { MAX_HOLD_MS = 1700 }; /* not when a client sends its SYN again: after 1 s, and 2 or 3 */
 
 #define OTHER_MAC "02:00:00:00:00:20"
 
@@ -424,6 +426,166 @@ static void test_a_guest_with_a_firewall(void **state)
 	move();
 }
 
+static unsigned packet_sockets(void)
+{
+	char line[256];
+	unsigned n = 0;
+	FILE *f = fopen("/proc/net/packet", "re");
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		n++;
+	fclose(f);
+	return n - 1; /* the first line is a title */
+}
+
+/* The VM is ready by other rules, and one of its addresses never answers. */
+static void test_an_address_that_never_answers(void **state)
+{
+	struct msg_probe_start m = wanted(SVC);
+
+	(void)state;
+	needs_netns();
+	begin(HOLD_STAGE_BOOT);
+	ip_parse("10.9.0.77", &m.addrs[m.n_addrs++]);
+	tell_vm('u');
+	tell_vm('l');
+	start_probe(&m);
+	move();
+	say_stage(HOLD_STAGE_UP);
+	assert_int_equal(packet_sockets(), 1);
+	wait_for_event(HOLD_DONE);
+	n_flows(); /* it has gone on since */
+	assert_int_equal(packet_sockets(), 0);
+}
+
+/* Who comes before other stages may as well be told of after them. */
+static void test_only_drain_waits_for_the_tap(void **state)
+{
+	struct msg_hold_stage m = { .svc = SVC, .gen = GEN, .stage = HOLD_STAGE_FROZEN, .seq = 78 };
+	uint8_t frame[FRAME_BUILT_MAX];
+	enum msg_type type;
+	int raw;
+
+	(void)state;
+	needs_netns();
+	begin(HOLD_STAGE_SLEEP);
+	raw = raw_socket();
+	kill(proxy_pid, SIGSTOP);
+	for (uint32_t i = 0; i < 100; i++)
+		assert_true(send(raw, frame, forged_syn(frame, i), 0) > 0);
+	put_message(launcher, MSG_HOLD_STAGE, &m, -1);
+	kill(proxy_pid, SIGCONT);
+	do {
+		type = get_message(launcher, WAIT_MS, body);
+		assert_int_not_equal(type, MSG_TYPE_MAX);
+		assert_int_not_equal(type, MSG_WAKE);
+	} while (type != MSG_HOLD_ACK);
+	wait_for(MSG_WAKE);
+	close(raw);
+}
+
+/* ---- many ---- */
+
+enum { MANY = 60 };
+
+static struct msg_hold_service one_of_many(uint32_t i)
+{
+	struct msg_hold_service m = service(GEN, HOLD_STAGE_SLEEP);
+
+	m.svc = SVC + 1 + i;
+	m.mac.b[4] = 1;
+	m.mac.b[5] = (uint8_t)i;
+	ip_parse("10.9.1.0", &m.addrs[0]);
+	m.addrs[0].b[15] = (uint8_t)i;
+	return m;
+}
+
+/* The wakes of each service in `ms`. */
+static void count_wakes(unsigned ms, unsigned *n)
+{
+	uint64_t until = clock_now_ms() + ms;
+
+	while (clock_now_ms() < until) {
+		if (get_message(launcher, 10, body) == MSG_WAKE)
+			n[((const struct msg_wake *)(const void *)body)->svc]++;
+	}
+}
+
+/* Whose is what is found out once for all that are told of at once. */
+static void test_services_that_are_told_of_together(void **state)
+{
+	unsigned n[SVC + 1 + MANY] = { 0 };
+	int fd;
+
+	(void)state;
+	needs_netns();
+	begin(HOLD_STAGE_SLEEP);
+	fd = connecting(80);
+	wait_for(MSG_WAKE);
+	kill(proxy_pid, SIGSTOP);
+	for (uint32_t i = 0; i < MANY; i++) {
+		struct msg_hold_service m = one_of_many(i);
+
+		put_message(launcher, MSG_HOLD_SERVICE, &m, -1);
+	}
+	kill(proxy_pid, SIGCONT);
+	count_wakes(300, n);
+	assert_in_range(n[SVC], 1, 2); /* who waits speaks each time */
+	assert_int_equal(n_flows(), 1);
+	close(fd);
+}
+
+static pid_t flood_many(int raw, unsigned ms)
+{
+	uint64_t until = clock_now_ms() + ms;
+	uint8_t frame[FRAME_BUILT_MAX];
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (uint32_t i = 0; clock_now_ms() < until; i++) {
+		struct msg_hold_service m = one_of_many(i % MANY);
+		struct tcp_segment s = {
+			.eth_dst = m.mac, .dst = m.addrs[0], .src_port = (uint16_t)(1024 + i % 50000), .dst_port = 80,
+			.flags = TCP_SYN, .seq = i,
+		};
+
+		mac_parse(OTHER_MAC, &s.eth_src);
+		s.src = (struct ip_addr){ { [10] = 0xff, 0xff, 11, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i } };
+		send(raw, frame, frame_tcp(frame, &s), 0);
+		if (i % 20 == 0)
+			usleep(1000);
+	}
+	_exit(0);
+}
+
+/* More services are flooded than may wake together: each gets its share. */
+static void test_each_has_its_turn_to_wake(void **state)
+{
+	enum { MS = 1500, SHARE = MS * HANDOVER_ALL_WAKES_PER_S / MS_PER_S / MANY };
+	unsigned n[SVC + 1 + MANY] = { 0 };
+	pid_t flooder;
+	int raw;
+
+	(void)state;
+	needs_netns();
+	begin(HOLD_STAGE_SLEEP);
+	for (uint32_t i = 0; i < MANY; i++) {
+		struct msg_hold_service m = one_of_many(i);
+
+		put_message(launcher, MSG_HOLD_SERVICE, &m, -1);
+	}
+	raw = raw_socket();
+	flooder = flood_many(raw, MS);
+	count_wakes(MS, n);
+	waitpid(flooder, NULL, 0);
+	close(raw);
+	for (uint32_t i = 0; i < MANY; i++)
+		assert_true(n[SVC + 1 + i] >= SHARE / 2);
+}
+
 /* ---- restarts ---- */
 
 static void test_killed(void **state)
@@ -641,7 +803,10 @@ int main(void)
 		ON_A_BRIDGE(test_arp_and_syn),	       ON_A_BRIDGE(test_nothing_before_the_first_snapshot),
 		ON_A_BRIDGE(test_without_memory),      ON_A_BRIDGE(test_wake_on_lan),
 		ON_A_BRIDGE(test_hand_over),	       ON_A_BRIDGE(test_drain_and_back),
-		ON_A_BRIDGE(test_a_guest_with_a_firewall), ON_A_BRIDGE(test_killed),
+		ON_A_BRIDGE(test_a_guest_with_a_firewall),
+		ON_A_BRIDGE(test_an_address_that_never_answers), ON_A_BRIDGE(test_only_drain_waits_for_the_tap),
+		ON_A_BRIDGE(test_services_that_are_told_of_together), ON_A_BRIDGE(test_each_has_its_turn_to_wake),
+		ON_A_BRIDGE(test_killed),
 		ON_A_BRIDGE(test_launcher_goes_away),  ON_A_BRIDGE(test_a_service_goes),
 		ON_A_BRIDGE(test_the_tap_again),       ON_A_BRIDGE(test_a_free_address),
 		ON_A_BRIDGE(test_an_address_in_use),   ON_A_BRIDGE(test_flood),

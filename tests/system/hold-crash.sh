@@ -47,7 +47,7 @@ test_killed_synproxy_loses_no_hold() {
         sleep "$(some_ms 400)"
         kill -9 "$(process_pid synproxy)"
         wait $! || fail "round $i: not served" || return 1
-        at_once "$(cat "$dir/took")" || fail "round $i: connecting took $(cat "$dir/took") s" || return 1
+        at_once "$(cat "$dir/took")" www || fail "round $i: connecting took $(cat "$dir/took") s" || return 1
         ctl stop www > /dev/null || return 1
     done
 }
@@ -80,7 +80,7 @@ test_without_supervisor() {
     kill -9 "$jitsud_pid"
     wait "$jitsud_pid" 2>/dev/null
     local took; took=$(connect 10.77.0.20) || fail "not served" || return 1
-    at_once "$took" || fail "connecting took $took s" || return 1
+    at_once "$took" www || fail "connecting took $took s" || return 1
     start_jitsud && wait_state www up 10
 }
 

@@ -15,7 +15,7 @@ served() { # served WHO SERVICE WHERE... -- IP: at once, and its page
     local who=$1 service=$2 took
     shift 2
     took=$(connect_from "$@") || fail "$who: no page (curl: $?)" || return 1
-    at_once "$took" || fail "$who: connecting took $took s" || return 1
+    at_once "$took" "$service" || fail "$who: connecting took $took s" || return 1
     grep -q "^name $service$" "$dir/connected" || fail "$who: another page" || return 1
 }
 

@@ -60,7 +60,7 @@ test_firewall_drops_probes() {
     local i took
     for i in $(rounds 3 30); do
         took=$(connect 10.77.0.20) || fail "round $i: no page (curl: $?)" || return 1
-        at_once "$took" || fail "round $i: connecting took $took s" || return 1
+        at_once "$took" www || fail "round $i: connecting took $took s" || return 1
         ctl stop www > /dev/null || return 1
     done
     took=$(connect 10.77.0.21) || fail "late: no page" || return 1

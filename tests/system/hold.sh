@@ -9,7 +9,7 @@ test_wake_by_syn_alone() {
     start_jitsud && wait_held www || return 1
     is_state www off || fail "it is $(state_of www) before anybody came" || return 1
     local took; took=$(connect 10.77.0.20) || fail "no page" || return 1
-    at_once "$took" || fail "connecting took $took s" || return 1
+    at_once "$took" www || fail "connecting took $took s" || return 1
     grep -q '^boot 1$' "$dir/connected" || fail "another page: $(cat "$dir/connected")" || return 1
     ctl why www | grep -q syn || fail "why: $(ctl why www)" || return 1
     ctl stop www > /dev/null && is_state www off || fail "it is $(state_of www)" || return 1
@@ -39,7 +39,7 @@ test_no_client_waits() {
         forget_neighbours
         [ $((i % 2)) = 0 ] || ask www > /dev/null || fail "round $i: no answer" || return 1
         took=$(connect 10.77.0.20) || fail "round $i: no page" || return 1
-        at_once "$took" || fail "round $i: connecting took $took s" || return 1
+        at_once "$took" www || fail "round $i: connecting took $took s" || return 1
         n=$((n + 1))
         ctl stop www > /dev/null || return 1
     done
@@ -70,10 +70,10 @@ test_stale_neighbours() {
     wait_until 3 eval 'ip -n "$client" neigh show 10.77.0.20 | grep -q "lladdr $(mac_of www)"' ||
         fail "the client still has $(ip -n "$client" neigh show 10.77.0.20)" || return 1
     local took; took=$(connect 10.77.0.20) || fail "no page" || return 1
-    at_once "$took" || fail "connecting took $took s" || return 1
+    at_once "$took" www || fail "connecting took $took s" || return 1
     ctl stop www > /dev/null || return 1
     ip -n "$client" neigh replace 10.77.0.20 dev eth0 lladdr "$(mac_of www)" nud stale
-    took=$(connect 10.77.0.20) && at_once "$took" || fail "with its MAC known, connecting took $took s"
+    took=$(connect 10.77.0.20) && at_once "$took" www || fail "with its MAC known, connecting took $took s"
 }
 
 # What the bridge sees of the VM's MAC before IPv4 is up must not lead clients to it.
@@ -85,9 +85,10 @@ test_ipv6_speaks_first() {
     for i in $(rounds 3 30); do
         forget_neighbours
         (sleep 0.$((RANDOM % 5)); connect 10.77.0.20 --interface 10.77.0.101) > "$dir/second" &
-        took=$(connect 10.77.0.20) && at_once "$took" || fail "round $i: connecting took $took s" || return 1
+        took=$(connect 10.77.0.20) && at_once "$took" www || fail "round $i: connecting took $took s" || return 1
         wait $!
-        at_once "$(cat "$dir/second")" || fail "round $i: the second client took $(cat "$dir/second") s" || return 1
+        took=$(cat "$dir/second")
+        at_once "$took" www || fail "round $i: the second client took $took s" || return 1
         ctl stop www > /dev/null || return 1
     done
     capture_end
@@ -142,7 +143,7 @@ test_clients_around_idle_stops() {
     local i took
     for i in $(rounds 50 300); do
         took=$(connect 10.77.0.20) || fail "round $i: no page (curl: $?)" || return 1
-        at_once "$took" || fail "round $i: connecting took $took s" || return 1
+        at_once "$took" www || fail "round $i: connecting took $took s" || return 1
         grep -q '^name www$' "$dir/connected" || fail "round $i: another page" || return 1
         # its end begins some 150 ms from now, and takes 200 ms
         sleep "$(printf '0.%03d' $((RANDOM % 400 + 100)))"

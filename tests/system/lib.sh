@@ -329,8 +329,12 @@ page() { in_client curl -s --noproxy '*' -m "${2:-$patience}" "http://$1/"; }
 connect() {
     in_client curl -s --noproxy '*' -m "$patience" -o "$dir/connected" -w '%{time_connect}' "${@:2}" "http://$1/"
 }
-# A SYN that is lost costs the client a second.
-at_once() { between 0 0.9 "${1:-99}"; }
+# at_once SECONDS [SERVICE]: a SYN that is lost costs the client a second, unless its VM took as long to boot
+at_once() {
+    local up=0
+    [ -z "${2:-}" ] || up=$(field last_wake_ms "$2")
+    awk -v t="${1:-99}" -v up="${up:-0}" 'BEGIN { exit !(t < 0.9 || t < up / 1000 + 0.3) }'
+}
 between() { awk -v from="$1" -v to="$2" -v t="$3" 'BEGIN { exit !(t >= from && t <= to) }'; } # between FROM TO SECONDS
 forget_neighbours() { ip -n "$client" neigh flush dev eth0; }
 # summon NAME: looks it up, and gets its page from the address

@@ -13,7 +13,7 @@ test_after_dns() {
     is_state www off || fail "nobody asked for its name, and it is $(state_of www)" || return 1
     ask www > /dev/null
     local took; took=$(connect 10.77.0.20) || fail "after the answer: no page" || return 1
-    at_once "$took" || fail "after the answer: connecting took $took s" || return 1
+    at_once "$took" www || fail "after the answer: connecting took $took s" || return 1
     # stopped for being idle, with the answer still good: it is woken
     ask www > /dev/null
     wait_state www off 10 || fail "it is $(state_of www)" || return 1
@@ -35,7 +35,7 @@ test_syns_wake_nothing() {
     ctl start www > /dev/null &
     sleep 0.3
     local took; took=$(connect 10.77.0.20) || fail "no page" || return 1
-    at_once "$took" || fail "connecting took $took s"
+    at_once "$took" www || fail "connecting took $took s"
 }
 
 test_allow_and_deny() {
