@@ -504,6 +504,15 @@ static void renew(struct hold_table *t, uint32_t i, const uint8_t *bytes, const 
 	e->again = true;
 }
 
+void hold_expect(struct hold_table *t, const struct frame *f)
+{
+	struct keys k = keys_of(t, f);
+
+	__builtin_prefetch(bucket_of(t, k.hash), 1);
+	__builtin_prefetch(cell_of(t, 0, k.source), 1);
+	__builtin_prefetch(cell_of(t, 1, k.source), 1);
+}
+
 enum hold_verdict hold_syn(struct hold_table *t, uint32_t owner, const uint8_t *bytes, size_t n,
 			   const struct frame *f, uint64_t now_ns)
 {

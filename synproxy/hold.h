@@ -53,6 +53,10 @@ enum hold_verdict {
 	HOLD_FULL, /* a limit: not held */
 };
 
+/* A frame that will be held, or looked for, in a moment: what the table has of its flow is fetched into
+ * the processor's cache meanwhile. */
+void hold_expect(struct hold_table *t, const struct frame *f);
+
 /* A SYN (RFC 9293, 3.5: without ACK, RST and FIN), whose frame of `n` bytes was parsed into *f. */
 enum hold_verdict hold_syn(struct hold_table *t, uint32_t owner, const uint8_t *bytes, size_t n,
 			   const struct frame *f, uint64_t now_ns);

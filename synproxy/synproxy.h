@@ -84,7 +84,9 @@ void ward_moved(struct ward *w, uint64_t now_ns);
 /* The addresses of those on this bridge are announced. */
 void wards_announce(struct synproxy *s, uint32_t bridge, uint64_t now_ns);
 /* Frames of clients and rivals, from the tap of that bridge. */
-void wards_frame(struct synproxy *s, uint32_t bridge, const uint8_t *bytes, size_t n, uint64_t now_ns);
+/* `f` is what was parsed of `bytes`. */
+void wards_frame(struct synproxy *s, uint32_t bridge, const uint8_t *bytes, size_t n, const struct frame *f,
+		 uint64_t now_ns);
 void wards_tick(struct synproxy *s, uint64_t now_ns);
 void wards_tell_counts(struct synproxy *s, uint64_t now_ns);
 

@@ -283,26 +283,24 @@ static void hear_wol(struct synproxy *s, const struct frame *f, uint64_t now_ns)
 	ward_touch(s->wards[svc]);
 }
 
-void wards_frame(struct synproxy *s, uint32_t bridge, const uint8_t *bytes, size_t n, uint64_t now_ns)
+void wards_frame(struct synproxy *s, uint32_t bridge, const uint8_t *bytes, size_t n, const struct frame *f,
+		 uint64_t now_ns)
 {
-	struct ward *source;
-	struct frame f;
+	struct ward *source = ward_at(s, bridge, lookup_mac(s->lookup, &f->eth_src));
 
-	frame_parse(bytes, n, &f);
-	source = ward_at(s, bridge, lookup_mac(s->lookup, &f.eth_src));
-	switch (f.kind) {
+	switch (f->kind) {
 	case FRAME_ARP:
 	case FRAME_SOLICIT:
-	case FRAME_ADVERT: hear_claims(s, bridge, &f, source, now_ns); return;
+	case FRAME_ADVERT: hear_claims(s, bridge, f, source, now_ns); return;
 	case FRAME_TCP:
 	case FRAME_UDP:
 	case FRAME_ECHO:
-	case FRAME_IP: hear_packet(s, bridge, bytes, n, &f, now_ns); break;
-	case FRAME_WOL: hear_wol(s, &f, now_ns); break;
+	case FRAME_IP: hear_packet(s, bridge, bytes, n, f, now_ns); break;
+	case FRAME_WOL: hear_wol(s, f, now_ns); break;
 	case FRAME_RARP:
 	case FRAME_OTHER: break;
 	}
-	hear_claim(source, &f, now_ns);
+	hear_claim(source, f, now_ns);
 }
 
 /* ---- which there are ---- */
