@@ -163,7 +163,7 @@ static void prepare_embedded(struct program *p, const struct child_args *args)
 	enum isolation isolation = strcmp(args->isolation ? args->isolation : "", "fast") == 0 ? ISOLATION_FAST : ISOLATION_STRICT;
 
 	snprintf(p->log_dir, sizeof(p->log_dir), "%s/log/qemu", p->root);
-	if (stale_end_forks() > 0)
+	if (stale_end_forks(p->root) > 0)
 		log_info("ended what an earlier process had only just begun to start");
 	if (libvirt_conf_write(p->root, isolation, p->user.uid, p->user.gid, &p->unusable) == 0)
 		stale_clear(p->root);

@@ -110,6 +110,18 @@ static bool clear_one(const char *root, const char *dir, const char *file)
 	return true;
 }
 
+/* libvirt locks this file for as long as the driver is open. */
+static bool is_in_use(const char *root)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char path[FILE_MAX];
+	cleanup_close int fd = -1;
+
+	snprintf(path, sizeof(path), "%.*s/run/qemu/driver.pid", MSG_PATH_MAX - 1, root);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 /* A thread of ours has no entry in /proc that is listed. */
 static bool is_fork(void *arg, pid_t pid)
 {
@@ -120,12 +132,12 @@ static bool is_fork(void *arg, pid_t pid)
 	       memcmp(line.text, own->text, own->n) == 0;
 }
 
-unsigned stale_end_forks(void)
+unsigned stale_end_forks(const char *root)
 {
 	cleanup_buf struct buf own = { 0 };
 	struct dirent *entry;
 	unsigned ended = 0;
-	DIR *d = opendir("/proc");
+	DIR *d = is_in_use(root) ? NULL : opendir("/proc");
 
 	if (d && read_command(getpid(), &own) == 0 && own.n > 0) {
 		while ((entry = readdir(d))) {
@@ -142,18 +154,6 @@ unsigned stale_end_forks(void)
 	return ended;
 }
 
-/* libvirt locks this file for as long as the driver is open. */
-static bool is_in_use(const char *dir)
-{
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	char path[FILE_MAX];
-	cleanup_close int fd = -1;
-
-	snprintf(path, sizeof(path), "%s/driver.pid", dir);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	return fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-}
-
 unsigned stale_clear(const char *root)
 {
 	struct dirent *entry;
@@ -162,7 +162,7 @@ unsigned stale_clear(const char *root)
 	DIR *d;
 
 	snprintf(dir, sizeof(dir), "%.*s/run/qemu", MSG_PATH_MAX - 1, root);
-	d = is_in_use(dir) ? NULL : opendir(dir);
+	d = is_in_use(root) ? NULL : opendir(dir);
 	if (!d)
 		return 0;
 	while ((entry = readdir(d))) {

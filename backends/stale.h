@@ -15,8 +15,9 @@
 /* libvirt forks, and what it has forked goes on as this very program, with the descriptors of taps,
  * until it executes QEMU.  Such processes of a killed predecessor, which had the same command line as
  * this one, are ended: nobody will tell them to go on, and the taps are wanted again.  Before this
- * process forks.  How many there were. */
-unsigned stale_end_forks(void);
+ * process forks.  Nobody is ended while somebody has the driver open: that is no fork of a dead one.
+ * How many there were. */
+unsigned stale_end_forks(const char *root);
 
 /* Before the driver is opened, and after whoever had it open has ended.  How many there were. */
 unsigned stale_clear(const char *root);

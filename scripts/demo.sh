@@ -89,6 +89,7 @@ if [ -n "$linux" ]; then
     operator flows
     wait $asking || give_up "no page of the Linux guest"
     grep -v 'client\$' "$dir/page"
+    wait_until 3 eval 'ctl --json trace web | grep -q t_first_byte_us' # it is looked for now and then
     operator trace web
 fi
 operator list

@@ -452,7 +452,8 @@ clean_up() {
 
 # Asking QEMU what it can do takes seconds: the first test of a file does, the others have its answers.
 keep_warm() {
-    [ -n "$warm" ] && [ ! -e "$warm/qemu" ] && [ -e "$dir/run/qemu/cache" ] || return 0
+    [ -n "$warm" ] && [ ! -e "$warm/qemu" ] && grep -qs 'connected: libvirt' "$dir/log" || return 0
+    [ -e "$dir/run/qemu/cache" ] || return 0
     (cd "$dir/run" && cp -a --parents qemu/cache "$warm/")
 }
 

@@ -208,7 +208,7 @@ static void __attribute__((noreturn)) capture(char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("# %s\n", argv[0]); /* from here on nothing is missed */
 	for (;;) {
-		struct sockaddr_ll from;
+		struct sockaddr_ll from = { 0 };
 		socklen_t size = sizeof(from);
 		ssize_t n = recvfrom(fd, frame, sizeof(frame), 0, (struct sockaddr *)&from, &size);
 
