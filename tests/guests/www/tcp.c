@@ -21,7 +21,11 @@
  * Slots are few, so a SYN takes, in this order: a free slot, the oldest one in
  * TIME_WAIT, the oldest half-open one that has had its second, the one idle
  * for longest if that is long.  Otherwise the SYN is dropped and the client
- * tries again.
+ * tries again.  A half-open connection is let go of in silence: our initial
+ * sequence number can be worked out again from the peer's acknowledgement, which
+ * opens the connection all the same if it comes late (as with SYN cookies; of
+ * the SYN's options nothing is remembered).  A flood of forged SYNs thus resets
+ * nobody.
  *
  * tcp_input() only moves state.  tcp_run() sends, once per round of frames,
  * so that a burst received costs one acknowledgement.
@@ -31,7 +35,7 @@
  * plainest form.  A closed window is probed by the same timer.  No options but
  * the segment size: no scaling, no SACK, no timestamps.
  *
- * Initial sequence numbers depend on the boot: a segment of a connection to an
+ * Initial sequence numbers depend on the boot and the time: a segment of a connection to an
  * earlier boot fits nothing here and gets an RST. */
 #include "tcp.h"
 
@@ -55,6 +59,7 @@ enum {
     TIME_WAIT_FOR = 2 * SECOND,
     FIN_WAIT_FOR = 30 * SECOND,
     HALF_OPEN_KEPT = SECOND,    /* against eviction */
+    COOKIE_TIME = 8 * SECOND,   /* for so long an initial number stays the same */
     IDLE_KEPT = 60 * SECOND,
 };
 
@@ -487,14 +492,19 @@ static struct connection *take_slot(void)
             best_rank = rank;
         }
     }
-    if (best && best_rank < 3)
+    if (best && best_rank == 1)
         abort_connection(best);
     return best;
 }
 
-/* A secret of this boot hashed with the addresses, plus a clock: RFC 6528 in
+static uint32_t cookie_time(void)
+{
+    return (uint32_t)(platform_now() / COOKIE_TIME);
+}
+
+/* A secret of this boot hashed with the addresses and the time: RFC 6528 in
  * spirit, with a hash that resists nobody. */
-static uint32_t initial_sequence(const struct host *peer, const struct segment *in)
+static uint32_t initial_sequence(const struct host *peer, const struct segment *in, uint32_t when)
 {
     static uint32_t secret;
     uint32_t hash;
@@ -503,16 +513,19 @@ static uint32_t initial_sequence(const struct host *peer, const struct segment *
         secret = platform_random() | 1;
     hash = mix(secret ^ get32(peer->address + 12));
     hash = mix(hash ^ ((uint32_t)in->from_port << 16 | in->to_port));
-    return hash + (uint32_t)(platform_now() / 4);
+    return mix(hash ^ when);
 }
 
-static void accept(const struct host *peer, const struct segment *in,
-                   const struct tcp_service *service)
+/* NULL: there is no room.  `expected` and `initial` are the first numbers of the
+ * peer's side and ours. */
+static struct connection *new_connection(const struct host *peer, const struct segment *in,
+                                         const struct tcp_service *service,
+                                         uint32_t expected, uint32_t initial)
 {
     struct connection *connection = take_slot();
 
     if (!connection)
-        return;
+        return NULL;
     memset(connection, 0, sizeof *connection);
     connection->state = SYN_RECEIVED;
     connection->peer = *peer;
@@ -520,8 +533,8 @@ static void accept(const struct host *peer, const struct segment *in,
     connection->local_port = in->to_port;
     connection->service = service;
     connection->heard = platform_now();
-    connection->expected = connection->edge = in->sequence + 1;
-    connection->initial = initial_sequence(peer, in);
+    connection->expected = connection->edge = expected;
+    connection->initial = initial;
     connection->unacknowledged = connection->initial;
     connection->next = connection->highest = connection->recover = connection->initial + 1;
     connection->peer_window = in->window;
@@ -531,6 +544,17 @@ static void accept(const struct host *peer, const struct segment *in,
     connection->timed_at = NEVER;
     connection->timeout = RETRANSMIT_FIRST;
     service->open(id_of(connection));
+    return connection;
+}
+
+static void accept(const struct host *peer, const struct segment *in,
+                   const struct tcp_service *service)
+{
+    struct connection *connection =
+        new_connection(peer, in, service, in->sequence + 1, initial_sequence(peer, in, cookie_time()));
+
+    if (!connection)
+        return;
     arm(connection);
     send_synack(connection);
 }
@@ -553,13 +577,39 @@ void tcp_listen(uint16_t port, const struct tcp_service *service)
 
 /* --- segments in --- */
 
-/* The first segment of a connection is for us to answer, all others are not. */
+/* Does it acknowledge a SYN-ACK that we have sent lately? */
+static bool answers_us(const struct host *from, const struct segment *in)
+{
+    uint32_t initial = in->acknowledged - 1;
+
+    return (in->flags & (SYN | ACK | RST)) == ACK
+        && (initial == initial_sequence(from, in, cookie_time())
+            || initial == initial_sequence(from, in, cookie_time() - 1));
+}
+
+static void input_known(struct connection *connection, const struct host *from,
+                        const struct segment *in);
+
+static void open_late(const struct host *from, const struct segment *in,
+                      const struct tcp_service *service)
+{
+    struct connection *connection =
+        new_connection(from, in, service, in->sequence, in->acknowledged - 1);
+
+    if (connection)     /* else the peer sends again, what it has to say or its FIN */
+        input_known(connection, from, in);
+}
+
+/* The first segment of a connection is for us to answer, and the one that opens
+ * it; all others are not. */
 static void input_unknown(const struct host *from, const struct segment *in)
 {
     const struct tcp_service *service = listening(in->to_port);
 
     if (service && (in->flags & (SYN | ACK | RST | FIN)) == SYN)
         accept(from, in, service);
+    else if (service && answers_us(from, in))
+        open_late(from, in, service);
     else
         refuse(from, in);
 }
