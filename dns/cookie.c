@@ -1,10 +1,10 @@
 #include "dns/cookie.h"
 
+#include "base/siphash.h"
+
 enum { VERSION = 1, TIME_AT = 12, HASH_AT = 16, HASHED = 16 };
 
-/* ---- SipHash-2-4 (Aumasson, Bernstein) ---- */
-
-static uint64_t rotate(uint64_t v, unsigned n) { return v << n | v >> (64 - n); }
+/* ---- SipHash-2-4 of bytes ---- */
 
 static uint64_t little64(const uint8_t *p, size_t n)
 {
@@ -15,42 +15,17 @@ static uint64_t little64(const uint8_t *p, size_t n)
 	return v;
 }
 
-static void rounds(uint64_t v[4], unsigned n)
-{
-	while (n-- > 0) {
-		v[0] += v[1];
-		v[1] = rotate(v[1], 13) ^ v[0];
-		v[0] = rotate(v[0], 32);
-		v[2] += v[3];
-		v[3] = rotate(v[3], 16) ^ v[2];
-		v[0] += v[3];
-		v[3] = rotate(v[3], 21) ^ v[0];
-		v[2] += v[1];
-		v[1] = rotate(v[1], 17) ^ v[2];
-		v[2] = rotate(v[2], 32);
-	}
-}
-
-static void take(uint64_t v[4], uint64_t word)
-{
-	v[3] ^= word;
-	rounds(v, 2);
-	v[0] ^= word;
-}
-
 uint64_t siphash24(const uint8_t key[16], const uint8_t *data, size_t n)
 {
-	uint64_t k0 = little64(key, 8), k1 = little64(key + 8, 8), last = (uint64_t)n << 56;
-	uint64_t v[4] = { k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
-			  k1 ^ 0x7465646279746573 };
+	struct siphash_key words = { { little64(key, 8), little64(key + 8, 8) } };
+	uint64_t v[4];
 	size_t i;
 
+	siphash_begin(v, &words);
 	for (i = 0; i + 8 <= n; i += 8)
-		take(v, little64(data + i, 8));
-	take(v, last | little64(data + i, n - i));
-	v[2] ^= 0xff;
-	rounds(v, 4);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+		siphash_word(v, little64(data + i, 8), 2);
+	siphash_word(v, (uint64_t)n << 56 | little64(data + i, n - i), 2);
+	return siphash_end(v, 4);
 }
 
 /* ---- cookies ---- */

@@ -136,18 +136,18 @@ static void handed_over(struct service *s)
 	holds_update(s);
 }
 
+void hold_events_init(struct launcher *l) { l->ports = (struct bucket){ .burst = PORTS_AT_ONCE, .per_s = PORTS_PER_S }; }
+
 /* Has it had more ports than one that asks honestly? */
-static bool asks_too_often(struct service *s, uint64_t now_ms)
+static bool asks_too_often(struct service *s, uint64_t now_ns)
 {
-	struct launcher *l = s->l;
-	uint64_t due_ms = MAX(l->ports_due_ms, now_ms);
+	uint64_t now_ms = now_ns / NS_PER_MS;
 
 	if (s->hold.given_ms && now_ms - s->hold.given_ms < PORT_AGAIN_MS)
 		return true;
-	if (due_ms - now_ms > PORTS_AT_ONCE * 1000 / PORTS_PER_S)
+	if (!bucket_pass(&s->l->ports, now_ns))
 		return true;
 	s->hold.given_ms = now_ms;
-	l->ports_due_ms = due_ms + 1000 / PORTS_PER_S;
 	return false;
 }
 
@@ -155,7 +155,7 @@ static void give_port(struct service *s)
 {
 	bool has_one = s->hold.stage == HOLD_STAGE_BOOT || s->hold.stage == HOLD_STAGE_UP;
 
-	if (has_one && !s->hold.port_lost && !asks_too_often(s, clock_now_ms()))
+	if (has_one && !s->hold.port_lost && !asks_too_often(s, clock_now_ns()))
 		ready_give_port(s);
 }
 

@@ -145,6 +145,7 @@ uint32_t synproxy_say_stage(struct service *s);
 void synproxy_say_drop(struct service *s, const struct ip_addr *client, bool reset);
 
 /* ---- hold_events.c ---- */
+void hold_events_init(struct launcher *l);
 void hold_event(struct launcher *l, const struct msg_hold_event *m);
 void hold_move(struct service *s); /* the forwarding entry to the VM's port, if that fits */
 void hold_ack(struct launcher *l, const struct msg_hold_stage *m);

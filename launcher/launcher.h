@@ -24,6 +24,7 @@
 #include <event2/event.h>
 #include <sys/queue.h>
 
+#include "base/bucket.h"
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -176,7 +177,7 @@ struct launcher {
 	bool synproxy_told, synproxy_waited; /* it has a snapshot of us; it need not wait for one any longer */
 	bool synproxy_stale; /* it knows services that are not held any more */
 	struct msg_hold_conf synproxy_conf; /* that it has */
-	uint64_t ports_due_ms; /* by when the ports that it asked for are paid for (hold_events.c) */
+	struct bucket ports; /* what synproxy may ask for (hold_events.c) */
 	struct event *synproxy_late;
 	struct flows *flows;
 	struct sweeps *sweeps;

@@ -175,6 +175,7 @@ int launcher_main(const struct child_args *args)
 	TAILQ_INIT(&l->waiting);
 	l->trace = trace_new();
 	l->journal = journal_new();
+	hold_events_init(l);
 	l->zone_files = zone_files_new();
 	l->flows = flows_new();
 	l->sweeps = sweeps_new();

@@ -7,7 +7,7 @@
 #define SYNPROXY_CLAIM_H
 
 #include "base/msg.h"
-#include "synproxy/bucket.h"
+#include "base/bucket.h"
 #include "synproxy/frame.h"
 
 struct claim;

@@ -9,7 +9,7 @@
 #define SYNPROXY_HANDOVER_H
 
 #include "base/msg.h"
-#include "synproxy/bucket.h"
+#include "base/bucket.h"
 #include "synproxy/frame.h"
 #include "synproxy/hold.h"
 

@@ -33,7 +33,7 @@
 
 #include "base/clock.h"
 #include "synproxy/hold_store.h"
-#include "synproxy/siphash.h"
+#include "base/siphash.h"
 
 enum {
 	ENTRIES = 1 + HOLD_SYNS_MAX + HOLD_PACKETS_MAX, /* the first is none */

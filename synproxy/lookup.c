@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <sys/random.h>
 
-#include "synproxy/siphash.h"
+#include "base/siphash.h"
 
 /* An address, or a MAC behind a byte that no service's address begins with. */
 struct key {

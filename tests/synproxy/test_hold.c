@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "synproxy/hold.h"
 #include "synproxy/hold_store.h"
-#include "synproxy/siphash.h"
+#include "base/siphash.h"
 
 /* ---- frames ---- */
 

@@ -1,6 +1,6 @@
 /* A token bucket: so many at once, and so many in each second. */
-#ifndef SYNPROXY_BUCKET_H
-#define SYNPROXY_BUCKET_H
+#ifndef BASE_BUCKET_H
+#define BASE_BUCKET_H
 
 #include "base/clock.h"
 #include "base/util.h"

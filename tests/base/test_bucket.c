@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "synproxy/bucket.h"
+#include "base/bucket.h"
 
 static void test_burst_then_rate(void **state)
 {
