@@ -404,6 +404,18 @@ void holds_refresh(struct launcher *l)
 		synproxy_snapshot(l);
 }
 
+void holds_retry(struct launcher *l)
+{
+	struct service *s;
+
+	FOR_EACH_SERVICE(l, s) {
+		if (s->hold.refused[0])
+			holds_judge(s, false);
+	}
+	if (!synproxy_is_current(l))
+		synproxy_snapshot(l);
+}
+
 /* ---- the VM's port ---- */
 
 static void port_gone(struct service *s)

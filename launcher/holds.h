@@ -79,6 +79,8 @@ void holds_update(struct service *s);
 void holds_moved(struct service *s, enum service_state before);
 /* All of them, and their bridges: after a reload, or when a bridge or our tap is another one. */
 void holds_refresh(struct launcher *l);
+/* Those that are refused only: what stood in the way may be gone. */
+void holds_retry(struct launcher *l);
 void holds_free(struct service *s); /* the service is about to be forgotten */
 /* Clients are held, so that its address may be given out while the VM is away. */
 bool holds_now(const struct service *s);

@@ -13,25 +13,16 @@
 
 enum { REFRESH_MS = 50 };
 
-static bool is_anyone_refused(struct launcher *l)
-{
-	struct service *s;
-
-	FOR_EACH_SERVICE(l, s) {
-		if (s->hold.refused[0])
-			return true;
-	}
-	return false;
-}
-
 static void on_refresh(evutil_socket_t fd, short what, void *arg)
 {
 	struct launcher *l = arg;
 
 	(void)fd;
 	(void)what;
-	if (hold_bridges_check(l) || is_anyone_refused(l))
+	if (hold_bridges_check(l))
 		holds_refresh(l);
+	else /* a bridge tells news of itself whenever a VM's port joins: not everybody's concern */
+		holds_retry(l);
 }
 
 static bool is_port_of(const struct service *s, const struct link_info *link)
