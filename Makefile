@@ -15,42 +15,49 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN)
 # ---- sources: one list per folder ----
 
 BASE := addr buf child clock codec err ipc json log msg nearest proc ring_file sandbox slots utf8
-CONFIG := check complete load manual print read schema value
-DNS := answer cookie forward load main name rate serve tcp udp waiting wire zone zone_build zone_file zone_rrset zone_static
+CONFIG := check claims complete load manual print read registry registry_db schema value
+DNS := answer canonical changes cookie count forward key load main name notify nsec peers queue rate serve sign signatures special tcp \
+	transfer tsig udp view waiting wire worker zone zone_build zone_file zone_rrset zone_static zone_touch zone_walk
 SYNPROXY := agenda claim flows frame handover handover_packets handover_ports handover_release hold hold_store lookup \
 	main ports probe taps wards
 CONTROL := main peer protocol requests server session
-LAUNCHER := bpf_load budget describe dns_side fdb filter flows hold_filter hold_tap hold_bridges hold_events \
-	hold_place holds hypervisor identity idle image journal links main managers netlink operators port prober ready \
-	reaper reload rows run_state service service_fsm start sweeps synproxy_side tap trace use wake wake_packet zone_files
+LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store fdb filter flows hold_filter hold_tap hold_bridges hold_events \
+	hold_place holds hypervisor identity idle image journal links main managers mutes netlink edits orders registrar operators port prober ready \
+	reaper reload rows run_state secondaries service service_fsm start sweeps synproxy_side tap trace use wake wake_dns wake_packet \
+	quiesce xdp xdp_side zone_files
 BACKENDS := backend workers
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale xml
 JITSUD := jitsud kept leftovers listeners programs run_dir supervisor users
-JITSUCTL := client jitsuctl listing render table text waterfall
+JITSUCTL := client dnssec edit jitsuctl listing record render table text waterfall
 
 # libraries of each
 BASE_LIBS := -levent_core -levent_pthreads -lseccomp -lcap-ng
-DNS_LIBS := -lldns
-LAUNCHER_LIBS := -lmnl -lbpf -lcrypto
+DNS_LIBS := -lldns -lcrypto
+LAUNCHER_LIBS := -lmnl -lbpf -lcrypto -lsqlite3
 LIBVIRT_LIBS := -lvirt -lvirt-qemu -lpthread
 
 # ---- tests: folder/name of each cmocka program; the libraries it needs follow from its folder ----
 
 TESTS := base/test_addr base/test_codec base/test_sandbox base/test_ipc base/test_json base/test_slots
-TESTS += dns/test_answer dns/test_cookie dns/test_nsd dns/test_rate dns/test_static dns/test_zone_file dns/test_process dns/test_serve dns/test_tcp dns/test_waiting dns/test_wire dns/test_zone
+TESTS += dns/test_queue dns/test_view dns/test_workers
+TESTS += dns/test_wake_dns dns/test_amplify
+TESTS += dns/test_answer dns/test_cookie dns/test_nsd dns/test_rate dns/test_static dns/test_zone_file dns/test_process dns/test_serve dns/test_tcp dns/test_waiting dns/test_wire dns/test_zone dns/test_signed dns/test_delv
+TESTS += dns/test_tsig dns/test_notify dns/test_transfer dns/test_special dns/test_secondaries launcher/test_secondaries
 TESTS += launcher/test_budget launcher/test_idle launcher/test_records launcher/test_service_fsm
 TESTS += launcher/test_filter launcher/test_identity launcher/test_image launcher/test_netlink launcher/test_port
-TESTS += launcher/test_hold_tap launcher/test_managers
-TESTS += launcher/test_launcher launcher/test_zones launcher/test_holds launcher/test_sweeps
+TESTS += launcher/test_dns_xdp launcher/test_hold_tap launcher/test_managers
+TESTS += launcher/test_dnssec launcher/test_dnssec_side cmd/test_dnssec
+TESTS += launcher/test_launcher launcher/test_zones launcher/test_holds launcher/test_sweeps launcher/test_mutes launcher/test_wake_dns
 TESTS += backends/test_backend backends/test_console backends/test_contract backends/test_domain_xml backends/test_stale
 TESTS += backends/test_libvirt_events backends/test_workers base/test_ring_file
 TESTS += synproxy/test_frame synproxy/test_hold synproxy/test_probe synproxy/test_probe_netns
 TESTS += synproxy/test_agenda base/test_bucket synproxy/test_claim synproxy/test_handover synproxy/test_lookup synproxy/test_process
 TESTS += base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
-TESTS += config/test_load config/test_manual config/test_memory config/test_value
+TESTS += config/test_claims config/test_registry config/test_load config/test_manual config/test_memory config/test_value
+TESTS += cmd/test_edit launcher/test_edits
 TESTS += cmd/test_kept cmd/test_leftovers cmd/test_listeners cmd/test_run_dir cmd/test_supervisor
 TESTS += cmd/test_listing cmd/test_render cmd/test_text cmd/test_waterfall
-FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_frame fuzz_hold fuzz_ipc fuzz_probe
+FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_frame fuzz_hold fuzz_ipc fuzz_probe fuzz_tsig
 
 objs = $(addprefix $(BUILD)/$(1)/,$(addsuffix .o,$(2)))
 lib = $(BUILD)/lib$(1).a
@@ -66,11 +73,15 @@ $(BUILD)/%.o: %.c
 $(BUILD)/launcher/%.bpf.o: launcher/%.bpf.c launcher/%.h launcher/bpf_packets.h
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)
-	$(Q)$(CLANG) -target bpf -O2 -g $(WARN) -Wno-missing-prototypes -I. -I/usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
+	$(Q)$(CLANG) -target bpf $(BPF_FLAGS) -O2 -g $(WARN) -Wno-missing-prototypes -I. -I/usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
 $(BUILD)/launcher/port.o: $(BUILD)/launcher/activity.bpf.o
 $(BUILD)/launcher/port.o: ALL_CFLAGS += -DACTIVITY_BPF='"$(BUILD)/launcher/activity.bpf.o"'
 $(BUILD)/launcher/hold_filter.o: $(BUILD)/launcher/hold_filter.bpf.o
 $(BUILD)/launcher/hold_filter.o: ALL_CFLAGS += -DHOLD_FILTER_BPF='"$(BUILD)/launcher/hold_filter.bpf.o"'
+
+$(BUILD)/launcher/xdp.o: $(BUILD)/launcher/dns_xdp.bpf.o
+$(BUILD)/launcher/xdp.o: ALL_CFLAGS += -DDNS_XDP_BPF='"$(BUILD)/launcher/dns_xdp.bpf.o"'
+$(BUILD)/launcher/dns_xdp.bpf.o: BPF_FLAGS := -mcpu=v3 # compare and swap
 
 # A folder's objects, all but main, as an archive: programs and tests take from it what they use.
 define library
@@ -92,7 +103,7 @@ $(BUILD)/jitsud: $(call objs,cmd,$(JITSUD)) $(foreach l,launcher dns synproxy co
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DNS_LIBS) $(LAUNCHER_LIBS) $(BASE_LIBS)
 
-$(BUILD)/jitsuctl: $(call objs,cmd,$(JITSUCTL)) $(call lib,base)
+$(BUILD)/jitsuctl: $(call objs,cmd,$(JITSUCTL)) $(call lib,config) $(call lib,base)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BASE_LIBS)
 
@@ -106,7 +117,7 @@ $(BUILD)/jitsu-libvirt: $(call objs,backends,libvirt_main) $(foreach l,backends 
 TEST_LIBS_dns := dns
 TEST_LIBS_synproxy := synproxy
 TEST_LIBS_control := control
-TEST_LIBS_launcher := launcher
+TEST_LIBS_launcher := launcher dns
 TEST_LIBS_backends := backends
 TEST_LIBS_cmd := cmd synproxy
 
@@ -167,7 +178,15 @@ check-asan:
 check-asan-now: all $(TEST_BINS) $(BUILD)/tests/list $(PACKETS) guests guests-linux
 	$(Q)SANITIZED=1 scripts/check.sh $(BUILD)
 
-BENCH_TOOLS := discard hold summon synflood
+# The tests with threads under ThreadSanitizer, which cannot do with addresses that are too random.
+TSAN_TESTS := dns/test_queue dns/test_rate dns/test_view dns/test_workers
+TSAN := BUILD=$(BUILD)-tsan SAN="-fsanitize=thread -DJITSU_SANITIZED" HARDEN=-fPIE
+check-tsan:
+	$(Q)scripts/deps.sh --missing && $(MAKE) --no-print-directory $(TSAN) check-tsan-now
+check-tsan-now: $(foreach t,$(TSAN_TESTS),$(call test_bin,$(t)))
+	$(Q)for t in $^; do TSAN_OPTIONS=halt_on_error=1 setarch -R $$t || exit 1; done
+
+BENCH_TOOLS := discard dns hold summon synflood
 bench:
 	$(AFTER_DEPS) bench-now
 bench-now: all guests guests-linux $(addprefix $(BUILD)/tests/bench/,$(BENCH_TOOLS))
@@ -175,7 +194,8 @@ bench-now: all guests guests-linux $(addprefix $(BUILD)/tests/bench/,$(BENCH_TOO
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call objs,tests/bench,page capture) $(call lib,base)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BASE_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DNS_LIBS) $(BASE_LIBS)
+$(BUILD)/tests/bench/dns: $(call objs,tests/bench,dns_server dns_load dns_compare)
 
 lint:
 	$(Q)scripts/lint.sh
@@ -216,13 +236,13 @@ install: all
 	install -m 644 man/jitsud.8 man/jitsuctl.8 $(DESTDIR)$(PREFIX)/share/man/man8
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-asan
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
 
 help:
 	@echo 'make            build $(BUILD)/jitsud and $(BUILD)/jitsuctl'
 	@echo 'make demo       watch sleeping VMs answer curl, from nothing to clean-up (root)'
 	@echo 'make check      every test (root for the system tests)'
-	@echo 'make check-long the full counts, and the fuzzers; check-asan: under ASan and UBSan'
+	@echo 'make check-long the full counts, and the fuzzers; check-asan, check-tsan: under sanitizers'
 	@echo 'make bench [BENCH=hold]     measure, and write $(BUILD)/bench.json'
 	@echo 'make fuzz [SECONDS=60]      every fuzzer in turn'
 	@echo 'make lint       clang-tidy, cppcheck, include directions'
@@ -231,6 +251,6 @@ help:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-.PHONY: all unit deps demo demo-now check check-now check-long check-long-now check-asan check-asan-now bench \
+.PHONY: all unit deps demo demo-now check check-now check-long check-long-now check-asan check-asan-now check-tsan check-tsan-now bench \
 	bench-now lint fuzz fuzz-now install clean help
 .SECONDARY:

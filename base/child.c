@@ -179,6 +179,7 @@ static void enter_sandbox(const struct child_args *args, const struct child_ops 
 		.gid = args->gid,
 		.syscalls = ops->syscalls,
 		.n_syscalls = ops->n_syscalls,
+		.threads = ops->threads,
 	};
 	struct err e;
 

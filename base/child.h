@@ -39,6 +39,7 @@ bool child_args_parse(int argc, char **argv, struct child_args *args);
 struct child_ops {
 	const int *syscalls; /* for the sandbox */
 	size_t n_syscalls;
+	bool threads; /* as in struct sandbox */
 	/* A new channel to the launcher (child_launcher() gives it): what was known is now unsure
 	 * until the next MSG_END.  May be NULL. */
 	void (*on_launcher)(void *arg);

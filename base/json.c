@@ -765,3 +765,63 @@ void json_put_raw(struct json_writer *w, const char *key, const char *json)
 	begin_value(w, key);
 	buf_adds(w->out, json);
 }
+
+static void put_members(struct json_writer *w, const struct json_node *v)
+{
+	for (v = json_first(v); v; v = json_next(v))
+		json_put_node(w, json_key(v), v);
+}
+
+/* Depth is JSON_DEPTH_MAX at most. */
+void json_put_node(struct json_writer *w, const char *key, const struct json_node *v)
+{
+	switch (json_type(v)) {
+	case JSON_NULL:
+		json_put_null(w, key);
+		break;
+	case JSON_BOOL:
+		json_put_bool(w, key, json_bool(v));
+		break;
+	case JSON_NUMBER:
+		json_put_raw(w, key, json_number_text(v));
+		break;
+	case JSON_STRING:
+		json_put_string(w, key, json_string(v));
+		break;
+	case JSON_ARRAY:
+		json_open(w, key, '[');
+		put_members(w, v);
+		json_close(w, ']');
+		break;
+	case JSON_OBJECT:
+		json_open(w, key, '{');
+		put_members(w, v);
+		json_close(w, '}');
+		break;
+	}
+}
+
+static bool is_object(const struct json_node *v) { return v && json_type(v) == JSON_OBJECT; }
+
+void json_put_patched(struct json_writer *w, const char *key, const struct json_node *v,
+                      const struct json_node *patch)
+{
+	if (!is_object(patch)) {
+		json_put_node(w, key, patch);
+		return;
+	}
+	json_open(w, key, '{');
+	for (const struct json_node *m = is_object(v) ? json_first(v) : NULL; m; m = json_next(m)) {
+		const struct json_node *p = json_get(patch, json_key(m));
+
+		if (!p)
+			json_put_node(w, json_key(m), m);
+		else if (json_type(p) != JSON_NULL)
+			json_put_patched(w, json_key(m), m, p);
+	}
+	for (const struct json_node *p = json_first(patch); p; p = json_next(p)) {
+		if (json_type(p) != JSON_NULL && !(is_object(v) && json_get(v, json_key(p))))
+			json_put_patched(w, json_key(p), NULL, p);
+	}
+	json_close(w, '}');
+}

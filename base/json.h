@@ -67,5 +67,11 @@ void json_put_integer(struct json_writer *w, const char *key, int64_t value);
 void json_put_bool(struct json_writer *w, const char *key, bool value);
 void json_put_null(struct json_writer *w, const char *key);
 void json_put_raw(struct json_writer *w, const char *key, const char *json); /* already JSON */
+void json_put_node(struct json_writer *w, const char *key, const struct json_node *v); /* all of it */
+
+/* `v` as `patch` changes it (RFC 7396): members of objects are replaced, null takes one away, and
+ * members of both that are objects are changed likewise. */
+void json_put_patched(struct json_writer *w, const char *key, const struct json_node *v,
+                      const struct json_node *patch);
 
 #endif

@@ -32,6 +32,11 @@ static const char *const answer_names[] = {
 };
 static_assert(ARRAY_SIZE(answer_names) == ANSWER_N, "an answer mode has no name");
 
+static const char *const wake_dns_names[] = {
+	[WAKE_DNS_ANY] = "any", [WAKE_DNS_VERIFIED] = "verified", [WAKE_DNS_OFF] = "off",
+};
+static_assert(ARRAY_SIZE(wake_dns_names) == WAKE_DNS_N, "a wake_dns mode has no name");
+
 static const char *const stop_names[] = {
 	[STOP_DESTROY] = "destroy", [STOP_SHUTDOWN] = "shutdown", [STOP_SUSPEND] = "suspend",
 };
@@ -52,17 +57,41 @@ static const char *const verb_names[] = {
 	[CTL_LIST] = "list",   [CTL_SHOW] = "show",	  [CTL_START] = "start", [CTL_STOP] = "stop",
 	[CTL_WHY] = "why",     [CTL_TRACE] = "trace",	  [CTL_CONSOLE] = "console", [CTL_LOG] = "log",
 	[CTL_STATUS] = "status", [CTL_RELOAD] = "reload", [CTL_FLOWS] = "flows",
+	[CTL_STATS] = "stats",
+	[CTL_DNSSEC_STATUS] = "dnssec-status",	 [CTL_DNSSEC_DS] = "dnssec-ds",	    [CTL_DNSSEC_ENABLE] = "dnssec-enable",
+	[CTL_DNSSEC_DISABLE] = "dnssec-disable", [CTL_DNSSEC_ROLL] = "dnssec-roll", [CTL_DNSSEC_DS_SEEN] = "dnssec-ds-seen",
+	[CTL_ADD] = "add",     [CTL_SET] = "set",	  [CTL_REMOVE] = "remove", [CTL_RENAME] = "rename",
+	[CTL_PIN] = "pin",     [CTL_HISTORY] = "history", [CTL_DIFF] = "diff",	   [CTL_ROLLBACK] = "rollback",
+	[CTL_EXPORT] = "export", [CTL_IMPORT] = "import",
 };
 static_assert(ARRAY_SIZE(verb_names) == CTL_VERB_N, "a verb has no name");
+
+static const char *const dns_count_names[] = {
+	[DNS_COUNT_UDP4] = "queries_udp4", [DNS_COUNT_UDP6] = "queries_udp6",
+	[DNS_COUNT_TCP] = "queries_tcp", [DNS_COUNT_A] = "type_a", [DNS_COUNT_AAAA] = "type_aaaa",
+	[DNS_COUNT_NS] = "type_ns", [DNS_COUNT_SOA] = "type_soa", [DNS_COUNT_MX] = "type_mx",
+	[DNS_COUNT_TXT] = "type_txt", [DNS_COUNT_PTR] = "type_ptr", [DNS_COUNT_SRV] = "type_srv",
+	[DNS_COUNT_HTTPS] = "type_https", [DNS_COUNT_DNSSEC] = "type_dnssec",
+	[DNS_COUNT_TRANSFER] = "type_transfer", [DNS_COUNT_ANY] = "type_any",
+	[DNS_COUNT_OTHER_TYPE] = "type_other", [DNS_COUNT_NOERROR] = "rcode_noerror",
+	[DNS_COUNT_FORMERR] = "rcode_formerr", [DNS_COUNT_SERVFAIL] = "rcode_servfail",
+	[DNS_COUNT_NXDOMAIN] = "rcode_nxdomain", [DNS_COUNT_NOTIMP] = "rcode_notimp",
+	[DNS_COUNT_REFUSED] = "rcode_refused", [DNS_COUNT_OTHER_RCODE] = "rcode_other",
+	[DNS_COUNT_DROPPED] = "dropped", [DNS_COUNT_LIMITED] = "limited", [DNS_COUNT_SLIPPED] = "slipped",
+	[DNS_COUNT_PASSED] = "passed", [DNS_COUNT_QUEUE_FULL] = "queue_full",
+};
+static_assert(ARRAY_SIZE(dns_count_names) == DNS_COUNT_N, "a count has no name");
 
 const char *role_name(unsigned role) { return NAME_OF(role_names, role); }
 const char *state_name(unsigned state) { return NAME_OF(state_names, state); }
 const char *cause_name(unsigned cause) { return NAME_OF(cause_names, cause); }
 const char *answer_name(unsigned when) { return NAME_OF(answer_names, when); }
+const char *wake_dns_name(unsigned wake_dns) { return NAME_OF(wake_dns_names, wake_dns); }
 const char *stop_name(unsigned how) { return NAME_OF(stop_names, how); }
 const char *isolation_name(unsigned isolation) { return NAME_OF(isolation_names, isolation); }
 const char *hold_stage_name(unsigned stage) { return NAME_OF(hold_stage_names, stage); }
 const char *ctl_verb_name(unsigned verb) { return NAME_OF(verb_names, verb); }
+const char *dns_count_name(unsigned what) { return NAME_OF(dns_count_names, what); }
 
 /* ---- codecs ---- */
 
@@ -75,7 +104,7 @@ static const struct codec_table empty = { "empty", 0, 0, NULL };
 MSG_TABLE(peer, msg_peer, F_U8(struct msg_peer, role), F_STR(struct msg_peer, name));
 
 MSG_TABLE(listen_sock, msg_listen, F_U8(struct msg_listen, proto), F_BYTES(struct msg_listen, addr),
-	     F_U16(struct msg_listen, port));
+	     F_U16(struct msg_listen, port), F_U16(struct msg_listen, sharers), F_U16(struct msg_listen, place));
 
 MSG_TABLE(want_backend, msg_want_backend, F_STR(struct msg_want_backend, name),
 	     F_STR(struct msg_want_backend, uri), F_U8(struct msg_want_backend, isolation));
@@ -111,27 +140,46 @@ MSG_TABLE(dns_allow, msg_dns_allow, F_BYTES(struct msg_dns_allow, prefix.addr),
 MSG_TABLE(dns_zone_file, msg_dns_zone_file, F_STR(struct msg_dns_zone_file, zone),
 	     F_STR(struct msg_dns_zone_file, path), F_BOOL(struct msg_dns_zone_file, lenient));
 
+MSG_TABLE(dns_key, msg_dns_key, F_STR(struct msg_dns_key, zone), F_U16(struct msg_dns_key, tag),
+	     F_U16(struct msg_dns_key, flags), F_U8(struct msg_dns_key, algorithm), F_BOOL(struct msg_dns_key, publish),
+	     F_BOOL(struct msg_dns_key, sign), F_BOOL(struct msg_dns_key, sign_keys), F_BOOL(struct msg_dns_key, cds));
+
+MSG_TABLE(dns_tsig_key, msg_dns_tsig_key, F_STR(struct msg_dns_tsig_key, name),
+	     F_U8(struct msg_dns_tsig_key, algorithm), F_U8(struct msg_dns_tsig_key, secret_n),
+	     F_BYTES(struct msg_dns_tsig_key, secret));
+
+MSG_TABLE(dns_secondary, msg_dns_secondary, F_STR(struct msg_dns_secondary, zone),
+	     F_BYTES(struct msg_dns_secondary, addr), F_U16(struct msg_dns_secondary, port),
+	     F_STR(struct msg_dns_secondary, key));
+
+MSG_TABLE(dns_transfer, msg_dns_transfer, F_STR(struct msg_dns_transfer, zone),
+	     F_BYTES(struct msg_dns_transfer, prefix.addr), F_U8(struct msg_dns_transfer, prefix.len),
+	     F_STR(struct msg_dns_transfer, key));
+
 MSG_TABLE(dns_zone_serial, msg_dns_zone_serial, F_STR(struct msg_dns_zone_serial, zone),
-	     F_U32(struct msg_dns_zone_serial, serial));
+	     F_U32(struct msg_dns_zone_serial, serial), F_U32(struct msg_dns_zone_serial, ttl_s));
 
 MSG_TABLE(dns_loaded, msg_dns_loaded, F_U32(struct msg_dns_loaded, seq), F_I32(struct msg_dns_loaded, error),
 	     F_STR(struct msg_dns_loaded, zone), F_STR(struct msg_dns_loaded, text));
 
 MSG_TABLE(dns_service, msg_dns_service, F_U32(struct msg_dns_service, svc), F_U32(struct msg_dns_service, gen),
 	     F_STR(struct msg_dns_service, name), F_U8(struct msg_dns_service, state),
-	     F_U8(struct msg_dns_service, answer), F_U32(struct msg_dns_service, ttl_s),
+	     F_U8(struct msg_dns_service, answer), F_U8(struct msg_dns_service, wake_dns),
+	     F_U32(struct msg_dns_service, ttl_s), F_U32(struct msg_dns_service, ttl_down_s),
 	     F_U32(struct msg_dns_service, max_hold_ms), F_LIST(struct msg_dns_service, names, n_names, domain_name),
-	     F_LIST(struct msg_dns_service, addrs, n_addrs, address));
+	     F_LIST(struct msg_dns_service, addrs, n_addrs, address),
+	     F_LIST(struct msg_dns_service, fallback, n_fallback, address));
 
 MSG_TABLE(dns_state, msg_dns_state, F_U32(struct msg_dns_state, svc), F_U32(struct msg_dns_state, gen),
 	     F_U8(struct msg_dns_state, state), F_U8(struct msg_dns_state, answer), F_U32(struct msg_dns_state, seq));
 
 MSG_TABLE(wake, msg_wake, F_U32(struct msg_wake, svc), F_U32(struct msg_wake, gen), F_U8(struct msg_wake, cause),
 	     F_U32(struct msg_wake, token), F_BYTES(struct msg_wake, client), F_U16(struct msg_wake, client_port),
-	     F_U16(struct msg_wake, port), F_U64(struct msg_wake, t_ns));
+	     F_U16(struct msg_wake, port), F_BOOL(struct msg_wake, verified), F_U64(struct msg_wake, t_ns));
 
 MSG_TABLE(dns_refused, msg_dns_refused, F_U32(struct msg_dns_refused, svc), F_U32(struct msg_dns_refused, gen),
-	     F_U32(struct msg_dns_refused, token), F_STR(struct msg_dns_refused, text));
+	     F_U32(struct msg_dns_refused, token), F_U8(struct msg_dns_refused, how),
+	     F_STR(struct msg_dns_refused, text));
 
 MSG_TABLE(dns_answered, msg_dns_answered, F_U32(struct msg_dns_answered, svc),
 	     F_U32(struct msg_dns_answered, gen), F_U32(struct msg_dns_answered, token),
@@ -204,6 +252,13 @@ MSG_TABLE(flows_end, msg_flows_end, F_U32(struct msg_flows_end, id), F_U32(struc
 
 MSG_TABLE(ctl_request, msg_ctl_request, F_U32(struct msg_ctl_request, id), F_U8(struct msg_ctl_request, verb),
 	     F_STR(struct msg_ctl_request, service), F_U32(struct msg_ctl_request, n),
+	     F_STR(struct msg_ctl_request, zone), F_STR(struct msg_ctl_request, algorithm),
+	     F_U32(struct msg_ctl_request, ds_ttl_s), F_BOOL(struct msg_ctl_request, has_ds_ttl),
+	     F_BOOL(struct msg_ctl_request, ds_gone), F_BOOL(struct msg_ctl_request, force),
+	     F_STR(struct msg_ctl_request, to), F_U64(struct msg_ctl_request, revision),
+	     F_BOOL(struct msg_ctl_request, dry_run), F_BOOL(struct msg_ctl_request, more),
+	     F_BOOL(struct msg_ctl_request, exact), F_U32(struct msg_ctl_request, client),
+	     F_STR(struct msg_ctl_request, record),
 	     F_BOOL(struct msg_ctl_request, follow), F_BOOL(struct msg_ctl_request, admin),
 	     F_U32(struct msg_ctl_request, uid));
 
@@ -261,6 +316,11 @@ MSG_TABLE(be_event, msg_be_event, F_STR(struct msg_be_event, name), F_STR(struct
 	     F_I32(struct msg_be_event, domain_id), F_U8(struct msg_be_event, what),
 	     F_STR(struct msg_be_event, text));
 
+MSG_TABLE(count, msg_count, F_U64(struct msg_count, n));
+
+MSG_TABLE(dns_counts, msg_dns_counts, F_U16(struct msg_dns_counts, workers),
+	     F_LIST(struct msg_dns_counts, counts, n, count));
+
 static const struct {
 	const char *name;
 	const struct codec_table *codec;
@@ -289,13 +349,19 @@ static const struct {
 	TYPE(MSG_DNS_ALLOW, dns_allow),
 	TYPE(MSG_DNS_EXEMPT, dns_allow),
 	TYPE(MSG_DNS_ZONE_FILE, dns_zone_file),
+	TYPE(MSG_DNS_KEY, dns_key),
 	TYPE(MSG_DNS_SERVICE, dns_service),
 	TYPE(MSG_DNS_STATE, dns_state),
 	TYPE(MSG_DNS_REFUSED, dns_refused),
 	TYPE(MSG_DNS_STATE_ACK, dns_state),
 	TYPE(MSG_DNS_ANSWERED, dns_answered),
+	TYPE(MSG_DNS_TSIG_KEY, dns_tsig_key),
+	TYPE(MSG_DNS_SECONDARY, dns_secondary),
+	TYPE(MSG_DNS_TRANSFER, dns_transfer),
 	TYPE(MSG_DNS_ZONE_SERIAL, dns_zone_serial),
 	TYPE(MSG_DNS_LOADED, dns_loaded),
+	TYPE(MSG_DNS_COUNTS_ASK, empty),
+	TYPE(MSG_DNS_COUNTS, dns_counts),
 	TYPE(MSG_WAKE, wake),
 	TYPE(MSG_PROBE_START, probe_start),
 	TYPE(MSG_PROBE_STOP, probe_stop),

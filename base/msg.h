@@ -39,6 +39,9 @@ enum {
 	MSG_LOG_MAX = 1024,
 	MSG_FLOWS_MAX = 64, /* rows in one MSG_FLOWS_ROWS */
 	MSG_SECRETS_MAX = 4, /* of DNS cookies */
+	MSG_SIGNED_ZONES_MAX = 256,
+	MSG_TSIG_SECRET_MAX = 128, /* bytes of a TSIG key's secret */
+	MSG_RECORD_MAX = 32 * 1024, /* JSON of one service, or of a part of an import */
 };
 
 enum role { ROLE_SUPERVISOR, ROLE_LAUNCHER, ROLE_DNS, ROLE_SYNPROXY, ROLE_CONTROL, ROLE_BACKEND, ROLE_N };
@@ -62,6 +65,8 @@ enum service_state {
 
 enum wake_cause { CAUSE_DNS, CAUSE_SYN, CAUSE_UDP, CAUSE_WOL, CAUSE_CLI, CAUSE_DEPENDENCY, CAUSE_PING, CAUSE_N };
 enum answer_when { ANSWER_AT_ONCE, ANSWER_STARTED, ANSWER_READY, ANSWER_N };
+/* Whose queries wake it: anybody's; those of clients that are where they say (a good cookie, TCP); nobody's. */
+enum wake_dns { WAKE_DNS_ANY, WAKE_DNS_VERIFIED, WAKE_DNS_OFF, WAKE_DNS_N };
 enum ping_mode { PING_IGNORE, PING_ANSWER, PING_WAKE, PING_N };
 enum stop_how { STOP_DESTROY, STOP_SHUTDOWN, STOP_SUSPEND, STOP_N };
 enum isolation { ISOLATION_STRICT, ISOLATION_FAST, ISOLATION_N };
@@ -71,6 +76,7 @@ const char *role_name(unsigned role);
 const char *state_name(unsigned state); /* lower case: "off" .. "conflict" */
 const char *cause_name(unsigned cause);
 const char *answer_name(unsigned when);
+const char *wake_dns_name(unsigned wake_dns);
 const char *stop_name(unsigned how);
 const char *isolation_name(unsigned isolation);
 
@@ -108,14 +114,20 @@ enum msg_type {
 	MSG_DNS_EXEMPT,
 	MSG_DNS_SERVICE,
 	MSG_DNS_ZONE_FILE, /* + fd: a regular file that nobody writes to any more */
+	MSG_DNS_KEY, /* + fd: the private key's file; after its zone's MSG_DNS_ZONE */
+	MSG_DNS_TSIG_KEY, /* before the two that may name it */
+	MSG_DNS_SECONDARY, /* after its zone's MSG_DNS_ZONE, like the next */
+	MSG_DNS_TRANSFER,
 	/* launcher -> dns, any time */
 	MSG_DNS_STATE,
 	MSG_DNS_REFUSED,
+	MSG_DNS_COUNTS_ASK,
 	/* dns -> launcher */
 	MSG_DNS_STATE_ACK,
 	MSG_DNS_ANSWERED,
 	MSG_DNS_ZONE_SERIAL, /* one for each configured zone, before its MSG_DNS_LOADED */
 	MSG_DNS_LOADED,
+	MSG_DNS_COUNTS, /* for each MSG_DNS_COUNTS_ASK */
 	MSG_WAKE,
 
 	/* launcher -> synproxy, any time */
@@ -170,11 +182,14 @@ struct msg_peer { /* MSG_PEER, MSG_STUCK */
 };
 
 enum listen_proto { LISTEN_UDP, LISTEN_TCP, LISTEN_UNIX };
+enum { LISTEN_SHARERS_MAX = 64, LISTEN_UDP_MAX = 256 /* all UDP sockets together */ };
 
 struct msg_listen { /* MSG_LISTEN, MSG_WANT_LISTEN */
 	uint8_t proto; /* enum listen_proto */
 	struct ip_addr addr;
 	uint16_t port;
+	uint16_t sharers; /* MSG_WANT_LISTEN, UDP: so many sockets share the port (0: one) */
+	uint16_t place; /* MSG_LISTEN: which of them this is, from 0 */
 };
 
 struct msg_want_backend {
@@ -242,17 +257,59 @@ struct msg_dns_zone_file {
 	bool lenient; /* what does not fit into the zone is left out, and is no mistake */
 };
 
+/* A key of that zone, which is signed if one of its keys has `sign`.  The file is in BIND's private-key
+ * format, v1.3, as ldns_key_new_frm_fp() reads it. */
+struct msg_dns_key {
+	char zone[MSG_DOMAIN_NAME_MAX]; /* as in its MSG_DNS_ZONE */
+	uint16_t tag; /* RFC 4034, appendix B */
+	uint16_t flags; /* of its DNSKEY: 257 */
+	uint8_t algorithm; /* 13: ECDSA P-256, 15: Ed25519 */
+	bool publish; /* it is in the DNSKEY RRset */
+	bool sign; /* signs what is in the zone */
+	bool sign_keys; /* signs the DNSKEY, CDS and CDNSKEY RRsets */
+	bool cds; /* it is in the CDS and CDNSKEY RRsets */
+};
+
+enum tsig_algorithm { TSIG_HMAC_SHA256, TSIG_HMAC_SHA384, TSIG_HMAC_SHA512, TSIG_ALGORITHM_N };
+
+/* A secret shared with other servers (RFC 8945). */
+struct msg_dns_tsig_key {
+	char name[MSG_DOMAIN_NAME_MAX];
+	uint8_t algorithm; /* enum tsig_algorithm */
+	uint8_t secret_n;
+	uint8_t secret[MSG_TSIG_SECRET_MAX];
+};
+
+/* It is told when the zone has changed, and may have it. */
+struct msg_dns_secondary {
+	char zone[MSG_DOMAIN_NAME_MAX]; /* as in its MSG_DNS_ZONE */
+	struct ip_addr addr;
+	uint16_t port;
+	char key[MSG_DOMAIN_NAME_MAX]; /* of its MSG_DNS_TSIG_KEY: all is signed; "": nothing */
+};
+
+/* These, too, may have the zone. */
+struct msg_dns_transfer {
+	char zone[MSG_DOMAIN_NAME_MAX];
+	struct ip_prefix prefix;
+	char key[MSG_DOMAIN_NAME_MAX]; /* as above */
+};
+
 struct msg_dns_service {
 	uint32_t svc, gen;
 	char name[MSG_NAME_MAX];
 	uint8_t state; /* enum service_state */
 	uint8_t answer; /* enum answer_when */
+	uint8_t wake_dns; /* enum wake_dns */
 	uint32_t ttl_s;
+	uint32_t ttl_down_s; /* of its addresses while it is not up; at most ttl_s */
 	uint32_t max_hold_ms;
 	uint16_t n_names;
 	struct msg_domain_name names[MSG_LIST_MAX];
 	uint16_t n_addrs;
 	struct ip_addr addrs[MSG_LIST_MAX];
+	uint16_t n_fallback;
+	struct ip_addr fallback[MSG_LIST_MAX]; /* given instead of SERVFAIL when it cannot be had */
 };
 
 /* Sent whenever a service's state changes.  dns answers with MSG_DNS_STATE_ACK and the same seq
@@ -274,13 +331,22 @@ struct msg_wake {
 	struct ip_addr client; /* zero: unknown (Wake-on-LAN) */
 	uint16_t client_port;
 	uint16_t port; /* of the service that it wants; 0: none */
+	bool verified; /* CAUSE_DNS: the client is where it says; else its address may be forged */
 	uint64_t t_ns; /* when the packet came */
 };
 
-/* The wake with this token will not be served: SERVFAIL now. */
+enum refused_how {
+	REFUSED_FAIL, /* its fallback address, or SERVFAIL */
+	REFUSED_PROVE, /* not for a client that may be anybody: "ask over TCP"; where it has shown who it is, FAIL */
+	REFUSED_ANSWER, /* the address all the same: whoever comes is held */
+	REFUSED_N
+};
+
+/* The wake with this token will not be served: answer now. */
 struct msg_dns_refused {
 	uint32_t svc, gen;
 	uint32_t token;
+	uint8_t how; /* enum refused_how */
 	char text[MSG_TEXT_MAX]; /* why */
 };
 
@@ -296,6 +362,7 @@ struct msg_dns_answered {
 struct msg_dns_zone_serial {
 	char zone[MSG_DOMAIN_NAME_MAX];
 	uint32_t serial; /* of the SOA it is served with */
+	uint32_t ttl_s; /* the longest of its records */
 };
 
 /* The snapshot with this seq is in force (error 0), or is not and never will be: the file of `zone`
@@ -305,6 +372,55 @@ struct msg_dns_loaded {
 	int32_t error; /* 0 or -errno */
 	char zone[MSG_DOMAIN_NAME_MAX];
 	char text[MSG_TEXT_MAX]; /* the sentence */
+};
+
+/* What dns counts since it was started. */
+enum dns_count {
+	/* queries, by transport */
+	DNS_COUNT_UDP4,
+	DNS_COUNT_UDP6,
+	DNS_COUNT_TCP,
+	/* ... by type */
+	DNS_COUNT_A,
+	DNS_COUNT_AAAA,
+	DNS_COUNT_NS,
+	DNS_COUNT_SOA,
+	DNS_COUNT_MX,
+	DNS_COUNT_TXT,
+	DNS_COUNT_PTR,
+	DNS_COUNT_SRV,
+	DNS_COUNT_HTTPS,
+	DNS_COUNT_DNSSEC, /* DS, DNSKEY, CDS, CDNSKEY */
+	DNS_COUNT_TRANSFER, /* AXFR, IXFR */
+	DNS_COUNT_ANY,
+	DNS_COUNT_OTHER_TYPE,
+	/* answers, by rcode */
+	DNS_COUNT_NOERROR,
+	DNS_COUNT_FORMERR,
+	DNS_COUNT_SERVFAIL,
+	DNS_COUNT_NXDOMAIN,
+	DNS_COUNT_NOTIMP,
+	DNS_COUNT_REFUSED,
+	DNS_COUNT_OTHER_RCODE,
+	/* no answers */
+	DNS_COUNT_DROPPED, /* not a query, or one from nowhere */
+	DNS_COUNT_LIMITED, /* over `rate` */
+	DNS_COUNT_SLIPPED, /* ... and told to ask over TCP, which is an answer */
+	/* between a worker and the main thread */
+	DNS_COUNT_PASSED, /* queries that a worker cannot answer by itself */
+	DNS_COUNT_QUEUE_FULL, /* ... and which were lost */
+	DNS_COUNT_N
+};
+const char *dns_count_name(unsigned what); /* "queries_udp4" .. */
+
+struct msg_count {
+	uint64_t n;
+};
+
+struct msg_dns_counts {
+	uint16_t workers; /* threads that answer */
+	uint16_t n; /* DNS_COUNT_N */
+	struct msg_count counts[DNS_COUNT_N];
 };
 
 /* ---- synproxy ---- */
@@ -505,6 +621,24 @@ enum ctl_verb {
 	CTL_STATUS, /* one row: version, processes, limits, hypervisors */
 	CTL_RELOAD, /* as SIGHUP.  Admin */
 	CTL_FLOWS, /* a row per held connection, at most `n`; all services when `service` is "" */
+	CTL_STATS, /* one row: what dns has counted */
+	CTL_DNSSEC_STATUS, /* a row per zone, or of `zone`: its keys, and what happens next */
+	CTL_DNSSEC_DS, /* a row per key whose DS the parent should have */
+	CTL_DNSSEC_ENABLE, /* sign it; rows as CTL_DNSSEC_DS.  Admin, like the rest */
+	CTL_DNSSEC_DISABLE, /* sign it no longer */
+	CTL_DNSSEC_ROLL, /* give it a new key */
+	CTL_DNSSEC_DS_SEEN, /* the parent has the DS */
+	/* The registry.  All but three of them are Admin, and change nothing when `dry_run`. */
+	CTL_ADD, /* the service of `record`, or `service` as `record` says */
+	CTL_SET, /* `record` changes `service` (RFC 7396) */
+	CTL_REMOVE,
+	CTL_RENAME, /* to `to` */
+	CTL_PIN, /* `to`: "up", "down", "none", or up for a duration */
+	CTL_HISTORY, /* a row per revision before `revision`, newest first, at most `n`.  Not admin */
+	CTL_DIFF, /* a row per change of `revision`.  Not admin */
+	CTL_ROLLBACK, /* to what `revision` left */
+	CTL_EXPORT, /* data: JSON lines, a service each, behind `service`, at most `n`; one row.  Not admin */
+	CTL_IMPORT, /* `record` has an array `services`; with `more`, kept until the last part comes */
 	CTL_VERB_N
 };
 const char *ctl_verb_name(unsigned verb); /* "list" .. */
@@ -514,6 +648,19 @@ struct msg_ctl_request {
 	uint8_t verb;
 	char service[MSG_NAME_MAX];
 	uint32_t n;
+	char zone[MSG_DOMAIN_NAME_MAX]; /* DNSSEC, like the rest up to has_ds_ttl */
+	char algorithm[24]; /* by its name; "": whichever */
+	uint32_t ds_ttl_s; /* of the parent's DS */
+	bool has_ds_ttl;
+	bool ds_gone; /* the operator says: the parent has none */
+	bool force; /* does not wait */
+	char to[MSG_NAME_MAX];
+	uint64_t revision;
+	bool dry_run;
+	bool more;
+	bool exact; /* CTL_IMPORT: services that it does not have are removed */
+	uint32_t client; /* control's number of the connection */
+	char record[MSG_RECORD_MAX]; /* a JSON object, as control has written it; "": none */
 	bool follow;
 	bool admin; /* the peer is root or in group jitsu-admin */
 	uint32_t uid;

@@ -2,6 +2,7 @@
 
 #include <cap-ng.h>
 #include <grp.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -56,6 +57,20 @@ static int add_ioctl(scmp_filter_ctx ctx)
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONREAD));
 }
 
+/* clone() with exactly the flags of pthread_create().  clone3() has them in memory, where a filter cannot
+ * look: it is "not there", so that the C library takes clone(). */
+static int add_threads(scmp_filter_ctx ctx)
+{
+	static const int of_threads[] = { SCMP_SYS(set_robust_list), SCMP_SYS(rseq) };
+	const scmp_datum_t flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD |
+				   CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+	int r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_EQ, flags));
+	return r == 0 ? add_rules(ctx, of_threads, ARRAY_SIZE(of_threads)) : r;
+}
+
 static int enter_seccomp(const struct sandbox *s, struct err *e)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
@@ -68,6 +83,8 @@ static int enter_seccomp(const struct sandbox *s, struct err *e)
 		r = add_rules(ctx, s->syscalls, s->n_syscalls);
 	if (r == 0)
 		r = add_ioctl(ctx);
+	if (r == 0 && s->threads)
+		r = add_threads(ctx);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

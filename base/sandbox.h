@@ -14,6 +14,7 @@ struct sandbox {
 	gid_t gid;
 	const int *syscalls; /* SCMP_SYS() numbers, beyond those every process of ours needs */
 	size_t n_syscalls;
+	bool threads; /* it may start threads, and nothing else that clone() can */
 	bool no_seccomp;
 };
 

@@ -7,9 +7,8 @@
 
 /* A slot has a cache line of its own: writers of different services do not slow each other. */
 struct slot {
-	_Atomic uint32_t gen;
+	_Atomic uint64_t counted; /* generation << 32 | count: changed as one by several threads */
 	_Atomic uint64_t asked_ns;
-	_Atomic uint64_t count;
 } __attribute__((aligned(64)));
 
 struct slots {
@@ -70,37 +69,40 @@ void slots_unmap(struct slots *s)
 		munmap(s, sizeof(*s));
 }
 
+static uint32_t generation_of(uint64_t counted) { return (uint32_t)(counted >> 32); }
+
 void slots_mark(struct slots *s, uint32_t svc, uint32_t gen, uint64_t now_ns)
 {
+	uint64_t was, now;
 	struct slot *slot;
 
 	if (svc >= SLOTS_MAX)
 		return;
 	slot = &s->slot[svc];
-	if (atomic_load_explicit(&slot->gen, memory_order_relaxed) != gen) {
-		atomic_store_explicit(&slot->count, 0, memory_order_relaxed);
-		atomic_store_explicit(&slot->asked_ns, 0, memory_order_relaxed);
-		atomic_store_explicit(&slot->gen, gen, memory_order_release);
-	}
-	atomic_fetch_add_explicit(&slot->count, 1, memory_order_relaxed);
-	atomic_store_explicit(&slot->asked_ns, now_ns, memory_order_release);
+	atomic_store_explicit(&slot->asked_ns, now_ns, memory_order_relaxed);
+	was = atomic_load_explicit(&slot->counted, memory_order_relaxed);
+	do {
+		uint32_t count = generation_of(was) == gen ? (uint32_t)was + 1 : 1;
+
+		now = (uint64_t)gen << 32 | count;
+	} while (!atomic_compare_exchange_weak_explicit(&slot->counted, &was, now, memory_order_release,
+							memory_order_relaxed));
 }
 
 uint64_t slots_asked_ns(const struct slots *s, uint32_t svc, uint32_t gen, uint64_t now_ns)
 {
-	uint64_t asked;
-
-	if (svc >= SLOTS_MAX)
+	if (svc >= SLOTS_MAX ||
+	    generation_of(atomic_load_explicit(&s->slot[svc].counted, memory_order_acquire)) != gen)
 		return 0;
-	asked = atomic_load_explicit(&s->slot[svc].asked_ns, memory_order_acquire);
-	if (atomic_load_explicit(&s->slot[svc].gen, memory_order_acquire) != gen)
-		return 0;
-	return MIN(asked, now_ns);
+	return MIN(atomic_load_explicit(&s->slot[svc].asked_ns, memory_order_relaxed), now_ns);
 }
 
 uint64_t slots_count(const struct slots *s, uint32_t svc, uint32_t gen)
 {
-	if (svc >= SLOTS_MAX || atomic_load(&s->slot[svc].gen) != gen)
+	uint64_t counted;
+
+	if (svc >= SLOTS_MAX)
 		return 0;
-	return atomic_load(&s->slot[svc].count);
+	counted = atomic_load(&s->slot[svc].counted);
+	return generation_of(counted) == gen ? (uint32_t)counted : 0;
 }

@@ -10,7 +10,7 @@
 
 #include "base/util.h"
 
-enum { SLOTS_MAX = 4096, SLOTS_LAYOUT = 1 };
+enum { SLOTS_MAX = 4096, SLOTS_LAYOUT = 2 };
 
 struct slots;
 

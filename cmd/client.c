@@ -80,6 +80,36 @@ void client_close(struct client *c)
 
 /* ---- asking ---- */
 
+static void put_dnssec(struct json_writer *w, const struct client_request *q)
+{
+	if (q->zone)
+		json_put_string(w, "zone", q->zone);
+	if (q->algorithm)
+		json_put_string(w, "algorithm", q->algorithm);
+	if (q->ds_ttl_s >= 0)
+		json_put_integer(w, "ds_ttl_s", q->ds_ttl_s);
+	if (q->force)
+		json_put_bool(w, "force", true);
+	if (q->ds_gone)
+		json_put_bool(w, "ds_gone", true);
+}
+
+static void put_edit(struct json_writer *w, const struct client_request *q)
+{
+	if (q->to)
+		json_put_string(w, "to", q->to);
+	if (q->revision >= 0)
+		json_put_integer(w, "revision", q->revision);
+	if (q->dry_run)
+		json_put_bool(w, "dry_run", true);
+	if (q->more)
+		json_put_bool(w, "more", true);
+	if (q->exact)
+		json_put_bool(w, "exact", true);
+	if (q->record)
+		json_put_raw(w, "record", q->record);
+}
+
 int client_ask(struct client *c, const struct client_request *q, struct err *e)
 {
 	cleanup_buf struct buf line = { 0 };
@@ -96,6 +126,8 @@ int client_ask(struct client *c, const struct client_request *q, struct err *e)
 		json_put_integer(&w, "n", q->n);
 	if (q->follow)
 		json_put_bool(&w, "follow", true);
+	put_dnssec(&w, q);
+	put_edit(&w, q);
 	json_close(&w, '}');
 	buf_adds(&line, "\n");
 	if (line.error)

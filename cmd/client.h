@@ -15,6 +15,12 @@ struct client_request {
 	const char *verb, *service; /* service NULL: none */
 	int64_t n; /* -1: not given */
 	bool follow;
+	const char *zone, *algorithm; /* NULL: none */
+	int64_t ds_ttl_s; /* -1: not given */
+	bool force, ds_gone;
+	const char *to, *record; /* NULL: none; `record` is JSON */
+	int64_t revision; /* -1: not given */
+	bool dry_run, more, exact;
 };
 
 enum reply_kind { REPLY_ROW, REPLY_DATA, REPLY_END };

@@ -3,9 +3,12 @@
 #include <locale.h>
 
 #include "base/clock.h"
+#include "base/msg.h"
 #include "base/nearest.h"
 #include "base/version.h"
 #include "cmd/client.h"
+#include "cmd/dnssec.h"
+#include "cmd/edit.h"
 #include "cmd/listing.h"
 #include "cmd/render.h"
 
@@ -16,6 +19,8 @@ struct options {
 	const char *socket;
 	bool json, no_color, follow, raw, help, version;
 	int64_t n; /* -1: not given */
+	struct dnssec_options dnssec;
+	struct edit_options edit;
 };
 
 struct subcommand;
@@ -25,13 +30,18 @@ struct run {
 	const struct subcommand *sub;
 	struct options opt;
 	const char *name; /* the service; NULL when none is given */
+	const struct dnssec_action *dnssec; /* what follows `dnssec`, */
+	const char *zone; /* and that; NULL else */
+	const struct edit_command *edit; /* a command of the registry, NULL else; and its arguments */
+	int n_args;
+	char **args;
 	struct client *client;
 	struct term term;
 	bool out_failed;
 };
 
-enum { OPT_N = 1 << 0, OPT_FOLLOW = 1 << 1, OPT_RAW = 1 << 2 };
-enum name_rule { NAME_NONE, NAME_MAY, NAME_MUST };
+enum { OPT_N = 1 << 0, OPT_FOLLOW = 1 << 1, OPT_RAW = 1 << 2, OPT_DNSSEC = 1 << 3 };
+enum name_rule { NAME_NONE, NAME_MAY, NAME_MUST, NAME_DNSSEC };
 
 struct subcommand {
 	const char *name, *args, *usage;
@@ -41,6 +51,17 @@ struct subcommand {
 };
 
 /* ---- saying things ---- */
+
+/* A line: broken between words on a terminal, whole for whoever searches in it. */
+static void put_complaint(const struct term *term, const char *line, bool first, struct buf *out)
+{
+	if (isatty(STDERR_FILENO)) {
+		text_wrap(term, line, first ? strlen("jitsuctl: ") : 0, 2, out);
+		return;
+	}
+	text_clean(term, line, out);
+	buf_adds(out, "\n");
+}
 
 /* A sentence, or several lines (the mistakes of a configuration), which may quote anything. */
 static int complain(const char *text)
@@ -52,12 +73,10 @@ static int complain(const char *text)
 		size_t n = strcspn(text, "\n");
 		cleanup_free char *line = strndup(text, n);
 
-		text_clean(&term, line ? line : "", &out);
+		put_complaint(&term, line ? line : "", out.n == 0, &out);
 		text += n + strspn(text + n, "\n");
-		if (*text)
-			buf_adds(&out, "\n");
 	}
-	fprintf(stderr, "jitsuctl: %s\n", out.text ? out.text : "it failed, without a reason");
+	fprintf(stderr, "jitsuctl: %s", out.text ? out.text : "it failed, without a reason\n");
 	return EXIT_FAILED;
 }
 
@@ -75,20 +94,17 @@ static void print(struct run *r, struct buf *text)
 
 typedef int reply_fn(struct run *r, const struct client_reply *reply, void *arg);
 
-/* Asks `verb` and gives each row and piece of data to `each`, whose value other than 0 ends it.
+/* Gives each row and piece of data of the answer to `each`, whose value other than 0 ends it.
  * The exit status. */
-static int ask(struct run *r, const char *verb, reply_fn *each, void *arg)
+static int ask_this(struct run *r, const struct client_request *q, reply_fn *each, void *arg)
 {
-	struct client_request q = {
-		.verb = verb, .service = r->name, .n = r->opt.n, .follow = r->opt.follow
-	};
 	struct client_reply reply;
 	struct err e;
 	int status = 0;
 
 	if (!r->client && client_open(r->opt.socket, &r->client, &e) < 0)
 		return complain(e.text);
-	if (client_ask(r->client, &q, &e) < 0)
+	if (client_ask(r->client, q, &e) < 0)
 		return complain(e.text);
 	for (;;) {
 		if (client_next(r->client, &reply, &e) < 0)
@@ -99,6 +115,17 @@ static int ask(struct run *r, const char *verb, reply_fn *each, void *arg)
 		if (status != 0 || r->out_failed)
 			return status; /* run_command() complains */
 	}
+}
+
+static int ask(struct run *r, const char *verb, reply_fn *each, void *arg)
+{
+	struct client_request q = {
+		.verb = verb, .service = r->name, .n = r->opt.n, .follow = r->opt.follow, .zone = r->zone,
+		.algorithm = r->opt.dnssec.algorithm, .ds_ttl_s = r->opt.dnssec.ds_ttl_s,
+		.force = r->opt.dnssec.force, .ds_gone = r->opt.dnssec.ds_gone, .revision = -1,
+	};
+
+	return ask_this(r, &q, each, arg);
 }
 
 static int print_json(struct run *r, const struct client_reply *reply)
@@ -173,6 +200,8 @@ static int do_listing(struct run *r, enum listing_of of, const char *none)
 }
 
 static int do_list(struct run *r) { return do_listing(r, LISTING_SERVICES, NULL); }
+
+static int do_stats(struct run *r) { return do_listing(r, LISTING_COUNTS, NULL); }
 
 static int do_flows(struct run *r) { return do_listing(r, LISTING_FLOWS, "nothing is held"); }
 
@@ -286,7 +315,146 @@ static int do_reload(struct run *r)
 	return status;
 }
 
+static int do_dnssec(struct run *r)
+{
+	struct shape shape = { .row = r->dnssec->shows_ds ? dnssec_render_ds : render_fields, .gap = true };
+
+	return ask(r, r->dnssec->verb, print_shape, &shape);
+}
+
+/* ---- the registry ---- */
+
+static struct client_request no_request(void)
+{
+	return (struct client_request){ .n = -1, .ds_ttl_s = -1, .revision = -1 };
+}
+
+/* Pieces of lines, a service each; then a row that says how far they go. */
+struct export {
+	struct buf lines;
+	char last[MSG_NAME_MAX];
+	uint64_t n, revision;
+};
+
+static int export_reply(struct run *r, const struct client_reply *reply, void *arg)
+{
+	struct export *x = arg;
+
+	(void)r;
+	if (reply->kind == REPLY_DATA) {
+		buf_add(&x->lines, reply->data, reply->n);
+		return 0;
+	}
+	str_copy(x->last, row_text_or(reply->row, "last", ""));
+	row_number(reply->row, "n", &x->n);
+	row_number(reply->row, "revision", &x->revision);
+	return 0;
+}
+
+static int print_services(struct run *r, const char *lines)
+{
+	cleanup_buf struct buf out = { 0 };
+	struct json_writer w = { .out = &out, .indent = 2 };
+	struct json_place at;
+	struct err e;
+
+	json_open(&w, NULL, '{');
+	json_open(&w, "services", '[');
+	for (size_t n; *lines; lines += n + (lines[n] == '\n')) {
+		struct json *doc;
+
+		n = strcspn(lines, "\n");
+		doc = json_parse(lines, n, &at, &e);
+		if (!doc)
+			return complain(e.text);
+		json_put_node(&w, NULL, json_root(doc));
+		json_free(doc);
+	}
+	json_close(&w, ']');
+	json_close(&w, '}');
+	buf_adds(&out, "\n");
+	print(r, &out);
+	return EXIT_OK;
+}
+
+/* Page by page; anew when somebody has changed something meanwhile. */
+static int do_export(struct run *r)
+{
+	struct export x = { .n = 1 };
+	uint64_t revision = 0;
+	int status = EXIT_OK;
+
+	while (status == EXIT_OK && x.n > 0) {
+		struct client_request q = no_request();
+		bool first = !x.last[0];
+		char after[MSG_NAME_MAX];
+
+		str_copy(after, x.last);
+		q.verb = "export";
+		q.service = first ? NULL : after;
+		status = ask_this(r, &q, export_reply, &x);
+		if (!first && x.revision != revision) {
+			buf_clear(&x.lines);
+			x.last[0] = '\0';
+			x.n = 1;
+		}
+		revision = x.revision;
+	}
+	if (status == EXIT_OK)
+		status = print_services(r, x.lines.text ? x.lines.text : "");
+	buf_free(&x.lines);
+	return status;
+}
+
+/* Its `each` ends with an exit status; 0 goes on. */
+static int send_part(void *arg, const char *record, bool last)
+{
+	struct shape shape = { .row = edit_render_result };
+	struct client_request q = no_request();
+	struct run *r = arg;
+
+	q.verb = "import";
+	q.record = record;
+	q.more = !last;
+	q.exact = r->opt.edit.exact;
+	q.dry_run = r->opt.edit.dry_run;
+	return ask_this(r, &q, print_shape, &shape);
+}
+
+static int do_import(struct run *r)
+{
+	struct err e;
+	int status = edit_split(r->args[0], send_part, r, &e);
+
+	return status < 0 ? complain(e.text) : status;
+}
+
+static int do_edit(struct run *r)
+{
+	struct shape shape = { .row = edit_render_result };
+	struct client_request q = no_request();
+	cleanup_buf struct buf record = { 0 };
+	struct err e;
+
+	if (strcmp(r->edit->name, "export") == 0)
+		return do_export(r);
+	if (strcmp(r->edit->name, "import") == 0)
+		return do_import(r);
+	if (edit_request(r->edit, &r->opt.edit, r->n_args, r->args, &record, &q, &e) < 0) {
+		complain(e.text);
+		return EXIT_USAGE;
+	}
+	q.n = r->opt.n;
+	if (strcmp(r->edit->name, "history") == 0)
+		shape.row = edit_render_revision;
+	else if (strcmp(r->edit->name, "diff") == 0)
+		shape.row = edit_render_difference;
+	return ask_this(r, &q, print_shape, &shape);
+}
+
 static int do_help(struct run *r);
+
+static const struct subcommand edit_subcommand = { "", "", "", NAME_MAY, OPT_N, do_edit };
 
 static const struct subcommand subcommands[] = {
 	{ "list", "", "every service: state, address, how long it runs", NAME_NONE, 0, do_list },
@@ -298,8 +466,10 @@ static const struct subcommand subcommands[] = {
 	{ "flows", "[NAME] [-n N]", "the connections that are held for it", NAME_MAY, OPT_N, do_flows },
 	{ "console", "NAME [-f]", "its serial console", NAME_MUST, OPT_FOLLOW | OPT_RAW, do_console },
 	{ "log", "[-f] [-n N]", "what jitsud did", NAME_NONE, OPT_FOLLOW | OPT_N, do_log },
+	{ "stats", "", "what the DNS server was asked, and said", NAME_NONE, 0, do_stats },
 	{ "status", "", "jitsud itself: processes, limits, hypervisors", NAME_NONE, 0, do_show },
 	{ "reload", "", "have jitsud read its configuration again", NAME_NONE, 0, do_reload },
+	{ "dnssec", "ACTION [ZONE]", "sign a zone: help dnssec tells how", NAME_DNSSEC, OPT_DNSSEC, do_dnssec },
 	{ "help", "[COMMAND]", "this text", NAME_MAY, 0, do_help },
 };
 
@@ -318,19 +488,52 @@ static const char option_help[] = "Options:\n"
 
 static void print_help(FILE *f)
 {
+	const struct edit_command *c;
+
 	fprintf(f, "Usage: jitsuctl [OPTION]... COMMAND [NAME]\n\nCommands:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(subcommands); i++) {
 		const struct subcommand *s = &subcommands[i];
 
 		fprintf(f, "  %-8s%-15s %s\n", s->name, s->args, s->usage);
 	}
+	for (size_t i = 0; (c = edit_command_nth(i)); i++)
+		fprintf(f, "  %-8s%-15s %s\n", c->name, c->args, c->usage);
 	fprintf(f, "\n%s\nThe manual: man 8 jitsuctl\n", option_help);
+}
+
+static void print_dnssec_help(FILE *f)
+{
+	const struct dnssec_action *a;
+
+	fprintf(f, "\nActions:\n");
+	for (size_t i = 0; (a = dnssec_action_nth(i)); i++)
+		fprintf(f, "  dnssec %s %s\n      %s\n", a->name, a->args, a->usage);
+	fprintf(f, "\nOptions:\n"
+		   "  --algorithm NAME   of the key: ecdsap256sha256 (the default) or ed25519\n"
+		   "  --ds-ttl SECONDS   how long resolvers keep the parent's DS (86400)\n"
+		   "  --force            do the step now, without waiting for caches\n"
+		   "  --yes-ds-is-gone   you have looked: the parent has no DS any more\n");
 }
 
 static void print_usage_of(FILE *f, const struct subcommand *s)
 {
 	fprintf(f, "Usage: jitsuctl [OPTION]... %s%s%s\n%s\n", s->name, *s->args ? " " : "", s->args,
 		s->usage);
+	if (s->takes_name == NAME_DNSSEC)
+		print_dnssec_help(f);
+}
+
+static void print_edit_help(const struct edit_command *c)
+{
+	cleanup_buf struct buf options = { 0 };
+
+	printf("Usage: jitsuctl [OPTION]... %s%s%s\n%s\n", c->name, *c->args ? " " : "", c->args, c->usage);
+	if (c->takes & EDIT_CHANGES)
+		puts("  --dry-run          check it, and change nothing");
+	if (!(c->takes & EDIT_WORDS))
+		return;
+	record_help(&options);
+	printf("%s", options.text ? options.text : "");
 }
 
 static int usage_error(const char *text)
@@ -348,6 +551,8 @@ static const struct subcommand *find_subcommand(const char *name, struct err *e)
 			return &subcommands[i];
 		nearest_try(&near, subcommands[i].name);
 	}
+	for (size_t i = 0; edit_command_nth(i); i++)
+		nearest_try(&near, edit_command_nth(i)->name);
 	if (near.name)
 		err_set(e, -EINVAL, "there is no command \"%.60s\"; did you mean \"%s\"?", name, near.name);
 	else
@@ -364,6 +569,10 @@ static int do_help(struct run *r)
 		print_help(stdout);
 		return EXIT_OK;
 	}
+	if (edit_command_find(r->name)) {
+		print_edit_help(edit_command_find(r->name));
+		return EXIT_OK;
+	}
 	s = find_subcommand(r->name, &e);
 	if (!s)
 		return usage_error(e.text);
@@ -373,12 +582,14 @@ static int do_help(struct run *r)
 
 /* ---- the command line ---- */
 
-enum { LONG_JSON = 256, LONG_NO_COLOR, LONG_RAW, LONG_VERSION };
+enum { LONG_JSON = 256, LONG_NO_COLOR, LONG_RAW, LONG_ALGORITHM, LONG_DS_TTL, LONG_FORCE, LONG_DS_GONE, LONG_VERSION };
 
 static const struct option long_options[] = {
 	{ "socket", 1, NULL, 'S' },     { "follow", 0, NULL, 'f' },
 	{ "json", 0, NULL, LONG_JSON }, { "no-color", 0, NULL, LONG_NO_COLOR },
 	{ "raw", 0, NULL, LONG_RAW },   { "version", 0, NULL, LONG_VERSION },
+	{ "algorithm", 1, NULL, LONG_ALGORITHM }, { "ds-ttl", 1, NULL, LONG_DS_TTL },
+	{ "force", 0, NULL, LONG_FORCE }, { "yes-ds-is-gone", 0, NULL, LONG_DS_GONE },
 	{ "help", 0, NULL, 'h' },       { 0 },
 };
 
@@ -404,6 +615,7 @@ static int unknown_option(char **argv, struct err *e)
 	near.word = arg + strspn(arg, "-");
 	for (const struct option *o = long_options; o->name; o++)
 		nearest_try(&near, o->name);
+	record_nearest(&near);
 	if (near.name && strcmp(near.name, near.word) != 0)
 		return err_set(e, -EINVAL, "there is no option %.60s; did you mean --%s?", arg, near.name);
 	return err_set(e, -EINVAL, "there is no option %.60s", arg);
@@ -414,7 +626,8 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
 	const char *env = getenv("JITSU_SOCKET");
 	int c;
 
-	*o = (struct options){ .socket = env && *env ? env : CLIENT_SOCKET_DEFAULT, .n = -1 };
+	o->socket = env && *env ? env : CLIENT_SOCKET_DEFAULT;
+	o->n = o->dnssec.ds_ttl_s = -1;
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":S:n:fh", long_options, NULL)) != -1) {
 		switch (c) {
@@ -425,6 +638,13 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
 		case LONG_NO_COLOR: o->no_color = true; break;
 		case LONG_RAW: o->raw = true; break;
 		case LONG_VERSION: o->version = true; break;
+		case LONG_ALGORITHM: o->dnssec.algorithm = optarg; break;
+		case LONG_FORCE: o->dnssec.force = true; break;
+		case LONG_DS_GONE: o->dnssec.ds_gone = true; break;
+		case LONG_DS_TTL:
+			if (dnssec_parse_ds_ttl(optarg, &o->dnssec.ds_ttl_s, e) < 0)
+				return e->code;
+			break;
 		case 'n':
 			if (parse_n(optarg, &o->n, e) < 0)
 				return e->code;
@@ -436,17 +656,40 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
 	return 0;
 }
 
+static bool is_dnssec(const struct dnssec_options *o)
+{
+	return o->algorithm || o->ds_ttl_s >= 0 || o->force || o->ds_gone;
+}
+
+/* The words behind `dnssec`. */
+static int take_dnssec(struct run *r, int n_args, char **args, struct err *e)
+{
+	r->dnssec = dnssec_action_find(args[0], e);
+	r->zone = n_args > 1 ? args[1] : NULL;
+	return r->dnssec ? dnssec_action_check(r->dnssec, r->zone, &r->opt.dnssec, e) : e->code;
+}
+
 /* The options given must be some that the command takes, and so must the arguments. */
 static int check_use(const struct run *r, int n_args, struct err *e)
 {
 	const struct subcommand *s = r->sub;
 
+	if (r->edit && r->opt.n >= 0 && !(r->edit->takes & EDIT_N))
+		return err_set(e, -EINVAL, "%s takes no -n", r->edit->name);
+	if (r->edit && (r->opt.follow || r->opt.raw || is_dnssec(&r->opt.dnssec)))
+		return err_set(e, -EINVAL, "%s does not take this option", r->edit->name);
+	if (r->edit)
+		return edit_check(r->edit, &r->opt.edit, n_args, e);
 	if (r->opt.n >= 0 && !(s->options & OPT_N))
 		return err_set(e, -EINVAL, "%s takes no -n", s->name);
 	if (r->opt.follow && !(s->options & OPT_FOLLOW))
 		return err_set(e, -EINVAL, "%s takes no -f", s->name);
 	if (r->opt.raw && !(s->options & OPT_RAW))
 		return err_set(e, -EINVAL, "%s takes no --raw", s->name);
+	if (!(s->options & OPT_DNSSEC) && is_dnssec(&r->opt.dnssec))
+		return err_set(e, -EINVAL, "%s takes none of dnssec's options", s->name);
+	if (s->takes_name == NAME_DNSSEC)
+		return n_args < 1 || n_args > 2 ? err_set(e, -EINVAL, "dnssec takes an action and a zone") : 0;
 	if (n_args == 0 && s->takes_name == NAME_MUST)
 		return err_set(e, -EINVAL, "%s needs the name of a service; jitsuctl list tells them",
 			       s->name);
@@ -461,16 +704,28 @@ static int run_command(struct run *r, int n_args, char **args)
 	struct err e;
 	int status;
 
-	r->sub = find_subcommand(args[0], &e);
+	r->edit = edit_command_find(args[0]);
+	r->n_args = n_args - 1;
+	r->args = args + 1;
+	r->sub = r->edit ? &edit_subcommand : find_subcommand(args[0], &e);
 	if (!r->sub)
 		return usage_error(e.text);
+	if (r->opt.help && r->edit) {
+		print_edit_help(r->edit);
+		return EXIT_OK;
+	}
 	if (r->opt.help) {
 		print_usage_of(stdout, r->sub);
 		return EXIT_OK;
 	}
 	if (check_use(r, n_args - 1, &e) < 0)
 		return usage_error(e.text);
-	r->name = n_args > 1 ? args[1] : NULL;
+	if (r->sub->takes_name == NAME_DNSSEC) {
+		if (take_dnssec(r, n_args - 1, args + 1, &e) < 0)
+			return usage_error(e.text);
+	} else {
+		r->name = n_args > 1 ? args[1] : NULL;
+	}
 	r->term = term_of_stdout(r->opt.no_color);
 	status = r->sub->exec(r);
 	client_close(r->client);
@@ -485,7 +740,7 @@ int main(int argc, char **argv)
 	struct err e;
 
 	setlocale(LC_CTYPE, "");
-	if (parse_options(argc, argv, &r.opt, &e) < 0)
+	if (edit_take_options(&argc, argv, &r.opt.edit, &e) < 0 || parse_options(argc, argv, &r.opt, &e) < 0)
 		return usage_error(e.text);
 	if (r.opt.version) {
 		puts("jitsuctl " JITSU_VERSION);

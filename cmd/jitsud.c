@@ -66,6 +66,7 @@ static int print_config(const char *path)
 
 	if (!conf)
 		return 1;
+	conf_hide_secrets(conf);
 	conf_print(conf, &text);
 	conf_free(conf);
 	fputs(text.text, stdout);

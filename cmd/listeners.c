@@ -8,8 +8,8 @@ enum { BACKLOG = 128, UDP_BUFFER_BYTES = 1024 * 1024 };
 struct listener {
 	TAILQ_ENTRY(listener) next;
 	struct msg_listen what;
-	int fd;
-	bool wanted;
+	unsigned n, wanted; /* sockets: that there are, and at the end of the list shall be */
+	int fds[LISTEN_SHARERS_MAX];
 };
 
 struct listeners {
@@ -25,10 +25,16 @@ struct listeners *listeners_new(void)
 	return l;
 }
 
+static void close_from(struct listener *h, unsigned from)
+{
+	while (h->n > from)
+		close(h->fds[--h->n]);
+}
+
 static void remove_one(struct listeners *l, struct listener *h)
 {
 	TAILQ_REMOVE(&l->all, h, next);
-	close(h->fd);
+	close_from(h, 0);
 	free(h);
 }
 
@@ -64,28 +70,76 @@ static int set_options(int fd, const struct msg_listen *what)
 	return 0;
 }
 
-/* The bound socket, or -errno with a sentence. */
-static int open_listener(const struct msg_listen *what, struct err *e)
+static int share_port(int fd)
+{
+	int on = 1;
+
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+static int bind_socket(int fd, const struct msg_listen *what)
 {
 	struct sockaddr_storage sa;
 	socklen_t n = ip_to_sockaddr(&what->addr, what->port, &sa);
-	bool udp = what->proto == LISTEN_UDP;
-	cleanup_close int fd = socket(sa.ss_family, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	char where[ADDR_TEXT_MAX];
+
+	if (bind(fd, (void *)&sa, n) < 0 || (what->proto == LISTEN_TCP && listen(fd, BACKLOG) < 0))
+		return -errno;
+	return 0;
+}
+
+/* The bound socket, or -errno.  `first`: of those that share its port. */
+static int open_socket(const struct msg_listen *what, bool first)
+{
+	int type = what->proto == LISTEN_UDP ? SOCK_DGRAM : SOCK_STREAM;
+	cleanup_close int fd = socket(ip_is_v4(&what->addr) ? AF_INET : AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int done, r = fd < 0 ? -errno : set_options(fd, what);
 
-	if (r == 0 && (bind(fd, (void *)&sa, n) < 0 || (!udp && listen(fd, BACKLOG) < 0)))
-		r = -errno;
+	if (r == 0 && !first)
+		r = share_port(fd);
+	if (r == 0)
+		r = bind_socket(fd, what);
+	if (r < 0)
+		return r;
+	done = fd;
+	fd = -1;
+	return done;
+}
+
+static int say_why(const struct msg_listen *what, int r, struct err *e)
+{
+	bool udp = what->proto == LISTEN_UDP;
+	char where[ADDR_TEXT_MAX];
+
 	endpoint_format(&what->addr, what->port, where);
 	if (r == -EADDRINUSE)
 		return err_set(e, r,
 			       "cannot listen on %s (%s): another program holds it; \"ss -lnp sport = :%u\" tells which",
 			       where, udp ? "UDP" : "TCP", what->port);
-	if (r < 0)
-		return err_set_errno(e, r, "cannot listen on %s (%s)", where, udp ? "UDP" : "TCP");
-	done = fd;
-	fd = -1;
-	return done;
+	return err_set_errno(e, r, "cannot listen on %s (%s)", where, udp ? "UDP" : "TCP");
+}
+
+/* Sockets up to the n-th.  The first one is bound before it shares its port, so that whoever has the port,
+ * also another jitsud, is noticed; and it is there before the others are, so that nobody comes between. */
+static int open_up_to(struct listener *h, unsigned n, struct err *e)
+{
+	unsigned had = h->n;
+	int r = 0;
+
+	if (had > 0 && n > had)
+		r = share_port(h->fds[0]);
+	while (r == 0 && h->n < n) {
+		int fd = open_socket(&h->what, h->n == 0);
+
+		r = fd < 0 ? fd : 0;
+		if (r == 0)
+			h->fds[h->n++] = fd;
+		if (r == 0 && h->n == 1 && n > 1)
+			r = share_port(fd);
+	}
+	if (r == 0)
+		return 0;
+	close_from(h, had);
+	return say_why(&h->what, r, e);
 }
 
 /* ---- the list ---- */
@@ -101,27 +155,48 @@ static struct listener *find(struct listeners *l, const struct msg_listen *what)
 	return NULL;
 }
 
-int listeners_want(struct listeners *l, const struct msg_listen *what, int *fd, struct err *e)
+static struct listener *add(struct listeners *l, const struct msg_listen *what)
 {
-	struct listener *h = find(l, what);
-	int opened;
+	struct listener *h = calloc(1, sizeof(*h));
 
-	if (h) {
-		h->wanted = true;
-		return 0;
-	}
-	if (what->proto != LISTEN_UDP && what->proto != LISTEN_TCP)
-		return err_set(e, -EINVAL, "neither UDP nor TCP");
-	opened = open_listener(what, e);
-	if (opened < 0)
-		return opened;
-	h = calloc(1, sizeof(*h));
 	if (!h)
 		abort();
-	*h = (struct listener){ .what = *what, .fd = opened, .wanted = true };
+	h->what = *what;
 	TAILQ_INSERT_TAIL(&l->all, h, next);
-	*fd = opened;
-	return 1;
+	return h;
+}
+
+static void tell(struct listener *h, unsigned from, listener_fn *fn, void *arg)
+{
+	for (unsigned i = from; i < h->n; i++) {
+		struct msg_listen m = h->what;
+
+		m.sharers = 0;
+		m.place = (uint16_t)i;
+		fn(arg, &m, h->fds[i]);
+	}
+}
+
+int listeners_want(struct listeners *l, const struct msg_listen *what, listener_fn *fn, void *arg, struct err *e)
+{
+	unsigned n = what->proto == LISTEN_UDP ? MAX(what->sharers, 1) : 1, had;
+	struct listener *h;
+	int r;
+
+	if ((what->proto != LISTEN_UDP && what->proto != LISTEN_TCP) || n > LISTEN_SHARERS_MAX)
+		return err_set(e, -EINVAL, "neither UDP nor TCP, or too many sockets");
+	h = find(l, what);
+	if (!h)
+		h = add(l, what);
+	had = h->n;
+	r = open_up_to(h, n, e);
+	if (r < 0 && had == 0)
+		remove_one(l, h);
+	if (r < 0)
+		return r;
+	h->wanted = n;
+	tell(h, had, fn, arg);
+	return 0;
 }
 
 bool listeners_sweep(struct listeners *l)
@@ -131,20 +206,19 @@ bool listeners_sweep(struct listeners *l)
 
 	for (h = TAILQ_FIRST(&l->all); h; h = h_next) {
 		h_next = TAILQ_NEXT(h, next);
-		if (h->wanted) {
-			h->wanted = false;
-			continue;
-		}
-		remove_one(l, h);
-		closed = true;
+		closed |= h->n > h->wanted;
+		close_from(h, h->wanted);
+		h->wanted = 0;
+		if (h->n == 0)
+			remove_one(l, h);
 	}
 	return closed;
 }
 
 void listeners_each(const struct listeners *l, listener_fn *fn, void *arg)
 {
-	const struct listener *h;
+	struct listener *h;
 
 	TAILQ_FOREACH(h, &l->all, next)
-		fn(arg, &h->what, h->fd);
+		tell(h, 0, fn, arg);
 }

@@ -11,14 +11,16 @@ struct listeners;
 struct listeners *listeners_new(void); /* NULL: no memory */
 void listeners_free(struct listeners *l); /* closes all */
 
-/* Keeps or opens this one, and marks it as wanted.  1: it is new, and *fd is it, still ours; 0: it was
- * there; or -errno and a sentence. */
-int listeners_want(struct listeners *l, const struct msg_listen *what, int *fd, struct err *e);
+/* One of its sockets; `what->place` tells which.  The descriptor stays ours. */
+typedef void listener_fn(void *arg, const struct msg_listen *what, int fd);
+
+/* Keeps or opens this one, with what->sharers sockets if it is UDP, and marks them as wanted; each that is new is
+ * told to fn.  0, or -errno and a sentence: then nothing was opened. */
+int listeners_want(struct listeners *l, const struct msg_listen *what, listener_fn *fn, void *arg, struct err *e);
 
 /* The list is over: closes what is not marked, and takes all marks away.  Whether any was closed. */
 bool listeners_sweep(struct listeners *l);
 
-typedef void listener_fn(void *arg, const struct msg_listen *what, int fd);
 void listeners_each(const struct listeners *l, listener_fn *fn, void *arg);
 
 #endif

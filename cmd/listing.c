@@ -163,6 +163,42 @@ static int add_flow(struct listing *l, const struct json_node *row)
 	return add_cells(l, cells, ARRAY_SIZE(cells));
 }
 
+/* ---- counts: one row, with a line for each that is not zero ---- */
+
+enum { COUNT_WHAT, COUNT_NUMBER, COUNT_N };
+
+static const struct table_column count_columns[] = {
+	[COUNT_WHAT] = { "WHAT", false, 16, 0 },
+	[COUNT_NUMBER] = { "NUMBER", true, 0, 0 },
+};
+static_assert(ARRAY_SIZE(count_columns) == COUNT_N, "a column is not described");
+
+/* "type_a" is "type a" to people. */
+static void what_cell(const char *key, struct buf *out)
+{
+	for (; *key; key++)
+		buf_addf(out, "%c", *key == '_' ? ' ' : *key);
+}
+
+static int add_counts(struct listing *l, const struct json_node *row)
+{
+	for (const struct json_node *v = json_first(row); v; v = json_next(v)) {
+		cleanup_buf struct buf what = { 0 };
+		uint64_t n;
+
+		if (!row_number(row, json_key(v), &n) || n == 0)
+			continue;
+		what_cell(json_key(v), &what);
+		const struct cell cells[] = {
+			[COUNT_WHAT] = { what.text ? what.text : "?", COLOR_NONE },
+			[COUNT_NUMBER] = { row_text_or(row, json_key(v), "?"), COLOR_NONE },
+		};
+		if (add_cells(l, cells, ARRAY_SIZE(cells)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* ---- all ---- */
 
 static const struct {
@@ -172,6 +208,7 @@ static const struct {
 } kinds[] = {
 	[LISTING_SERVICES] = { service_columns, LIST_N, add_service },
 	[LISTING_FLOWS] = { flow_columns, FLOW_N, add_flow },
+	[LISTING_COUNTS] = { count_columns, COUNT_N, add_counts },
 };
 static_assert(ARRAY_SIZE(kinds) == LISTING_N, "a kind is not described");
 

@@ -114,11 +114,13 @@ static void introduce(struct process *launcher, struct process *p)
 	close(fds[1]);
 }
 
+/* dns may be away: it is given all when it is there again. */
 static void give_listener(void *arg, const struct msg_listen *what, int fd)
 {
 	struct process *dns = arg;
 
-	ipc_send_fd(dns->channel, MSG_LISTEN, what, fd);
+	if (dns && dns->channel)
+		ipc_send_fd(dns->channel, MSG_LISTEN, what, fd);
 }
 
 /* What an earlier launcher had kept, then one without a name: that was all. */
@@ -172,11 +174,8 @@ static void want_listen(struct supervisor *s, const struct msg_listen *what)
 	struct process *dns = find(s, ROLE_DNS, ""), *launcher = find(s, ROLE_LAUNCHER, "");
 	struct msg_want_failed failed;
 	struct err e;
-	int fd, r = listeners_want(s->listeners, what, &fd, &e);
 
-	if (r > 0 && dns && dns->channel)
-		ipc_send_fd(dns->channel, MSG_LISTEN, what, fd);
-	if (r >= 0)
+	if (listeners_want(s->listeners, what, give_listener, dns, &e) == 0)
 		return;
 	if (!s->settled) {
 		log_error("%s", e.text);

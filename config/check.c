@@ -187,6 +187,46 @@ static void check_addresses(const struct service_conf *s, const struct spot *whe
 	}
 }
 
+static bool has_family(const struct service_conf *s, bool v4)
+{
+	for (size_t i = 0; i < s->ip.n; i++) {
+		if (is_zero_prefix(&s->ip.v[i]) || ip_is_v4(&s->ip.v[i].addr) == v4)
+			return true;
+	}
+	return s->ip.n == 0;
+}
+
+static bool is_own_address(const struct service_conf *s, const struct ip_addr *a)
+{
+	for (size_t i = 0; i < s->ip.n; i++) {
+		if (ip_equal(&s->ip.v[i].addr, a))
+			return true;
+	}
+	return false;
+}
+
+static void check_fallback(const struct service_conf *s, const struct spot *where, struct mistakes *m)
+{
+	struct spot list = spot_member(where, "fallback_ip"), ttl = spot_member(where, "ttl_down");
+
+	for (size_t i = 0; i < s->fallback_ip.n; i++) {
+		struct spot at = spot_nth(&list, i);
+		const char *text = s->fallback_ip.v[i];
+		struct ip_addr a;
+
+		if (ip_parse(text, &a) < 0)
+			continue;
+		if (is_own_address(s, &a))
+			mistake(m, &at, "\"%s\" is the service's own address", text);
+		else if (!has_family(s, ip_is_v4(&a)))
+			mistake(m, &at, "nobody would be given \"%s\": ip has no %s address", text,
+			        ip_is_v4(&a) ? "IPv4" : "IPv6");
+	}
+	if (s->ttl_down_ms > s->ttl_ms && s->ttl_ms > 0) /* 0: it may be wrong, and told already */
+		mistake(m, &ttl, "is more than ttl: what is known while the VM is down would outlive what is said "
+		                 "when it is up");
+}
+
 static void check_gateway(const struct service_conf *s, const struct spot *where, struct mistakes *m)
 {
 	struct spot gateway = spot_member(where, "gateway");
@@ -442,14 +482,15 @@ static void check_hold(const struct service_conf *s, const struct spot *where, s
 
 /* ---- services ---- */
 
-static void check_service(const struct conf *c, const struct service_conf *s, const struct spot *where,
-                          struct mistakes *m)
+void conf_check_service(const struct conf *c, const struct service_conf *s, const struct spot *where,
+                        struct mistakes *m)
 {
 	struct spot machine = spot_member(where, "machine");
 
 	check_hold(s, where, m);
 	check_dns_names(c, s, where, m);
 	check_addresses(s, where, m);
+	check_fallback(s, where, m);
 	check_gateway(s, where, m);
 	check_ports(s, where, m);
 	check_ready(s, where, m);
@@ -537,13 +578,64 @@ static void check_services(const struct conf *c, const struct spot *root, struct
 
 		if (json_type(v) != JSON_OBJECT)
 			continue;
-		check_service(c, &c->services.v[i], &service, m);
+		conf_check_service(c, &c->services.v[i], &service, m);
 		collect_service(&u, &c->services.v[i], &service);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		unique_check(all[i]);
 		unique_free(all[i]);
 	}
+}
+
+/* ---- other servers ---- */
+
+static_assert(offsetof(struct tsig_key_conf, name) == 0, "the name must be first");
+
+static void check_tsig_keys(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	struct spot list = spot_member(root, "tsig_keys");
+	cleanup_unique struct unique names = { .m = m };
+
+	for (size_t i = 0; i < c->tsig_keys.n; i++) {
+		struct spot key = spot_nth(&list, i), name = spot_member(&key, "name");
+		struct spot secret = spot_member(&key, "secret"), file = spot_member(&key, "secret_file");
+
+		unique_add_host(&names, c->tsig_keys.v[i].name, &name);
+		if (json_type(key.v) != JSON_OBJECT)
+			continue;
+		if (!secret.v && !file.v)
+			mistake(m, &file, "missing: a key needs a file with its secret");
+		else if (secret.v && file.v)
+			mistake(m, &secret, "does not go with secret_file: a key has one secret");
+	}
+	unique_check(&names);
+}
+
+static void check_key(const struct conf *c, const char *key, const struct spot *where, struct mistakes *m)
+{
+	check_reference(m, where, key, "tsig_keys", c->tsig_keys.v, c->tsig_keys.n, sizeof(*c->tsig_keys.v));
+}
+
+static void check_transfers(const struct conf *c, const struct zone_conf *z, const struct spot *zone,
+                            struct mistakes *m)
+{
+	struct spot list = spot_member(zone, "secondaries"), key = spot_member(zone, "transfer_key");
+	cleanup_unique struct unique places = { .m = m };
+
+	for (size_t i = 0; i < z->secondaries.n; i++) {
+		const struct secondary_conf *s = &z->secondaries.v[i];
+		struct spot at = spot_nth(&list, i), its_key = spot_member(&at, "key"), address = spot_member(&at, "address");
+		char text[ADDR_TEXT_MAX];
+		struct ip_addr a;
+
+		check_key(c, s->key, &its_key, m);
+		if (s->address[0] && ip_parse(s->address, &a) == 0 && s->port > 0)
+			unique_add(&places, endpoint_format(&a, s->port, text), &address);
+	}
+	unique_check(&places);
+	check_key(c, z->transfer_key, &key, m);
+	if (key.v && z->transfer_allow.n == 0)
+		mistake(m, &key, "has no meaning without transfer_allow; a secondary has a key of its own");
 }
 
 /* ---- the rest ---- */
@@ -559,6 +651,8 @@ static void check_zones(const struct conf *c, const struct spot *root, struct mi
 
 		check_below(&c->zone_dirs, "zone_dirs", c->zones.v[i].file, &file, m);
 		unique_add_host(&names, c->zones.v[i].name, &name);
+		if (json_type(zone.v) == JSON_OBJECT)
+			check_transfers(c, &c->zones.v[i], &zone, m);
 	}
 	unique_check(&names);
 }
@@ -611,6 +705,12 @@ static void check_listen(const struct conf *c, const struct spot *root, struct m
 			unique_add(&sockets, endpoint_format(&e->addr, e->port, text), &where);
 	}
 	unique_check(&sockets);
+	if (c->dns.workers * c->listen.n > LISTEN_UDP_MAX) {
+		struct spot dns = spot_member(root, "dns"), workers = spot_member(&dns, "workers");
+
+		mistake(m, &workers, "%u for each of %zu addresses in listen are more than %d in all", c->dns.workers,
+			c->listen.n, LISTEN_UDP_MAX);
+	}
 }
 
 static void check_forward_allow(const struct conf *c, const struct spot *root, struct mistakes *m)
@@ -651,6 +751,7 @@ static void check_users(const struct conf *c, const struct spot *root, struct mi
 void conf_check(const struct conf *c, const struct spot *root, struct mistakes *m)
 {
 	check_listen(c, root, m);
+	check_tsig_keys(c, root, m);
 	check_zones(c, root, m);
 	check_forward_allow(c, root, m);
 	check_hypervisors(c, root, m);

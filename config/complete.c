@@ -122,12 +122,14 @@ static bool has_writable_disk(const struct machine_conf *machine)
 	return false;
 }
 
-static void complete_service(const struct conf *c, struct service_conf *s, const struct spot *where,
-                             struct mistakes *m)
+void conf_complete_service(const struct conf *c, struct service_conf *s, const struct spot *where,
+                           struct mistakes *m)
 {
 	struct spot machine = spot_member(where, "machine"), ready = spot_member(where, "ready");
 
 	s->line = where->at.line;
+	if (!is_given(where, "ttl_down"))
+		s->ttl_down_ms = s->ttl_ms;
 	if (!ready.v)
 		read_option_text(m, schema_find(&schema_service, "ready"), &ready,
 		                 s->ports.n > 0 ? "[\"tcp\"]" : "[\"arp\"]", s);
@@ -155,6 +157,6 @@ void conf_complete(struct conf *c, const struct spot *root, struct mistakes *m)
 		struct spot service = spot_item(&services, i, v);
 
 		if (json_type(v) == JSON_OBJECT)
-			complete_service(c, &c->services.v[i], &service, m);
+			conf_complete_service(c, &c->services.v[i], &service, m);
 	}
 }

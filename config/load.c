@@ -72,3 +72,59 @@ struct conf *conf_load(const char *path, struct buf *mistakes)
 	}
 	return conf_parse(path, text.text, text.n, mistakes);
 }
+
+/* ---- one service ---- */
+
+void conf_free_service(struct service_conf *s)
+{
+	if (!s)
+		return;
+	schema_clear(&schema_service, s);
+	free(s);
+}
+
+static struct service_conf *parse_service(const struct conf *c, const struct json *doc, struct mistakes *m)
+{
+	struct service_conf *s = calloc(1, sizeof(*s));
+	struct spot where = spot_root(json_root(doc));
+
+	if (!s) {
+		mistake_out_of_memory(m);
+		return NULL;
+	}
+	read_object(m, &schema_service, &where, s);
+	if (json_type(where.v) != JSON_OBJECT || mistakes_are_memory(m))
+		return s;
+	conf_complete_service(c, s, &where, m);
+	if (!mistakes_are_memory(m))
+		conf_check_service(c, s, &where, m);
+	s->line = 0; /* it stands in no file */
+	return s;
+}
+
+struct service_conf *conf_parse_service(const struct conf *c, const char *text, size_t n, struct buf *given,
+                                        struct buf *mistakes)
+{
+	struct json_place at;
+	struct err e = { 0 };
+	struct json *doc = json_parse(text, n, &at, &e);
+	struct mistakes *m = mistakes_new("");
+	struct service_conf *s = NULL;
+
+	if (!m || (!doc && e.code == -ENOMEM))
+		buf_adds(mistakes, "out of memory\n");
+	else if (!doc)
+		buf_addf(mistakes, "%u:%u: %s\n", at.line, at.column, e.text);
+	else
+		s = parse_service(c, doc, m);
+	if (m && mistakes_count(m) > 0) {
+		mistakes_write(m, mistakes);
+		conf_free_service(s);
+		s = NULL;
+	}
+	if (s && given)
+		conf_print_given(s, json_root(doc), given);
+	mistakes_free(m);
+	json_free(doc);
+	return s;
+}

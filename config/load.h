@@ -11,6 +11,7 @@
 #define CONFIG_LOAD_H
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "config/service.h"
 
 enum { CONF_MISTAKES_MAX = 100 }; /* told at most; then how many more there are */
@@ -24,10 +25,24 @@ struct conf *conf_parse(const char *name, const char *text, size_t n, struct buf
 struct conf *conf_load(const char *path, struct buf *mistakes);
 void conf_free(struct conf *c); /* NULL is fine */
 
+/* The secrets in it become "***": for people to see, not to be used any more. */
+void conf_hide_secrets(struct conf *c);
+
 /* The whole configuration with all defaults, as JSON that loads to the same records. */
 void conf_print(const struct conf *c, struct buf *out);
 
+/* A service by itself: the text of one element of `services`.  It is checked like one, against the
+ * rest of `c`; other services are not looked at (claims.h does that).  NULL, and in `mistakes` one line
+ * for each, which begins with the option: "machine.memory: expected ...".  With `given`, what the text
+ * says is added to it as JSON, each option in its place and in its one way to be written. */
+struct service_conf *conf_parse_service(const struct conf *c, const char *text, size_t n, struct buf *given,
+                                        struct buf *mistakes);
+void conf_free_service(struct service_conf *s); /* NULL is fine */
+
 /* The same bytes for the same service: tells on reload what changed. */
 void conf_print_service(const struct service_conf *s, struct buf *out);
+
+/* Of the service only the options that the object `given` has.  Inside config/ only. */
+void conf_print_given(const struct service_conf *s, const struct json_node *given, struct buf *out);
 
 #endif

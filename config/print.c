@@ -155,6 +155,34 @@ static void print_object(const struct schema *s, const void *record, struct json
 	json_close(w, '}');
 }
 
+static void hide_text(char *text)
+{
+	size_t n = strlen(text);
+
+	explicit_bzero(text, n);
+	memset(text, '*', MIN(n, (size_t)3));
+}
+
+static void hide(const struct schema *s, void *record)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct opt *o = &s->opts[i];
+		bool is_list = o->flags & OPT_LIST;
+		struct any_list list = is_list ? list_get(record, o) : (struct any_list){ 1, (char *)record + o->offset };
+
+		for (size_t k = 0; k < list.n && (o->of || o->flags & OPT_SECRET); k++) {
+			void *value = (char *)list.v + k * opt_element_size(o);
+
+			if (o->of)
+				hide(o->of, value);
+			else
+				hide_text(*(char **)value);
+		}
+	}
+}
+
+void conf_hide_secrets(struct conf *c) { hide(&schema_conf, c); }
+
 void conf_print(const struct conf *c, struct buf *out)
 {
 	struct json_writer w = { .out = out, .indent = 2 };
@@ -168,4 +196,52 @@ void conf_print_service(const struct service_conf *s, struct buf *out)
 	struct json_writer w = { .out = out };
 
 	print_object(&schema_service, s, &w, NULL);
+}
+
+/* ---- what was said, and no more ---- */
+
+static void print_given(const struct schema *s, const void *record, const struct json_node *given,
+                        struct json_writer *w, const char *key);
+
+static void print_given_list(const struct opt *o, const void *record, const struct json_node *given,
+                             struct json_writer *w)
+{
+	struct any_list list = list_get(record, o);
+	const struct json_node *v = json_first(given);
+
+	json_open(w, o->key, '[');
+	for (size_t i = 0; i < list.n && v; i++, v = json_next(v))
+		print_given(o->of, element(&list, o, i), v, w, NULL);
+	json_close(w, ']');
+}
+
+static void print_given(const struct schema *s, const void *record, const struct json_node *given,
+                        struct json_writer *w, const char *key)
+{
+	json_open(w, key, '{');
+	for (size_t i = 0; i < s->n; i++) {
+		const struct opt *o = &s->opts[i];
+		const struct json_node *v = json_get(given, o->key);
+
+		if (!v)
+			continue;
+		if (o->of && (o->flags & OPT_LIST))
+			print_given_list(o, record, v, w);
+		else if (o->of)
+			print_given(o->of, (const char *)record + o->offset, v, w, o->key);
+		else if (o->flags & OPT_LIST)
+			print_list(o, record, w);
+		else if (o->type == OPT_SHARE || o->type == OPT_RATE)
+			print_pair(o, record, w);
+		else
+			print_value(o, (const char *)record + o->offset, w, o->key);
+	}
+	json_close(w, '}');
+}
+
+void conf_print_given(const struct service_conf *s, const struct json_node *given, struct buf *out)
+{
+	struct json_writer w = { .out = out };
+
+	print_given(&schema_service, s, given, &w, NULL);
 }

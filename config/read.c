@@ -119,13 +119,14 @@ void mistakes_write(struct mistakes *m, struct buf *out)
 	for (size_t i = 0; i < kept; i++) {
 		const struct told *t = &m->kept[i];
 
-		buf_addf(out, "%s:%u:%u: %s%s%s\n", m->file, t->at.line, t->at.column, t->path,
-		         t->path[0] ? ": " : "", t->text);
+		if (m->file[0])
+			buf_addf(out, "%s:%u:%u: ", m->file, t->at.line, t->at.column);
+		buf_addf(out, "%s%s%s\n", t->path, t->path[0] ? ": " : "", t->text);
 	}
 	if (m->n > kept)
-		buf_addf(out, "%s: and %zu more mistakes\n", m->file, m->n - kept);
+		buf_addf(out, "%s%sand %zu more mistakes\n", m->file, m->file[0] ? ": " : "", m->n - kept);
 	if (m->no_memory)
-		buf_addf(out, "%s: out of memory\n", m->file);
+		buf_addf(out, "%s%sout of memory\n", m->file, m->file[0] ? ": " : "");
 }
 
 /* ---- what the file has instead ---- */
@@ -180,9 +181,11 @@ static void mistake_expected(struct mistakes *m, const struct opt *o, const stru
 
 	buf_adds(&text, "expected ");
 	opt_expected(o, &text);
-	buf_adds(&text, ", got ");
-	add_got(where->v, &text);
-	add_hint(o, where->v, &text);
+	if (!(o->flags & OPT_SECRET)) {
+		buf_adds(&text, ", got ");
+		add_got(where->v, &text);
+		add_hint(o, where->v, &text);
+	}
 	if (text.error)
 		mistake_out_of_memory(m);
 	else

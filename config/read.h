@@ -26,7 +26,8 @@ struct spot spot_nth(const struct spot *list, size_t i);
 
 struct mistakes;
 
-struct mistakes *mistakes_new(const char *file); /* or NULL */
+/* `file` is what their lines begin with; "": without any place.  Or NULL. */
+struct mistakes *mistakes_new(const char *file);
 void mistakes_free(struct mistakes *m);
 size_t mistakes_count(const struct mistakes *m);
 void mistake(struct mistakes *m, const struct spot *where, const char *fmt, ...) PRINTF_LIKE(3, 4);

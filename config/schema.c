@@ -31,6 +31,12 @@ static const char *const wake_names[] = {
 	[WAKE_ANY] = "any", [WAKE_AFTER_DNS] = "after-dns", [WAKE_OFF] = "off", NULL
 };
 static_assert(ARRAY_SIZE(wake_names) == WAKE_N + 1, "a wake mode has no name");
+static const char *const wake_dns_names[] = {
+	[WAKE_DNS_ANY] = "any", [WAKE_DNS_VERIFIED] = "verified", [WAKE_DNS_OFF] = "off", NULL
+};
+static_assert(ARRAY_SIZE(wake_dns_names) == WAKE_DNS_N + 1, "a wake_dns mode has no name");
+static const char *const xdp_names[] = { [XDP_AUTO] = "auto", [XDP_ON] = "on", [XDP_OFF] = "off", NULL };
+static_assert(ARRAY_SIZE(xdp_names) == XDP_MODE_N + 1, "an XDP mode has no name");
 static const char *const ping_names[] = {
 	[PING_IGNORE] = "ignore", [PING_ANSWER] = "answer", [PING_WAKE] = "wake", NULL
 };
@@ -58,6 +64,13 @@ static const char *const isolation_names[] = {
 	[ISOLATION_STRICT] = "strict", [ISOLATION_FAST] = "fast", NULL
 };
 static_assert(ARRAY_SIZE(isolation_names) == ISOLATION_N + 1, "an isolation has no name");
+static const char *const tsig_names[] = {
+	[TSIG_HMAC_SHA256] = "hmac-sha256",
+	[TSIG_HMAC_SHA384] = "hmac-sha384",
+	[TSIG_HMAC_SHA512] = "hmac-sha512",
+	NULL,
+};
+static_assert(ARRAY_SIZE(tsig_names) == TSIG_ALGORITHM_N + 1, "a TSIG algorithm has no name");
 static const char *const arch_names[] = { "x86_64", "aarch64", NULL };
 static const char *const machine_names[] = { "microvm", "pc", "q35", "virt", NULL };
 static const char *const format_names[] = { "raw", "qcow2", NULL };
@@ -126,6 +139,9 @@ static SCHEMA(schema_machine, machine_conf, "the machine of a service", "service
 static const struct opt service_opts[] = {
 	{ "name", OPT_TEXT, OPT_REQUIRED, AT(char *, service_conf, name), .text = &text_name,
 	  .help = "What logs and jitsuctl call it.  Unique." },
+	{ "enabled", OPT_BOOL, 0, AT(bool, service_conf, enabled), .fallback = "true",
+	  .help = "Whether it is served.  If not, the service is kept, but its names are not in DNS, its clients "
+	          "are not held, and nothing wakes it; its VM is stopped when nobody uses it." },
 	{ "dns", OPT_TEXT, OPT_REQUIRED | OPT_LIST, LIST_AT(char *, service_conf, dns), .text = &text_host,
 	  .least = 1, .most = MSG_LIST_MAX,
 	  .help = "The names that wake it, each in one of zones.  Each belongs to one service only." },
@@ -135,6 +151,15 @@ static const struct opt service_opts[] = {
 	          "records follow from them.  Each belongs to one service only." },
 	{ "ttl", OPT_DURATION, OPT_SECONDS, AT(uint64_t, service_conf, ttl_ms), .max = SECONDS(604800),
 	  .fallback = "\"60s\"", .help = "How long resolvers may keep its addresses." },
+	{ "ttl_down", OPT_DURATION, OPT_SECONDS, AT(uint64_t, service_conf, ttl_down_ms), .max = SECONDS(604800),
+	  .otherwise = "ttl",
+	  .help = "The same for answers that are given while its VM is not up, and for fallback_ip; at most "
+	          "ttl.  0: they are asked for anew each time." },
+	{ "fallback_ip", OPT_TEXT, OPT_LIST, LIST_AT(char *, service_conf, fallback_ip), .text = &text_ip,
+	  .most = MSG_LIST_MAX, .fallback = "[]",
+	  .help = "The addresses of another machine, perhaps one that says sorry, of families that ip has: who "
+	          "asks for the service gets them, instead of SERVFAIL, when it could not be started, its "
+	          "address is in use elsewhere, its wake was refused or max_hold is over." },
 	{ "ports", OPT_PORT, OPT_LIST, LIST_AT(uint16_t, service_conf, ports), .min = 1, .max = 65535,
 	  .most = MSG_LIST_MAX, .fallback = "[]", .help = "The TCP ports it serves." },
 	{ "machine", OPT_OBJECT, OPT_REQUIRED, AT(struct machine_conf, service_conf, machine),
@@ -147,6 +172,14 @@ static const struct opt service_opts[] = {
 	  .help = "What becomes of clients that come to its addresses while the VM is away.  park: they are "
 	          "held, wake it, and are let through when it is up.  off: nothing is at its addresses then, "
 	          "and its names alone wake it.  splice is not in this version." },
+	{ "wake_dns", OPT_ENUM, 0, AT(enum wake_dns, service_conf, wake_dns), .names = wake_dns_names,
+	  .fallback = "\"any\"",
+	  .help = "Whose queries for its names wake the VM: anybody's, within limits.wakes_unverified (any); only "
+	          "those over TCP or with a valid DNS cookie, whose senders are who they say (verified); or "
+	          "nobody's (off).  With verified, others get the address at once where clients are held, and "
+	          "their first packet wakes the VM; elsewhere they are told to ask again over TCP, or with the "
+	          "cookie that they are given.  With off, an answer of auto is given at once; where it would "
+	          "have to wait for a VM that sleeps, it is fallback_ip, or SERVFAIL." },
 	{ "wake_syn", OPT_ENUM, 0, AT(enum wake_mode, service_conf, wake_syn), .names = wake_names,
 	  .fallback = "\"any\"",
 	  .help = "Whether a client's packet wakes the VM: always (any), only until dns_horizon after the "
@@ -218,6 +251,31 @@ static const struct opt service_opts[] = {
 };
 SCHEMA(schema_service, service_conf, "a service", "services[]", service_opts);
 
+static const struct opt tsig_key_opts[] = {
+	{ "name", OPT_TEXT, OPT_REQUIRED, AT(char *, tsig_key_conf, name), .text = &text_host,
+	  .help = "What both servers call the key.  Unique." },
+	{ "algorithm", OPT_ENUM, 0, AT(enum tsig_algorithm, tsig_key_conf, algorithm), .names = tsig_names,
+	  .fallback = "\"hmac-sha256\"", .help = "How it signs: the same on both servers." },
+	{ "secret_file", OPT_TEXT, OPT_UNSET, AT(char *, tsig_key_conf, secret_file), .text = &text_path,
+	  .help = "A file with nothing but the secret, in Base64.  It belongs to root, nobody else can read it, "
+	          "and it is no symbolic link.  It is read when jitsud starts and at each reload." },
+	{ "secret", OPT_TEXT, OPT_UNSET | OPT_SECRET, AT(char *, tsig_key_conf, secret), .text = &text_tsig_secret,
+	  .help = "The secret itself, in Base64, instead of secret_file: only where nobody else can read this "
+	          "configuration.  It is never printed." },
+};
+static SCHEMA(schema_tsig_key, tsig_key_conf, "a key shared with other servers", "tsig_keys[]", tsig_key_opts);
+
+static const struct opt secondary_opts[] = {
+	{ "address", OPT_TEXT, OPT_REQUIRED, AT(char *, secondary_conf, address), .text = &text_ip,
+	  .help = "Where it is told of changes, and asks for the zone from." },
+	{ "port", OPT_PORT, 0, AT(uint16_t, secondary_conf, port), .min = 1, .max = 65535, .fallback = "53",
+	  .help = "The port where it is told of changes." },
+	{ "key", OPT_TEXT, OPT_UNSET, AT(char *, secondary_conf, key), .text = &text_host,
+	  .help = "The name of one of tsig_keys: what it is told is signed with it, and so must be what it asks.  "
+	          "Without a key its address is all that it must have." },
+};
+static SCHEMA(schema_secondary, secondary_conf, "a secondary server", "zones[].secondaries[]", secondary_opts);
+
 static const struct opt zone_opts[] = {
 	{ "name", OPT_TEXT, OPT_REQUIRED, AT(char *, zone_conf, name), .text = &text_host,
 	  .help = "The zone's name.  Unique." },
@@ -239,21 +297,34 @@ static const struct opt zone_opts[] = {
 	          "count instead of ns, hostmaster, ttl and negative_ttl, and the serial is never less than "
 	          "the SOA's.  It is read when jitsud starts and at each reload; a file with a mistake is "
 	          "not used, and the zone goes on as it was." },
+	{ "secondaries", OPT_OBJECT, OPT_LIST, LIST_AT(struct secondary_conf, zone_conf, secondaries),
+	  .of = &schema_secondary, .most = 16, .fallback = "[]",
+	  .help = "Servers that have a copy of the zone: they are told at once when it has changed (NOTIFY), and may "
+	          "fetch it, as a whole (AXFR) or what has changed (IXFR)." },
+	{ "transfer_allow", OPT_PREFIX, OPT_LIST, LIST_AT(struct ip_prefix, zone_conf, transfer_allow),
+	  .fallback = "[]",
+	  .help = "Who else may fetch the zone, without being told of changes: addresses and networks." },
+	{ "transfer_key", OPT_TEXT, OPT_UNSET, AT(char *, zone_conf, transfer_key), .text = &text_host,
+	  .help = "The name of one of tsig_keys, with which those in transfer_allow must have signed." },
 };
 static SCHEMA(schema_zone, zone_conf, "a zone", "zones[]", zone_opts);
 
 static const struct opt dns_opts[] = {
 	{ "nsid", OPT_TEXT, OPT_UNSET, AT(char *, dns_conf, nsid), .text = &text_nsid,
 	  .help = "What it calls itself when a client asks which server has answered (RFC 5001)." },
-	{ "cookie_secrets", OPT_TEXT, OPT_LIST, LIST_AT(char *, dns_conf, cookie_secrets), .text = &text_secret,
+	{ "cookie_secrets", OPT_TEXT, OPT_LIST | OPT_SECRET, LIST_AT(char *, dns_conf, cookie_secrets), .text = &text_secret,
 	  .most = MSG_SECRETS_MAX, .fallback = "[]",
 	  .help = "What DNS cookies (RFC 7873, RFC 9018) are made with, the same on all servers of an address: "
 	          "the first makes them, all are taken.  To replace one, add the new one at the end "
 	          "everywhere, then move it to the front, and an hour later remove the old one.  Without "
 	          "any, jitsu makes its own, and a new one each day." },
+	{ "workers", OPT_INT, OPT_UNSET, AT(uint32_t, dns_conf, workers), .min = 1, .max = LISTEN_SHARERS_MAX,
+	  .otherwise = "one for each CPU",
+	  .help = "Threads that answer over UDP, for each address in listen; all together at most 256." },
 	{ "rate", OPT_INT, 0, AT(uint32_t, dns_conf, rate), .max = 1000000, .fallback = "200",
 	  .help = "Answers per second that one network (IPv4 /24, IPv6 /56) is sent over UDP, unless a cookie "
-	          "shows that the client is who it says; 0: any number." },
+	          "shows that the client is who it says; 0: any number.  Where "
+	          "xdp has found an interface, half of it is for answers from there." },
 	{ "rate_slip", OPT_INT, 0, AT(uint32_t, dns_conf, rate_slip), .max = 10, .fallback = "2",
 	  .help = "One in so many of the queries over that rate is answered with the advice to ask over TCP, "
 	          "so that a client whose address is abused still gets through; 0: none." },
@@ -261,6 +332,12 @@ static const struct opt dns_opts[] = {
 	  .fallback = "[\"127.0.0.0/8\", \"10.0.0.0/8\", \"172.16.0.0/12\", \"192.168.0.0/16\", "
 	              "\"169.254.0.0/16\", \"::1/128\", \"fc00::/7\", \"fe80::/10\"]",
 	  .help = "Clients without that limit." },
+	{ "xdp", OPT_ENUM, 0, AT(enum xdp_mode, dns_conf, xdp), .names = xdp_names, .fallback = "\"auto\"",
+	  .help = "Whether plain queries for the addresses of services that are up are answered by a BPF "
+	          "program (XDP) on the interfaces that have the addresses of listen; wildcards in listen "
+	          "have none.  auto: where the interface's own driver can run it, on hardware that is.  on: "
+	          "elsewhere by the kernel's generic way, too.  Where it cannot run, and for all other "
+	          "queries, the sockets answer.  The host's packet filter does not see what is answered by it." },
 };
 static SCHEMA(schema_dns, dns_conf, "the DNS server", "dns", dns_opts);
 
@@ -302,7 +379,23 @@ static const struct opt limits_opts[] = {
 	  .help = "RAM of all VMs together; a percentage is of the host's." },
 	{ "wakes_per_source", OPT_RATE, 0, AT(uint32_t, limits_conf, wakes_per_source),
 	  ALSO(uint64_t, limits_conf, wakes_period_ms), .min = 1, .max = 1000000, .fallback = "\"30/min\"",
-	  .help = "Wakes that one client's network (IPv4 /24, IPv6 /56) may cause." },
+	  .help = "Wakes that one client's network (IPv4 /24, IPv6 /56) may cause: by packets, by queries of "
+	          "clients that are verified (see wake_dns), and by those of others, each counted apart." },
+	{ "wakes_per_service", OPT_RATE, 0, AT(uint32_t, limits_conf, wakes_per_service),
+	  ALSO(uint64_t, limits_conf, service_period_ms), .min = 1, .max = 1000000, .fallback = "\"30/min\"",
+	  .help = "Wakes of one service that queries may cause: by verified clients, and by others, counted "
+	          "apart." },
+	{ "wakes_unverified", OPT_RATE, 0, AT(uint32_t, limits_conf, wakes_unverified),
+	  ALSO(uint64_t, limits_conf, unverified_period_ms), .min = 1, .max = 1000000, .fallback = "\"60/min\"",
+	  .help = "Wakes of all services together that queries of clients that are not verified may cause: "
+	          "their addresses may be forged.  VMs that they woke, and that nobody has come to, take at "
+	          "most half of max_running, max_starting and memory, but always one may start.  Over it, a "
+	          "query that would wait is answered with the advice to ask over TCP." },
+	{ "mute_after", OPT_INT, 0, AT(uint32_t, limits_conf, mute_after), .max = 1000, .fallback = "3",
+	  .help = "A network (IPv4 /24, IPv6 /56) whose queries woke a held service so often in a row, and "
+	          "nobody came, seems to be of a resolver that asks ahead: its queries for that service are "
+	          "answered at once and wake nothing for 5 minutes, and for twice as long, up to a day, each "
+	          "time it turns out so again.  0: never." },
 	{ "max_waiting", OPT_INT, 0, AT(uint32_t, limits_conf, max_waiting), .min = 1, .max = 65536,
 	  .fallback = "1024", .help = "Queries that wait for a VM at once." },
 	{ "max_tcp", OPT_INT, 0, AT(uint32_t, limits_conf, max_tcp), .min = 1, .max = 4096, .fallback = "128",
@@ -338,6 +431,8 @@ static const struct opt conf_opts[] = {
 	  .fallback = "[\"0.0.0.0:53\", \"[::]:53\"]", .help = "Where DNS is served, over UDP and TCP." },
 	{ "zones", OPT_OBJECT, OPT_REQUIRED | OPT_LIST, LIST_AT(struct zone_conf, conf, zones),
 	  .of = &schema_zone, .least = 1, .help = "The zones it is authoritative for." },
+	{ "tsig_keys", OPT_OBJECT, OPT_LIST, LIST_AT(struct tsig_key_conf, conf, tsig_keys), .of = &schema_tsig_key,
+	  .fallback = "[]", .help = "Secrets that it shares with other DNS servers, to sign what they say to each other." },
 	{ "forward", OPT_ENDPOINT, OPT_LIST, LIST_AT(struct endpoint, conf, forward), .most = 8,
 	  .fallback = "[]",
 	  .help = "Resolvers that questions outside the zones are passed to.  Without them, and for "

@@ -62,6 +62,7 @@ enum opt_flag {
 	OPT_AUTO = 1 << 3,    /* duration: "auto" too */
 	OPT_SECONDS = 1 << 4, /* duration: whole seconds, and a bare number counts them */
 	OPT_UNSET = 1 << 5,   /* may stay zero, "" or empty, and is then not printed */
+	OPT_SECRET = 1 << 6,  /* text: is not shown to people, nor told in mistakes */
 };
 
 struct schema;

@@ -93,13 +93,17 @@ struct machine_conf {
 
 struct service_conf {
 	char *name; /* [a-z0-9-]{1,40} */
+	bool enabled; /* false: it is known, and nobody is served */
 	struct string_list dns; /* names in one of the zones, no final dot */
 	struct prefix_list ip; /* addresses with their network's length */
 	uint64_t ttl_ms; /* whole seconds */
+	uint64_t ttl_down_ms; /* while its VM is not up: at most ttl_ms */
+	struct string_list fallback_ip; /* addresses given when it cannot be had */
 	struct port_list ports;
 	struct machine_conf machine;
 	char *gateway; /* for {gw}; "" : the first address of the network */
 	enum hold_mode hold;
+	enum wake_dns wake_dns;
 	enum wake_mode wake_syn;
 	struct prefix_list wake_allow, wake_deny; /* sources; empty: all may, none is denied */
 	enum ping_mode wake_ping;
@@ -120,20 +124,46 @@ struct service_conf {
 	unsigned line;
 };
 
+/* A secret shared with other servers (RFC 8945). */
+struct tsig_key_conf {
+	char *name;
+	enum tsig_algorithm algorithm;
+	char *secret; /* in Base64; or: */
+	char *secret_file; /* the file that has it; "": `secret` */
+};
+
+struct secondary_conf {
+	char *address;
+	uint16_t port;
+	char *key; /* the name of one of `tsig_keys`; "": none */
+};
+
+struct secondary_list {
+	size_t n;
+	struct secondary_conf *v;
+};
+
 struct zone_conf {
 	char *name;
 	struct string_list ns;
 	char *hostmaster;
 	uint64_t ttl_ms, negative_ttl_ms; /* whole seconds */
 	char *file; /* static records; "": none */
+	struct secondary_list secondaries; /* are told of changes, and may have the zone */
+	struct prefix_list transfer_allow; /* so may these; */
+	char *transfer_key; /* who has signed with it; "": whoever it is */
 };
+
+enum xdp_mode { XDP_AUTO, XDP_ON, XDP_OFF, XDP_MODE_N };
 
 struct dns_conf {
 	char *nsid; /* "": none */
 	struct string_list cookie_secrets; /* 32 hex digits each; none: dns makes its own */
+	uint32_t workers; /* threads for each UDP address; 0: one for each CPU */
 	uint32_t rate; /* UDP answers per second to one network; 0: any number */
 	uint32_t rate_slip;
 	struct prefix_list rate_exempt;
+	enum xdp_mode xdp;
 };
 
 struct hypervisor_conf {
@@ -156,6 +186,11 @@ struct limits_conf {
 	uint32_t memory_percent; /* of the host's RAM */
 	uint32_t wakes_per_source; /* ... per wakes_period_ms */
 	uint64_t wakes_period_ms;
+	uint32_t wakes_per_service; /* by queries; ... per service_period_ms */
+	uint64_t service_period_ms;
+	uint32_t wakes_unverified; /* by queries of clients that may be anybody; ... per unverified_period_ms */
+	uint64_t unverified_period_ms;
+	uint32_t mute_after; /* wakes of a resolver that nobody came after; 0: never */
 	uint32_t max_waiting; /* DNS queries held at once */
 	uint32_t max_tcp; /* DNS clients over TCP at once */
 	uint32_t max_held; /* connections held at once, of all services */
@@ -171,6 +206,7 @@ struct users_conf {
 struct conf {
 	struct endpoint_list listen;
 	struct { size_t n; struct zone_conf *v; } zones;
+	struct { size_t n; struct tsig_key_conf *v; } tsig_keys;
 	struct endpoint_list forward;
 	struct prefix_list forward_allow;
 	struct { size_t n; struct hypervisor_conf *v; } hypervisors;

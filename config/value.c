@@ -356,6 +356,49 @@ static bool secret_ok(const char *s)
 	return n == 32 && s[n] == '\0';
 }
 
+static int base64_digit(char c)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c ? strchr(digits, c) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+int base64_parse(const char *text, uint8_t *out, size_t room)
+{
+	size_t length = strlen(text), n = 0, digits = length;
+
+	while (digits > 0 && length - digits < 2 && text[digits - 1] == '=')
+		digits--;
+	if (length == 0 || length % 4 != 0 || digits % 4 == 1)
+		return -EINVAL;
+	for (size_t i = 0; i < digits; i++)
+		if (base64_digit(text[i]) < 0)
+			return -EINVAL;
+	if (digits * 3 / 4 > room)
+		return -ERANGE;
+	for (size_t i = 0; i < digits; i += 4) {
+		uint32_t v = 0;
+
+		for (size_t k = 0; k < 4; k++)
+			v = v << 6 | (i + k < digits ? (uint32_t)base64_digit(text[i + k]) : 0);
+		for (size_t k = 0; k + 1 < MIN(digits - i, (size_t)4); k++)
+			out[n++] = (uint8_t)(v >> (16 - 8 * k));
+	}
+	return (int)n;
+}
+
+static bool tsig_secret_ok(const char *s)
+{
+	uint8_t secret[MSG_TSIG_SECRET_MAX];
+	int n = base64_parse(s, secret, sizeof(secret));
+
+	explicit_bzero(secret, sizeof(secret));
+	return n >= TSIG_SECRET_MIN;
+}
+
+const struct text_kind text_tsig_secret = { "Base64 of 16 to 128 bytes", (MSG_TSIG_SECRET_MAX + 2) / 3 * 4,
+	                                    tsig_secret_ok };
 const struct text_kind text_nsid = { "a text of at most 63 bytes on one line", MSG_NAME_MAX - 1, is_printable };
 const struct text_kind text_secret = { "32 hex digits", 32, secret_ok };
 const struct text_kind text_ip = { "an IP address", ADDR_TEXT_MAX - 1, ip_ok };

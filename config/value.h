@@ -56,6 +56,12 @@ extern const struct text_kind text_cmdline;
 extern const struct text_kind text_ip;
 extern const struct text_kind text_nsid;
 extern const struct text_kind text_secret; /* 32 hex digits */
+extern const struct text_kind text_tsig_secret; /* Base64 of 16 .. MSG_TSIG_SECRET_MAX bytes */
+
+enum { TSIG_SECRET_MIN = 16 };
+/* How many bytes this Base64 (RFC 4648, 4) is, written to `out`; -EINVAL when it is none, -ERANGE when it is more
+ * than `room`. */
+int base64_parse(const char *text, uint8_t *out, size_t room);
 
 bool text_ok(const struct text_kind *kind, const char *s);
 

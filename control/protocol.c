@@ -27,6 +27,19 @@ enum {
 	NEEDS_OF = 1 << 4,
 	ADMIN = 1 << 5,
 	ALL = 1 << 6, /* a key every request has */
+	TAKES_ZONE = 1 << 7,
+	NEEDS_ZONE = 1 << 8 | TAKES_ZONE,
+	TAKES_ALGORITHM = 1 << 9,
+	TAKES_FORCE = 1 << 10,
+	TAKES_DS_GONE = 1 << 11,
+	TAKES_DS_TTL = 1 << 12,
+	TAKES_RECORD = 1 << 13,
+	NEEDS_RECORD = 1 << 14 | TAKES_RECORD,
+	NEEDS_TO = 1 << 15,
+	TAKES_REVISION = 1 << 16,
+	NEEDS_REVISION = 1 << 17 | TAKES_REVISION,
+	CHANGES = 1 << 18 | ADMIN, /* "dry_run" */
+	TAKES_PARTS = 1 << 19, /* "more", "exact" */
 };
 
 enum { DO_CANCEL = CTL_VERB_N, DO_N };
@@ -46,6 +59,23 @@ static const struct verb {
 	[CTL_STATUS] = { 0, 0 },
 	[CTL_RELOAD] = { ADMIN, 0 },
 	[CTL_FLOWS] = { TAKES_SERVICE | TAKES_N, PROTOCOL_N_MAX },
+	[CTL_STATS] = { 0, 0 },
+	[CTL_DNSSEC_STATUS] = { TAKES_ZONE, 0 },
+	[CTL_DNSSEC_DS] = { NEEDS_ZONE, 0 },
+	[CTL_DNSSEC_ENABLE] = { NEEDS_ZONE | TAKES_ALGORITHM | ADMIN, 0 },
+	[CTL_DNSSEC_DISABLE] = { NEEDS_ZONE | TAKES_DS_GONE | TAKES_DS_TTL | TAKES_FORCE | ADMIN, 0 },
+	[CTL_DNSSEC_ROLL] = { NEEDS_ZONE | TAKES_ALGORITHM | ADMIN, 0 },
+	[CTL_DNSSEC_DS_SEEN] = { NEEDS_ZONE | TAKES_DS_TTL | TAKES_FORCE | ADMIN, 0 },
+	[CTL_ADD] = { TAKES_SERVICE | NEEDS_RECORD | CHANGES, 0 },
+	[CTL_SET] = { NEEDS_SERVICE | NEEDS_RECORD | CHANGES, 0 },
+	[CTL_REMOVE] = { NEEDS_SERVICE | CHANGES, 0 },
+	[CTL_RENAME] = { NEEDS_SERVICE | NEEDS_TO | CHANGES, 0 },
+	[CTL_PIN] = { NEEDS_SERVICE | NEEDS_TO | CHANGES, 0 },
+	[CTL_HISTORY] = { TAKES_SERVICE | TAKES_N | TAKES_REVISION, PROTOCOL_HISTORY_N },
+	[CTL_DIFF] = { NEEDS_REVISION, 0 },
+	[CTL_ROLLBACK] = { NEEDS_REVISION | CHANGES, 0 },
+	[CTL_EXPORT] = { TAKES_SERVICE | TAKES_N, PROTOCOL_N_MAX },
+	[CTL_IMPORT] = { NEEDS_RECORD | TAKES_PARTS | CHANGES, 0 },
 	[DO_CANCEL] = { NEEDS_OF, 0 },
 };
 static_assert(ARRAY_SIZE(verbs) == DO_N, "a verb has no row");
@@ -118,17 +148,129 @@ static int take_n(const struct json_node *v, struct protocol_request *out, struc
 	return 0;
 }
 
-static int take_follow(const struct json_node *v, struct protocol_request *out, struct err *e)
+static int take_bool(const struct json_node *v, const char *key, bool *out, struct err *e)
 {
 	if (json_type(v) != JSON_BOOL)
-		return wrong_type(v, "follow", "true or false", e);
-	out->msg.follow = json_bool(v);
+		return wrong_type(v, key, "true or false", e);
+	*out = json_bool(v);
+	return 0;
+}
+
+static int take_follow(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	return take_bool(v, "follow", &out->msg.follow, e);
+}
+
+static int take_force(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	return take_bool(v, "force", &out->msg.force, e);
+}
+
+static int take_ds_gone(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	return take_bool(v, "ds_gone", &out->msg.ds_gone, e);
+}
+
+static int take_zone(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	if (json_type(v) != JSON_STRING)
+		return wrong_type(v, "zone", "a string", e);
+	if (!json_string(v)[0])
+		return err_set(e, -EINVAL, "\"zone\": the name is empty");
+	if (!str_copy(out->msg.zone, json_string(v)))
+		return err_set(e, -ENOENT, "no zone has a name of more than %d bytes", MSG_DOMAIN_NAME_MAX - 1);
+	return 0;
+}
+
+/* Which there are, the launcher knows. */
+static int take_algorithm(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	if (json_type(v) != JSON_STRING)
+		return wrong_type(v, "algorithm", "a string", e);
+	if (!json_string(v)[0] || !str_copy(out->msg.algorithm, json_string(v)))
+		return err_set(e, -EINVAL, "\"algorithm\": unknown \"%.40s\"", json_string(v));
+	return 0;
+}
+
+static int take_ds_ttl(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	int64_t s;
+
+	if (json_type(v) != JSON_NUMBER)
+		return wrong_type(v, "ds_ttl_s", "a number", e);
+	if (json_integer(v, &s) < 0 || s < 0 || s > PROTOCOL_DS_TTL_MAX)
+		return err_set(e, -EINVAL, "\"ds_ttl_s\": expected 0..%d, got %.40s", PROTOCOL_DS_TTL_MAX,
+			       json_number_text(v));
+	out->msg.ds_ttl_s = (uint32_t)s;
+	out->msg.has_ds_ttl = true;
 	return 0;
 }
 
 static int take_of(const struct json_node *v, struct protocol_request *out, struct err *e)
 {
 	return id_text(v, "of", out->of, e);
+}
+
+/* The launcher is given what our own writer makes of it, never a client's text. */
+static int take_record(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	cleanup_buf struct buf text = { 0 };
+	struct json_writer w = { .out = &text };
+
+	if (json_type(v) != JSON_OBJECT)
+		return wrong_type(v, "record", "an object", e);
+	json_put_node(&w, NULL, v);
+	if (text.error)
+		return err_set_errno(e, text.error, "\"record\"");
+	if (!str_copy(out->msg.record, text.text))
+		return err_set(e, -EMSGSIZE, "\"record\": longer than %d bytes", MSG_RECORD_MAX - 1);
+	return 0;
+}
+
+static int take_to(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	if (json_type(v) != JSON_STRING)
+		return wrong_type(v, "to", "a string", e);
+	if (!json_string(v)[0] || !str_copy(out->msg.to, json_string(v)))
+		return err_set(e, -EINVAL, "\"to\": expected 1 to %d bytes", MSG_NAME_MAX - 1);
+	return 0;
+}
+
+static int take_revision(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	int64_t n;
+
+	if (json_type(v) != JSON_NUMBER)
+		return wrong_type(v, "revision", "a number", e);
+	if (json_integer(v, &n) < 0 || n < 0)
+		return err_set(e, -EINVAL, "\"revision\": expected a whole number from 0 on, got %.40s",
+			       json_number_text(v));
+	out->msg.revision = (uint64_t)n;
+	out->has_revision = true;
+	return 0;
+}
+
+static int take_truth(const struct json_node *v, const char *key, bool *out, struct err *e)
+{
+	if (json_type(v) != JSON_BOOL)
+		return wrong_type(v, key, "true or false", e);
+	*out = json_bool(v);
+	return 0;
+}
+
+static int take_dry_run(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	return take_truth(v, "dry_run", &out->msg.dry_run, e);
+}
+
+static int take_more(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	return take_truth(v, "more", &out->msg.more, e);
+}
+
+static int take_exact(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	return take_truth(v, "exact", &out->msg.exact, e);
 }
 
 static const struct key {
@@ -140,6 +282,15 @@ static const struct key {
 	{ "do", ALL, take_nothing },      { "service", TAKES_SERVICE, take_service },
 	{ "n", TAKES_N, take_n },         { "follow", TAKES_FOLLOW, take_follow },
 	{ "of", NEEDS_OF, take_of },
+	{ "record", TAKES_RECORD, take_record },
+	{ "to", NEEDS_TO, take_to },
+	{ "revision", TAKES_REVISION, take_revision },
+	{ "dry_run", CHANGES & ~(unsigned)ADMIN, take_dry_run },
+	{ "more", TAKES_PARTS, take_more },
+	{ "exact", TAKES_PARTS, take_exact },
+	{ "zone", TAKES_ZONE, take_zone }, { "algorithm", TAKES_ALGORITHM, take_algorithm },
+	{ "force", TAKES_FORCE, take_force }, { "ds_gone", TAKES_DS_GONE, take_ds_gone },
+	{ "ds_ttl_s", TAKES_DS_TTL, take_ds_ttl },
 };
 
 static int unknown_key(const char *name, unsigned takes, const char *verb, struct err *e)
@@ -186,6 +337,14 @@ static int take_members(const struct json_node *root, unsigned verb, struct prot
 	}
 	if ((takes & NEEDS_SERVICE) == NEEDS_SERVICE && !out->msg.service[0])
 		return err_set(e, -EINVAL, "\"%s\" needs \"service\"", verb_name(verb));
+	if ((takes & NEEDS_ZONE) == NEEDS_ZONE && !out->msg.zone[0])
+		return err_set(e, -EINVAL, "\"%s\" needs \"zone\"", verb_name(verb));
+	if ((takes & NEEDS_RECORD) == NEEDS_RECORD && !out->msg.record[0])
+		return err_set(e, -EINVAL, "\"%s\" needs \"record\", an object", verb_name(verb));
+	if ((takes & NEEDS_TO) && !out->msg.to[0])
+		return err_set(e, -EINVAL, "\"%s\" needs \"to\"", verb_name(verb));
+	if ((takes & NEEDS_REVISION) == NEEDS_REVISION && !out->has_revision)
+		return err_set(e, -EINVAL, "\"%s\" needs \"revision\": \"history\" lists them", verb_name(verb));
 	if (out->cancel && !out->of[0])
 		return err_set(e, -EINVAL, "\"cancel\" needs \"of\", the id of the request to end");
 	return 0;

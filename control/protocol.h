@@ -17,6 +17,8 @@ enum {
 	PROTOCOL_N_MAX = 1000, /* rows of old events, wakes or flows in one answer */
 	PROTOCOL_TRACE_N = 10, /* "n" when it is left out */
 	PROTOCOL_LOG_N = 100,
+	PROTOCOL_HISTORY_N = 20,
+	PROTOCOL_DS_TTL_MAX = 604800, /* seconds */
 };
 
 struct protocol_request {
@@ -24,6 +26,7 @@ struct protocol_request {
 	bool cancel; /* "do":"cancel": ends the client's own request `of`; msg counts for nothing */
 	char of[PROTOCOL_ID_MAX];
 	bool needs_admin;
+	bool has_revision;
 	struct msg_ctl_request msg; /* verb, service, n, follow; the rest is the caller's to fill in */
 };
 

@@ -196,6 +196,7 @@ static void new_request(struct server *sv, struct session *s, const struct proto
 	}
 	r->msg.admin = peer->admin;
 	r->msg.uid = peer->uid;
+	r->msg.client = session_serial(s);
 	if (p->needs_admin)
 		log_limited(LOG_INFO, "%s%s%suid=%u pid=%d asks to %s", r->msg.service[0] ? "service=" : "",
 			    r->msg.service, r->msg.service[0] ? " " : "", (unsigned)peer->uid, (int)peer->pid,

@@ -15,6 +15,15 @@
  *	no such name, but a wildcard		as if the name had its records (RFC 4592)
  *	no such record, no such name		SOA					end
  *
+ * To whom asks for DNSSEC (DO), each set of a signed zone is given with its signatures, which lie behind it;
+ * and NSEC records, after all else of the authority section, prove what is not there (RFC 4035, 3.1.3):
+ *
+ *	no such name			its place, and that of the wildcard, are in gaps
+ *	no such record			the name's own NSEC tells its types; of a name between others (it has
+ *					no NSEC), its place is in a gap whose end lies below it
+ *	a wildcard stood in		the name's place is in a gap
+ *	a delegation without DS		as no such record
+ *
  * Additional records are only static ones.  A service's address is given only to those who ask for
  * it, so that whoever has it has woken the service.
  */
@@ -23,7 +32,7 @@
 #include <assert.h>
 
 /* What a query for the address of a service leads to, by the service's state and its `answer`. */
-enum todo { ANSWER, ANSWER_AND_WAKE, HOLD, HOLD_AND_WAKE, FAIL };
+enum todo { ANSWER, ANSWER_AND_WAKE, HOLD, HOLD_AND_WAKE, PROVE, FAIL };
 
 static const uint8_t todo_of[STATE_N][ANSWER_N] = {
 	/*		       at-once		  started	  ready */
@@ -51,6 +60,7 @@ static const struct {
 	[TROUBLE_CROWD] = { 14, "too many queries wait" },
 	[TROUBLE_CONFLICT] = { 0, "the address is in use elsewhere" },
 	[TROUBLE_UPSTREAM] = { 22, "no upstream answered" },
+	[TROUBLE_ASLEEP] = { 14, "the service is not up, and queries do not wake it" },
 };
 static_assert(ARRAY_SIZE(troubles) == TROUBLE_N, "a trouble has no text");
 
@@ -107,6 +117,19 @@ size_t answer_slip(struct wire_query *q, uint8_t *reply)
 	return wire_end(&r, RCODE_NOERROR);
 }
 
+size_t answer_prove(struct wire_query *q, uint8_t *reply, unsigned *rcode)
+{
+	struct wire_reply r;
+
+	if (q->cookie_n == 0 || q->options_n > 4 + COOKIE_FULL) {
+		*rcode = RCODE_NOERROR;
+		return answer_slip(q, reply);
+	}
+	*rcode = RCODE_BADCOOKIE;
+	begin(&r, q, false, reply, 0, RCODE_BADCOOKIE);
+	return wire_end(&r, RCODE_BADCOOKIE);
+}
+
 /* ---- walking ---- */
 
 enum { EXTRAS_MAX = 8, GLUED_MAX = 64 };
@@ -125,12 +148,17 @@ struct walk {
 	/* names gone through, so that no circle is walked; the last is where we are */
 	unsigned n_seen;
 	struct name seen[ANSWER_CHAIN_MAX];
+	unsigned n_dnames; /* gone through */
+	const struct zone_rrset *dnames[ANSWER_CHAIN_MAX + 1];
 	/* sets whose names may have addresses worth adding */
 	unsigned n_extras;
 	const struct zone_rrset *extras[EXTRAS_MAX];
 	const struct zone_node *cut; /* a referral's */
 	unsigned n_glued;
 	const struct zone_node *glued[GLUED_MAX];
+	/* names whose NSEC are needed: at most one for each name gone through, and two at the end */
+	unsigned n_proofs;
+	const struct zone_node *proofs[ANSWER_CHAIN_MAX + 3];
 };
 
 static bool is_address(unsigned type) { return type == TYPE_A || type == TYPE_AAAA; }
@@ -153,6 +181,32 @@ static void add_hinfo(struct walk *w)
 		wire_set_cut(&w->r);
 }
 
+/* What is signed is given with its signatures, to who asks for them.  Of the set that was just added. */
+static bool add_signatures(struct walk *w, enum wire_section section, const struct zone_rrset *set,
+			   const struct wire_rrset *added)
+{
+	struct wire_rrset out = *added;
+
+	if (set->sig_n == 0 || !w->a->q.dnssec_ok)
+		return true;
+	out.type = TYPE_RRSIG;
+	out.count = (uint16_t)tables_signatures(w->t, set);
+	out.records = tables_bytes(w->t, set) + set->n;
+	out.n = set->sig_n;
+	return wire_add_rrset(&w->r, section, &out);
+}
+
+/* The set of which the bytes are the answer, as a whole: a copy. */
+static void add_plain(struct wire_reply *r, enum wire_section section, const struct tables *t,
+		      const struct zone_rrset *set)
+{
+	if (set->sig_n > 0 && r->q->dnssec_ok)
+		wire_add(r, section, tables_bytes(t, set), (size_t)set->n + set->sig_n,
+			 set->count + tables_signatures(t, set));
+	else
+		wire_add(r, section, tables_bytes(t, set), set->n, set->count);
+}
+
 /* The set with this owner; without one, with the name we have come to. */
 static void add_set(struct walk *w, enum wire_section section, const struct zone_rrset *set,
 		    const struct zone_node *owner)
@@ -162,7 +216,7 @@ static void add_set(struct walk *w, enum wire_section section, const struct zone
 				  .n = set->n, .owner = w->name, .owner_labels = w->labels };
 
 	if (!owner && w->first && set->plain) {
-		wire_add(&w->r, section, out.records, set->n, set->count);
+		add_plain(&w->r, section, w->t, set);
 		return;
 	}
 	if (owner) {
@@ -171,7 +225,7 @@ static void add_set(struct walk *w, enum wire_section section, const struct zone
 	} else if (w->first) {
 		out.owner_at = WIRE_HEADER;
 	}
-	if (!wire_add_rrset(&w->r, section, &out))
+	if (!wire_add_rrset(&w->r, section, &out) || !add_signatures(w, section, set, &out))
 		wire_set_cut(&w->r);
 	else if (layout && layout->additional && w->n_extras < EXTRAS_MAX)
 		w->extras[w->n_extras++] = set;
@@ -182,10 +236,15 @@ static void add_set(struct walk *w, enum wire_section section, const struct zone
 static void add_soa(struct wire_reply *r, const struct tables *t, const struct zone_match *m)
 {
 	const struct zone *z = m->zone;
-	uint8_t *at = wire_add(r, SECTION_AUTHORITY, tables_bytes(t, &z->negative), z->negative.n, 1);
+	unsigned pointer = 0xc000u | (WIRE_HEADER + m->apex_at);
+	size_t sig_n = r->q->dnssec_ok ? z->negative.sig_n : 0;
+	unsigned count = sig_n ? 1 + tables_signatures(t, &z->negative) : 1;
+	uint8_t *at = wire_add(r, SECTION_AUTHORITY, tables_bytes(t, &z->negative), z->negative.n + sig_n, count);
 
 	for (unsigned i = 0; at && i < z->n_pointers; i++)
-		wire_put16(at + z->pointers[i], 0xc000u | (WIRE_HEADER + m->apex_at));
+		wire_put16(at + z->pointers[i], pointer);
+	for (size_t i = z->negative.n; at && i < z->negative.n + sig_n; i += sig_n / (count - 1))
+		wire_put16(at + i, pointer);
 }
 
 /* The same for the name that aliases led to. */
@@ -206,7 +265,81 @@ static void add_negative(struct walk *w)
 	set.n = soa->n;
 	set.owner = tables_name(w->t, tables_node(w->t, z->apex));
 	set.owner_labels = tables_node(w->t, z->apex)->labels;
-	if (!wire_add_rrset(&w->r, SECTION_AUTHORITY, &set))
+	if (!wire_add_rrset(&w->r, SECTION_AUTHORITY, &set) ||
+	    !add_signatures(w, SECTION_AUTHORITY, &z->negative, &set))
+		wire_set_cut(&w->r);
+}
+
+/* ---- proofs ---- */
+
+static void need_proof(struct walk *w, const struct zone_node *node)
+{
+	for (unsigned i = 0; i < w->n_proofs; i++)
+		if (w->proofs[i] == node)
+			return;
+	assert(w->n_proofs < ARRAY_SIZE(w->proofs));
+	w->proofs[w->n_proofs++] = node;
+}
+
+/* That this name is not there, or what there is at it. */
+static void prove(struct walk *w, const uint8_t *name, unsigned labels)
+{
+	if (w->a->q.dnssec_ok && w->m.zone->is_signed)
+		need_proof(w, tables_denial(w->t, w->m.zone, name, labels));
+}
+
+/* What there is at this name; for which its own NSEC is at hand, if it is one of this zone. */
+static void prove_types(struct walk *w, const struct zone_node *node)
+{
+	bool own = w->a->q.dnssec_ok && tables_zone_at(w->t, node->zone) == w->m.zone &&
+		   tables_rrset(w->t, node, TYPE_NSEC);
+
+	if (own)
+		need_proof(w, node);
+	else
+		prove(w, tables_name(w->t, node), node->labels);
+}
+
+/* That no wildcard stands for the name either. */
+static void prove_no_wildcard(struct walk *w)
+{
+	const struct zone_node *encloser = w->m.encloser;
+	uint8_t wildcard[WIRE_NAME_MAX + 2] = { 1, '*' };
+
+	memcpy(wildcard + 2, tables_name(w->t, encloser), encloser->name_n);
+	prove(w, wildcard, encloser->labels + 1u);
+}
+
+static void add_proofs(struct walk *w)
+{
+	for (unsigned i = 0; i < w->n_proofs; i++)
+		add_set(w, SECTION_AUTHORITY, tables_rrset(w->t, w->proofs[i], TYPE_NSEC), w->proofs[i]);
+}
+
+/* The smallest set of the name, but for a service's addresses and the DS of the zone above, that has
+ * signatures; or NULL. */
+static const struct zone_rrset *least_signed(const struct walk *w, const struct zone_node *node)
+{
+	const struct zone_rrset *least = NULL;
+
+	for (const struct zone_rrset *set = tables_first(w->t, node); set; set = tables_next(w->t, set)) {
+		bool address = node->service != ZONE_NONE && is_address(set->type);
+		bool above = node->flags & NODE_APEX && set->type == TYPE_DS;
+
+		if (set->sig_n > 0 && !address && !above && (!least || set->n < least->n))
+			least = set;
+	}
+	return least;
+}
+
+/* RRSIG as a question is as large a one as ANY, and answered in the same way (RFC 8482, 4.1). */
+static void add_only_signatures(struct walk *w, const struct zone_rrset *set)
+{
+	struct wire_rrset out = { .type = TYPE_RRSIG, .count = (uint16_t)tables_signatures(w->t, set),
+				  .records = tables_bytes(w->t, set) + set->n, .n = set->sig_n,
+				  .owner_at = w->first ? WIRE_HEADER : 0, .owner = w->name, .owner_labels = w->labels };
+
+	if (!wire_add_rrset(&w->r, SECTION_ANSWER, &out))
 		wire_set_cut(&w->r);
 }
 
@@ -234,7 +367,9 @@ static void add_glue(struct walk *w, const struct zone_node *node, unsigned type
 	out.count = set->count;
 	out.records = tables_bytes(w->t, set);
 	out.n = set->n;
-	if (!wire_add_rrset(&w->r, SECTION_ADDITIONAL, &out) && w->cut && tables_node(w->t, node->cut) == w->cut)
+	if (wire_add_rrset(&w->r, SECTION_ADDITIONAL, &out))
+		add_signatures(w, SECTION_ADDITIONAL, set, &out); /* or not (RFC 4035, 3.1.1) */
+	else if (w->cut && tables_node(w->t, node->cut) == w->cut)
 		wire_set_cut(&w->r);
 }
 
@@ -270,19 +405,30 @@ static void add_additional(struct walk *w, unsigned type)
 
 /* ---- steps ---- */
 
-enum step { STEP_END, STEP_ON, STEP_HOLD, STEP_FAIL };
+enum step { STEP_END, STEP_ON, STEP_HOLD, STEP_PROVE, STEP_FAIL };
 
 static void no_such_name(struct walk *w)
 {
 	w->a->rcode = RCODE_NXDOMAIN; /* also at the end of aliases: RFC 6604, 3 */
 	wire_set_rcode(&w->r, RCODE_NXDOMAIN);
 	add_negative(w);
+	prove(w, w->name, w->labels);
+	prove_no_wildcard(w);
 }
 
-/* On to this name; STEP_END when it is not ours, or we were there. */
+static void no_such_record(struct walk *w, const struct zone_node *node)
+{
+	add_negative(w);
+	prove_types(w, node);
+}
+
+/* On to this name; STEP_END when it is not ours, or we were there.  Nor on to another zone when a proof of this
+ * one is to be given: both may have an NSEC at the name where one lies in the other, which nobody could tell
+ * apart. */
 static enum step go_to(struct walk *w, const struct name *target)
 {
 	struct name *name = &w->seen[w->n_seen];
+	const struct zone *zone = w->m.zone;
 
 	if (w->r.cut || w->n_seen == ANSWER_CHAIN_MAX)
 		return STEP_END;
@@ -293,7 +439,7 @@ static enum step go_to(struct walk *w, const struct name *target)
 	for (unsigned i = 0; i < w->n_seen; i++)
 		if (w->seen[i].n == name->n && memcmp(w->seen[i].b, name->b, name->n) == 0)
 			return STEP_END;
-	if (!tables_find(w->t, name->b, name->n, name->labels, &w->m))
+	if (!tables_find(w->t, name->b, name->n, name->labels, &w->m) || (w->n_proofs > 0 && w->m.zone != zone))
 		return STEP_END;
 	w->n_seen++;
 	w->first = false;
@@ -314,6 +460,16 @@ static enum step follow_cname(struct walk *w, const struct zone_rrset *cname)
 	return go_to(w, &target);
 }
 
+/* One DNAME may lead on more than once, and is given once (RFC 2181, 5). */
+static bool was_given(struct walk *w, const struct zone_rrset *dname)
+{
+	for (unsigned i = 0; i < w->n_dnames; i++)
+		if (w->dnames[i] == dname)
+			return true;
+	w->dnames[w->n_dnames++] = dname;
+	return false;
+}
+
 /* RFC 6672, 3.1: the name's labels before the DNAME's owner, before its target. */
 static enum step follow_dname(struct walk *w)
 {
@@ -325,7 +481,8 @@ static enum step follow_dname(struct walk *w)
 				  .owner_labels = w->labels, .owner_at = w->first ? WIRE_HEADER : 0 };
 	struct name target;
 
-	add_set(w, SECTION_ANSWER, dname, above);
+	if (!was_given(w, dname))
+		add_set(w, SECTION_ANSWER, dname, above);
 	if (w->r.cut)
 		return STEP_END;
 	if (!name_join(w->name, w->name_n - (size_t)above->name_n, from + WIRE_RECORD_HEAD, wire_get16(from + 10),
@@ -350,31 +507,82 @@ static enum step follow_dname(struct walk *w)
 
 static bool is_running(uint8_t state) { return state == STATE_UP || state == STATE_ADOPTED; }
 
-/* A query for the address of a service.  Of a family that it does not have (no set), the answer is
- * known at once; the service is wanted all the same. */
-static enum step ask_service(struct answer *a, struct zone_service *s, const struct zone_rrset *set)
+/* wake_dns has a say in what wakes and waits: who may not wake it does not wait for it either, where a proof
+ * of who he is would help. */
+static enum todo may_do(const struct answer *a, unsigned wake_dns, enum todo todo)
 {
-	enum todo todo = todo_of[s->state][s->answer];
+	bool waits = todo == HOLD || todo == HOLD_AND_WAKE;
+
+	if (wake_dns == WAKE_DNS_VERIFIED && waits && !a->verified)
+		return PROVE;
+	if (wake_dns == WAKE_DNS_OFF && todo == HOLD_AND_WAKE)
+		return FAIL;
+	if (todo == ANSWER_AND_WAKE && (wake_dns == WAKE_DNS_OFF || (wake_dns == WAKE_DNS_VERIFIED && !a->verified)))
+		return ANSWER;
+	return todo;
+}
+
+/* ... and so has whoever asks again, for a query that must not wait any longer. */
+static enum todo what_to_do(const struct answer *a, const struct zone_service *s, unsigned state)
+{
+	unsigned when = s->answer; /* an index itself would not be read atomically (GCC) */
+	enum todo todo = may_do(a, s->wake_dns, todo_of[state][when]);
+
+	if (a->wish == WISH_WAIT || todo == ANSWER || todo == FAIL)
+		return todo;
+	if (a->wish == WISH_NOW)
+		return ANSWER;
+	return a->wish == WISH_PROVE && !a->verified ? PROVE : FAIL;
+}
+
+static bool use_variant(const struct tables *t, const struct zone_node *node, enum zone_variant variant,
+			const struct zone_rrset **set)
+{
+	const struct zone_rrset *other = tables_variant(t, node, (*set)->type, variant);
+
+	if (other)
+		*set = other;
+	return other;
+}
+
+/* A query for the address of a service.  Of a family that it does not have (*set is NULL), the answer is
+ * known at once; the service is wanted all the same.  *set becomes the form of it that is to be given. */
+static enum step ask_service(struct answer *a, struct tables *t, const struct zone_node *node,
+			     const struct zone_rrset **set)
+{
+	struct zone_service *s = tables_service_at(t, node->service);
+	unsigned state = s->state;
+	enum todo todo = what_to_do(a, s, state);
 
 	a->service = s;
 	a->wake = todo == ANSWER_AND_WAKE || todo == HOLD_AND_WAKE;
-	if (set && todo == FAIL)
-		return STEP_FAIL;
-	if (set && (todo == HOLD || todo == HOLD_AND_WAKE))
+	a->mark = is_running(state);
+	if (!*set)
+		return STEP_END;
+	if (todo == PROVE)
+		return STEP_PROVE;
+	if (todo == HOLD || todo == HOLD_AND_WAKE)
 		return STEP_HOLD;
-	a->mark = set || is_running(s->state);
+	if (todo == FAIL) {
+		if (a->wish == WISH_WAIT)
+			a->trouble = state == STATE_CONFLICT ? TROUBLE_CONFLICT : TROUBLE_ASLEEP;
+		return use_variant(t, node, ZONE_FALLBACK, set) ? STEP_END : STEP_FAIL;
+	}
+	a->mark = true;
+	if (!is_running(state))
+		use_variant(t, node, ZONE_DOWN, set);
 	return STEP_END;
 }
 
 static enum step at_service(struct walk *w)
 {
 	const struct zone_rrset *set = tables_rrset(w->t, w->m.node, w->a->q.type);
-	enum step step = ask_service(w->a, tables_service_at(w->t, w->m.node->service), set);
+	enum step step = ask_service(w->a, w->t, w->m.node, &set);
 
 	if (step == STEP_END && set)
 		add_set(w, SECTION_ANSWER, set, NULL);
 	else if (step == STEP_END)
-		add_negative(w);
+		no_such_record(w, w->m.node);
 	return step;
 }
 
@@ -391,22 +599,32 @@ static enum step at_node(struct walk *w, const struct zone_node *node)
 		add_set(w, SECTION_ANSWER, set, NULL);
 		return STEP_END;
 	}
-	if (node->flags & NODE_CNAME)
+	if (type == TYPE_RRSIG && (set = least_signed(w, node)))
+		add_only_signatures(w, set);
+	else if (node->flags & NODE_CNAME)
 		return follow_cname(w, tables_rrset(w->t, node, TYPE_CNAME));
-	if (type == TYPE_ANY && node->rrsets != ZONE_NONE)
+	else if (type == TYPE_ANY && w->a->q.dnssec_ok && (set = least_signed(w, node)))
+		add_set(w, SECTION_ANSWER, set, NULL);
+	else if (type == TYPE_ANY && node->rrsets != ZONE_NONE)
 		add_hinfo(w);
 	else
-		add_negative(w);
+		no_such_record(w, node);
 	return STEP_END;
 }
 
 /* RFC 1034, 4.2.1: whom to ask instead.  No authority, if that is all there is to say. */
 static enum step refer(struct walk *w, const struct zone_node *cut)
 {
+	const struct zone_rrset *ds = w->m.zone->is_signed ? tables_rrset(w->t, cut, TYPE_DS) : NULL;
+
 	if (w->first)
 		w->r.b[2] &= (uint8_t)~(FLAG_AA >> 8);
 	w->cut = cut;
 	add_set(w, SECTION_AUTHORITY, tables_rrset(w->t, cut, TYPE_NS), cut);
+	if (ds && w->a->q.dnssec_ok)
+		add_set(w, SECTION_AUTHORITY, ds, cut);
+	else
+		prove_types(w, cut);
 	return STEP_END;
 }
 
@@ -418,11 +636,13 @@ static enum step take_step(struct walk *w)
 		return refer(w, cut);
 	if (!node && encloser->flags & NODE_DNAME)
 		return follow_dname(w);
-	if (!node)
-		node = tables_node(w->t, encloser->wildcard);
 	if (!node) {
-		no_such_name(w);
-		return STEP_END;
+		node = tables_node(w->t, encloser->wildcard);
+		if (!node) {
+			no_such_name(w);
+			return STEP_END;
+		}
+		prove(w, w->name, w->labels);
 	}
 	if (node->service != ZONE_NONE && is_address(w->a->q.type) && node == w->m.node)
 		return at_service(w);
@@ -437,12 +657,17 @@ static void finish_walk(struct walk *w, enum step last)
 	case STEP_HOLD:
 		a->verdict = VERDICT_HOLD;
 		break;
+	case STEP_PROVE:
+		a->n = answer_prove(&a->q, w->r.b, &a->rcode);
+		a->verdict = VERDICT_REPLY;
+		break;
 	case STEP_FAIL:
-		a->n = answer_servfail(&a->q, w->tcp, w->flags & FLAG_RA, TROUBLE_CONFLICT, w->r.b);
+		a->n = answer_servfail(&a->q, w->tcp, w->flags & FLAG_RA, a->trouble, w->r.b);
 		a->verdict = VERDICT_REPLY;
 		a->rcode = RCODE_SERVFAIL;
 		break;
 	default:
+		add_proofs(w);
 		if (w->n_extras > 0 && !w->r.cut) {
 			add_additional(w, TYPE_A);
 			add_additional(w, TYPE_AAAA);
@@ -476,7 +701,8 @@ static bool answer_miss(struct answer *a, const struct tables *t, const struct z
 	const struct zone_node *encloser = m->encloser;
 	struct wire_reply r;
 
-	if (encloser->cut != ZONE_NONE || encloser->wildcard != ZONE_NONE || encloser->flags & NODE_DNAME)
+	if (encloser->cut != ZONE_NONE || encloser->wildcard != ZONE_NONE || encloser->flags & NODE_DNAME ||
+	    (a->q.dnssec_ok && m->zone->is_signed))
 		return false;
 	begin(&r, &a->q, tcp, b, flags | FLAG_AA, RCODE_NXDOMAIN);
 	add_soa(&r, t, m);
@@ -499,11 +725,10 @@ static bool answer_hit(struct answer *a, struct tables *t, const struct zone_mat
 	set = tables_rrset(t, node, a->q.type);
 	if (!set || !set->plain)
 		return false;
-	if (node->service != ZONE_NONE && is_address(a->q.type) &&
-	    ask_service(a, tables_service_at(t, node->service), set) != STEP_END)
+	if (node->service != ZONE_NONE && is_address(a->q.type) && ask_service(a, t, node, &set) != STEP_END)
 		return false;
 	begin(&r, &a->q, tcp, b, flags | FLAG_AA, RCODE_NOERROR);
-	wire_add(&r, SECTION_ANSWER, tables_bytes(t, set), set->n, set->count);
+	add_plain(&r, SECTION_ANSWER, t, set);
 	finish(a, &r, RCODE_NOERROR);
 	return true;
 }
@@ -523,7 +748,7 @@ static void answer_from_tables(struct answer *a, struct tables *t, const struct 
 	w.name_n = a->q.name_n;
 	w.labels = a->q.labels;
 	w.first = true;
-	w.n_seen = w.n_extras = w.n_glued = 0;
+	w.n_seen = w.n_dnames = w.n_extras = w.n_glued = w.n_proofs = 0;
 	w.cut = NULL;
 	begin(&w.r, &a->q, tcp, b, flags | FLAG_AA, RCODE_NOERROR);
 	if (a->q.type == TYPE_DS)
@@ -551,6 +776,18 @@ static unsigned refuse(const struct wire_query *q, int parsed)
 	if (q->type >= TYPE_TKEY && q->type < TYPE_ANY)
 		return RCODE_NOTIMP;
 	return RCODE_NOERROR;
+}
+
+/* Not answered from the tables alone.  Only of what is refused, or signed. */
+static bool is_special(const struct wire_query *q, int parsed)
+{
+	unsigned opcode = q->flags & FLAG_OPCODE;
+
+	if (parsed != 0)
+		return false;
+	return q->tsig_at > 0 || opcode == OPCODE_NOTIFY ||
+	       (opcode == 0 && q->class == CLASS_IN && (q->type == TYPE_AXFR || q->type == TYPE_IXFR) &&
+		!(q->edns && q->edns_version > 0));
 }
 
 static void answer_cookie(const struct asker *asker, struct answer *a)
@@ -593,7 +830,9 @@ void answer_query(struct tables *t, const struct asker *asker, const uint8_t *pa
 	out->rcode = RCODE_NOERROR;
 	out->service = NULL;
 	out->wake = out->mark = false;
-	out->verified = tcp;
+	out->verified = tcp || asker->has_signed;
+	out->wish = asker->wish;
+	out->trouble = asker->trouble;
 	if (parsed < 0)
 		return;
 	if (out->q.cookie_n > 0 || out->q.nsid || out->q.keepalive)
@@ -601,7 +840,9 @@ void answer_query(struct tables *t, const struct asker *asker, const uint8_t *pa
 	may_forward = tables_may_forward(t, &asker->addr);
 	flags = may_forward ? FLAG_RA : 0;
 	rcode = refuse(&out->q, parsed);
-	if (rcode != RCODE_NOERROR) {
+	if ((rcode != RCODE_NOERROR || out->q.tsig_at > 0) && is_special(&out->q, parsed)) {
+		out->verdict = VERDICT_SPECIAL;
+	} else if (rcode != RCODE_NOERROR) {
 		reply_rcode(out, tcp, flags, rcode, reply);
 	} else if (!tables_find(t, out->q.name, out->q.name_n, out->q.labels, &match)) {
 		if (may_forward && out->q.flags & FLAG_RD)

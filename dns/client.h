@@ -19,6 +19,8 @@ struct client {
 	struct ip_addr local;
 	uint32_t scope;
 	uint64_t t_ns; /* when the query came */
+	uint32_t tsig; /* not 0: its query was signed, and the answer must be (special.h) */
+	bool verified; /* it is where it says (answer.h); serve.c finds out */
 };
 
 /* What udp.c and tcp.c do with a query: the length of an answer to send at once, written into

@@ -1,5 +1,6 @@
 #include "dns/load.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "dns/zone_file.h"
 
@@ -14,9 +15,24 @@ struct load {
 	struct source sources[LOAD_FILES_MAX];
 	struct zone_file *file; /* of sources[at], once it is open */
 	uint32_t zone;
+	bool finished; /* the tables */
+	struct signing *signing;
+	struct err bad_key; /* the first */
 };
 
-struct load *load_new(void) { return calloc(1, sizeof(struct load)); }
+struct load *load_new(struct signatures *cache)
+{
+	struct load *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->signing = signing_new(cache);
+	if (!l->signing) {
+		free(l);
+		return NULL;
+	}
+	return l;
+}
 
 void load_free(struct load *l)
 {
@@ -28,6 +44,7 @@ void load_free(struct load *l)
 		free(l->sources[i].path);
 	}
 	zone_file_free(l->file);
+	signing_free(l->signing);
 	free(l);
 }
 
@@ -45,7 +62,18 @@ int load_add(struct load *l, const struct msg_dns_zone_file *m, int fd)
 	return s->zone && s->path ? 0 : -ENOMEM;
 }
 
-const char *load_zone(const struct load *l) { return l->at < l->n ? l->sources[l->at].zone : ""; }
+void load_add_key(struct load *l, const struct msg_dns_key *m, int fd)
+{
+	if (l->bad_key.code == 0)
+		signing_add_key(l->signing, m, fd, &l->bad_key);
+	else
+		close(fd);
+}
+
+const char *load_zone(const struct load *l)
+{
+	return l->bad_key.code == 0 && l->at < l->n ? l->sources[l->at].zone : signing_zone(l->signing);
+}
 
 static void next_file(struct load *l)
 {
@@ -100,13 +128,27 @@ static int read_some(struct load *l, struct tables *t, struct err *e)
 	return r;
 }
 
+static int finish(struct load *l, struct tables *t, struct err *e)
+{
+	int r = tables_finish(t);
+
+	l->finished = true;
+	return r < 0 ? err_set_errno(e, r, "the zones cannot be put together") : 1;
+}
+
 int load_step(struct load *l, struct tables *t, struct err *e)
 {
-	int r = 0;
+	int r;
 
-	if (l->at < l->n)
+	if (l->bad_key.code < 0) {
+		*e = l->bad_key;
+		return e->code;
+	}
+	if (l->at < l->n) {
 		r = l->file ? read_some(l, t, e) : open_file(l, t, e);
-	if (r < 0)
-		return r;
-	return l->at < l->n;
+		return r < 0 ? r : 1;
+	}
+	if (!l->finished)
+		return finish(l, t, e);
+	return signing_step(l->signing, t, (uint32_t)(clock_wall_ms() / MS_PER_S), e);
 }

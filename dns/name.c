@@ -25,6 +25,39 @@ bool name_from_text(const char *text, struct name *out)
 	return good;
 }
 
+/* A pointer leads backwards, before all that was read of the name: so the reading ends. */
+size_t name_read(const uint8_t *packet, size_t n, size_t at, struct name *out)
+{
+	size_t end = 0, least = at, name_n = 0;
+
+	out->labels = 0;
+	while (at < n) {
+		unsigned length = packet[at];
+
+		if (length >= 0xc0) {
+			if (at + 2 > n)
+				return 0;
+			end = end ? end : at + 2;
+			at = wire_get16(packet + at) & 0x3fffu;
+			if (at >= least)
+				return 0;
+			least = at;
+			continue;
+		}
+		if (length > WIRE_LABEL_MAX || length + 1 > n - at || name_n + length + 1 > WIRE_NAME_MAX)
+			return 0;
+		memcpy(out->b + name_n, packet + at, length + 1);
+		name_n += length + 1;
+		at += length + 1;
+		if (length == 0) {
+			out->n = (uint8_t)name_n;
+			return end ? end : at;
+		}
+		out->labels++;
+	}
+	return 0;
+}
+
 static char *put_byte(char *p, uint8_t b)
 {
 	if (b <= ' ' || b >= 0x7f)

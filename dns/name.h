@@ -18,6 +18,9 @@ bool name_from_text(const char *text, struct name *out);
 const char *name_to_text(const uint8_t *name, char *out);
 /* From `n` bytes of wire form, case kept.  False: it is none, or shorter than `n`. */
 bool name_from_wire(const uint8_t *p, size_t n, struct name *out);
+/* The name at `at` of a message, which may go on elsewhere (RFC 1035, 4.1.4), case kept.  Where it ends; 0:
+ * it is none. */
+size_t name_read(const uint8_t *packet, size_t n, size_t at, struct name *out);
 /* RFC 1035, 3.5; RFC 3596, 2.5. */
 void name_of_address(const struct ip_addr *a, struct name *out);
 

@@ -1,8 +1,8 @@
 /* Response rate limiting: how many answers one network (IPv4 /24, IPv6 /56) is sent over UDP, so that
  * whoever forges its addresses cannot bury it under our answers.
  *
- * Pure: the clock is given in.  Bounded: RATE_NETWORKS are remembered; of those, the one that was
- * silent longest makes room.
+ * Pure: the clock is given in.  Bounded: RATE_NETWORKS are remembered; a new one takes the place of the one
+ * in its set with the most left of its budget.  rate_set() and rate_take() may be called by any thread.
  */
 #ifndef DNS_RATE_H
 #define DNS_RATE_H
@@ -10,7 +10,7 @@
 #include "base/addr.h"
 #include "base/util.h"
 
-enum { RATE_NETWORKS = 64 * 1024 };
+enum { RATE_NETWORKS = 64 * 1024, RATE_SLIP_MAX = 15 };
 
 struct rate;
 

@@ -9,7 +9,7 @@
  *
  *	its service's state lets it be answered (or there is no such name any more)
  *	its service's state changes to FAILED or CONFLICT	SERVFAIL
- *	MSG_DNS_REFUSED with its token			SERVFAIL
+ *	MSG_DNS_REFUSED with its token			SERVFAIL, or what that says
  *	max_hold is over				SERVFAIL
  *	its TCP connection is gone			nobody to answer
  *
@@ -26,14 +26,20 @@
  *
  * A wake for a client that does not wait (answer: at-once, also when that was said while it waited;
  * no address of the family asked for; no place to wait in) has token 0.  At most one per service
- * goes out in SERVE_WAKE_PAUSE_MS, and always one in each new state, so that the launcher cannot
+ * goes out in ZONE_WAKE_PAUSE_MS, and always one in each new state, so that the launcher cannot
  * miss it between two states.  One that could not be sent is kept for the next snapshot.
+ *
+ * Clients that are not verified may be one that forges addresses.  Their wakes have a pause of their own, so
+ * that a verified client's is not taken for the repetition of one that the launcher refuses; all of them together
+ * are SERVE_UNVERIFIED_WAKES a second; and whoever would wait beyond that is told to show who he is, as he
+ * is when the launcher has had enough of them (MSG_DNS_REFUSED).
  */
 #include "dns/serve.h"
 
 #include <assert.h>
 #include <sys/random.h>
 
+#include "base/bucket.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "dns/load.h"
@@ -48,15 +54,18 @@ struct serve {
 	void *arg;
 	struct tables *tables, *next;
 	struct load *load; /* of `next` */
+	struct signatures *signatures;
 	bool loading;
 	struct waiting *waiting;
 	struct rate *rate;
+	struct counts *counts;
 	struct cookies cookies;
 	bool own_secrets; /* nobody gave us any */
 	uint64_t rolled_ns; /* when ours were last replaced */
 	/* the wall clock in seconds, asked at most once a second */
 	uint32_t now_s;
 	uint64_t now_s_until_ns;
+	struct bucket unverified; /* wakes for clients that are not verified */
 	bool synced; /* the launcher we talk to has given the tables: it knows their generations */
 };
 
@@ -68,9 +77,12 @@ struct serve *serve_new(const struct serve_ops *ops, void *arg, uint64_t seed)
 		return NULL;
 	s->ops = ops;
 	s->arg = arg;
+	s->unverified = (struct bucket){ .burst = SERVE_UNVERIFIED_WAKES, .per_s = SERVE_UNVERIFIED_WAKES };
 	s->waiting = waiting_new(SERVE_MAX_WAITING, seed);
 	s->rate = rate_new(seed);
-	if (!s->waiting || !s->rate) {
+	s->counts = counts_new();
+	s->signatures = signatures_new();
+	if (!s->waiting || !s->rate || !s->counts || !s->signatures) {
 		serve_free(s);
 		return NULL;
 	}
@@ -84,8 +96,10 @@ void serve_free(struct serve *s)
 	tables_free(s->tables);
 	tables_free(s->next);
 	load_free(s->load);
+	signatures_free(s->signatures);
 	waiting_free(s->waiting);
 	rate_free(s->rate);
+	free(s->counts);
 	free(s);
 }
 
@@ -101,12 +115,26 @@ static void roll(struct serve *s, uint64_t now_ns)
 		s->cookies.n = MIN(s->cookies.n + 1, 2u);
 }
 
+static void publish(struct serve *s)
+{
+	struct view view = { .tables = s->tables, .cookies = s->cookies, .rate = s->rate };
+
+	s->ops->publish(s->arg, &view);
+}
+
+uint64_t serve_roll_ns(const struct serve *s)
+{
+	return s->own_secrets ? s->rolled_ns + SERVE_ROLL_S * NS_PER_S : UINT64_MAX;
+}
+
 static void tick(struct serve *s, uint64_t now_ns)
 {
 	s->now_s = (uint32_t)(clock_wall_ms() / MS_PER_S);
 	s->now_s_until_ns = now_ns + NS_PER_S;
-	if (s->own_secrets && now_ns - s->rolled_ns >= SERVE_ROLL_S * NS_PER_S)
+	if (now_ns >= serve_roll_ns(s)) {
 		roll(s, now_ns);
+		publish(s);
+	}
 }
 
 static struct asker asker_of(struct serve *s, const struct client *c)
@@ -114,7 +142,8 @@ static struct asker asker_of(struct serve *s, const struct client *c)
 	if (c->t_ns >= s->now_s_until_ns)
 		tick(s, c->t_ns);
 	return (struct asker){ .addr = c->addr, .tcp = c->conn != 0, .now_s = s->now_s,
-			       .cookies = s->cookies.n > 0 ? &s->cookies : NULL, .keepalive_ms = TCP_IDLE_MS };
+			       .cookies = s->cookies.n > 0 ? &s->cookies : NULL, .keepalive_ms = TCP_IDLE_MS,
+			       .has_signed = c->tsig != 0 };
 }
 
 /* ---- wakes ---- */
@@ -122,7 +151,7 @@ static struct asker asker_of(struct serve *s, const struct client *c)
 static struct msg_wake wake_for(const struct client *c, uint32_t svc, uint32_t gen, uint32_t token)
 {
 	return (struct msg_wake){ .svc = svc, .gen = gen, .cause = CAUSE_DNS, .token = token, .client = c->addr,
-				  .client_port = c->port, .t_ns = c->t_ns };
+				  .client_port = c->port, .verified = c->verified, .t_ns = c->t_ns };
 }
 
 static void wake_waiter(struct serve *s, struct waiter *w)
@@ -135,13 +164,19 @@ static void wake_waiter(struct serve *s, struct waiter *w)
 static void wake_unheld(struct serve *s, struct zone_service *service, const struct client *c)
 {
 	struct msg_wake m = wake_for(c, service->svc, service->gen, 0);
+	uint64_t *last_ns = &service->last_wake_ns[c->verified];
 
-	if (service->last_wake_ns && c->t_ns < service->last_wake_ns + SERVE_WAKE_PAUSE_MS * NS_PER_MS)
+	if (*last_ns && c->t_ns < *last_ns + ZONE_WAKE_PAUSE_MS * NS_PER_MS)
 		return;
-	service->last_wake_ns = c->t_ns;
-	service->wake_pending = !s->synced || s->ops->tell(s->arg, MSG_WAKE, &m) < 0;
-	if (service->wake_pending)
+	if (!c->verified && !bucket_pass(&s->unverified, c->t_ns))
+		return;
+	*last_ns = c->t_ns;
+	if (s->synced && s->ops->tell(s->arg, MSG_WAKE, &m) == 0) {
+		service->wake_pending = false;
+	} else if (!service->wake_pending || c->verified) {
+		service->wake_pending = true;
 		service->pending = m;
+	}
 }
 
 /* ---- ends of waits ---- */
@@ -165,14 +200,43 @@ static size_t servfail(const struct serve *s, const struct client *c, const stru
 	return answer_servfail(q, c->conn != 0, tables_may_forward(s->tables, &c->addr), why, reply);
 }
 
-static void fail_wait(struct serve *s, struct waiter *w, enum trouble why)
+/* What its network gets of this answer: the length. */
+static size_t limit_rate(struct serve *s, const struct client *c, struct answer *a, uint8_t *reply)
+{
+	return view_limit(s->tables, s->rate, &c->addr, clock_now_ns(), a, reply, s->counts);
+}
+
+/* What a query gets that is not to wait any longer. */
+static size_t answer_now(struct serve *s, const struct client *c, const uint8_t *packet, size_t n, enum wish wish,
+			 enum trouble why, struct answer *a, uint8_t *reply)
+{
+	struct asker asker = asker_of(s, c);
+
+	asker.wish = wish;
+	asker.trouble = why;
+	answer_query(s->tables, &asker, packet, n, reply, a);
+	assert(a->verdict != VERDICT_DROP && a->verdict != VERDICT_HOLD);
+	if (a->mark)
+		s->ops->mark(s->arg, a->service->svc, a->service->gen, clock_now_ns());
+	if (a->verdict != VERDICT_REPLY) { /* its zone is gone */
+		a->rcode = RCODE_SERVFAIL;
+		a->n = servfail(s, c, &a->q, why, reply);
+	}
+	return limit_rate(s, c, a, reply);
+}
+
+static void end_wait_now(struct serve *s, struct waiter *w, enum wish wish, enum trouble why)
 {
 	uint8_t reply[ANSWER_SIZE_MAX];
-	struct wire_query q;
-	int r = wire_parse(w->packet, w->n, &q);
+	struct answer a;
+	size_t n = answer_now(s, &w->client, w->packet, w->n, wish, why, &a, reply);
 
-	assert(r == 0); /* or it would not wait */
-	end_wait(s, w, RCODE_SERVFAIL, reply, servfail(s, &w->client, &q, why, reply));
+	end_wait(s, w, a.rcode, reply, n);
+}
+
+static void fail_wait(struct serve *s, struct waiter *w, enum trouble why)
+{
+	end_wait_now(s, w, WISH_GIVE_UP, why);
 }
 
 /* Something changed: is there an answer by now?  w may be gone afterwards. */
@@ -189,7 +253,7 @@ static void try_again(struct serve *s, struct waiter *w)
 	case VERDICT_REPLY:
 		if (a.wake && !w->woken)
 			wake_unheld(s, a.service, &w->client);
-		end_wait(s, w, a.rcode, reply, a.n);
+		end_wait(s, w, a.rcode, reply, limit_rate(s, &w->client, &a, reply));
 		break;
 	case VERDICT_HOLD:
 		if (w->svc != a.service->svc || w->gen != a.service->gen)
@@ -198,6 +262,7 @@ static void try_again(struct serve *s, struct waiter *w)
 			wake_waiter(s, w);
 		break;
 	case VERDICT_FORWARD: /* its zone is gone */
+	case VERDICT_SPECIAL:
 	case VERDICT_DROP:
 		fail_wait(s, w, TROUBLE_START);
 		break;
@@ -206,6 +271,14 @@ static void try_again(struct serve *s, struct waiter *w)
 
 /* ---- queries ---- */
 
+/* A client that cannot wait.  One that is not verified may do better when it is. */
+static size_t turn_away(struct serve *s, const struct client *from, const uint8_t *packet, size_t n, uint8_t *reply)
+{
+	struct answer a;
+
+	return answer_now(s, from, packet, n, WISH_PROVE, TROUBLE_CROWD, &a, reply);
+}
+
 static size_t hold(struct serve *s, const struct client *from, const struct answer *a, uint8_t *reply,
 		   bool *waits)
 {
@@ -213,9 +286,14 @@ static size_t hold(struct serve *s, const struct client *from, const struct answ
 	uint8_t packet[WIRE_NORMAL_MAX];
 	size_t n = wire_normalise(&a->q, true, packet);
 	struct waiter *w;
-	int r = waiting_add(s->waiting, from, packet, n, a->service->svc, a->service->gen, deadline_ns, &w);
+	int r;
+
+	if (a->wake && !from->verified && !bucket_pass(&s->unverified, from->t_ns))
+		return turn_away(s, from, packet, n, reply);
+	r = waiting_add(s->waiting, from, packet, n, a->service->svc, a->service->gen, deadline_ns, &w);
 
 	if (r == 0 || r == -EALREADY) {
+		w->client.tsig = from->tsig; /* of a query that is repeated, its newest signature */
 		if (a->wake && !w->woken)
 			wake_waiter(s, w);
 		*waits = r == 0;
@@ -225,32 +303,54 @@ static size_t hold(struct serve *s, const struct client *from, const struct answ
 		    r == -EDQUOT ? "its network has its share waiting" : "too many wait (limits.max_waiting)");
 	if (a->wake)
 		wake_unheld(s, a->service, from);
-	return servfail(s, from, &a->q, TROUBLE_CROWD, reply);
+	return turn_away(s, from, packet, n, reply);
 }
 
-static size_t forward(struct serve *s, const struct client *from, const struct answer *a, uint8_t *reply,
-		      bool *waits)
+/* What the upstream will say is charged for now.  False: what is said instead is a->n bytes. */
+static bool may_forward(struct serve *s, const struct client *from, struct answer *a, uint8_t *reply)
 {
-	int r = s->ops->forward(s->arg, from, &a->q);
+	enum rate_verdict verdict = a->verified ? RATE_PASS : rate_take(s->rate, &from->addr, from->t_ns);
 
+	if (verdict == RATE_PASS || tables_is_exempt(s->tables, &from->addr))
+		return true;
+	count_one(s->counts, verdict == RATE_SLIP ? DNS_COUNT_SLIPPED : DNS_COUNT_LIMITED);
+	a->n = verdict == RATE_SLIP ? answer_slip(&a->q, reply) : 0;
+	return false;
+}
+
+static size_t forward(struct serve *s, const struct client *from, struct answer *a, uint8_t *reply, bool *waits)
+{
+	int r;
+
+	if (!may_forward(s, from, a, reply))
+		return a->n;
+	r = s->ops->forward(s->arg, from, &a->q);
 	*waits = r == 0;
 	if (r == 0 || r == -EALREADY)
 		return 0;
 	log_limited(LOG_WARN, "a query cannot be forwarded: %s", strerror(-r));
+	count_rcode(s->counts, RCODE_SERVFAIL);
 	return servfail(s, from, &a->q, r == -ENOSPC || r == -EDQUOT ? TROUBLE_CROWD : TROUBLE_UPSTREAM, reply);
 }
 
-/* What its network gets of this answer: the length. */
-static size_t limit_rate(struct serve *s, const struct client *from, struct answer *a, uint8_t *reply)
+/* The others a worker has counted. */
+static void count_tcp(struct serve *s, const struct answer *a)
 {
-	enum rate_verdict verdict;
+	count_one(s->counts, DNS_COUNT_TCP);
+	if (a->verdict == VERDICT_DROP)
+		count_one(s->counts, DNS_COUNT_DROPPED);
+	else
+		count_type(s->counts, a->q.type);
+}
 
-	if (a->verified)
-		return a->n;
-	verdict = rate_take(s->rate, &from->addr, from->t_ns);
-	if (verdict == RATE_PASS || tables_is_exempt(s->tables, &from->addr))
-		return a->n;
-	return verdict == RATE_SLIP ? answer_slip(&a->q, reply) : 0;
+static size_t answer_special(struct serve *s, const struct client *from, const uint8_t *packet, size_t n,
+			     struct answer *a, uint8_t *reply, bool *waits)
+{
+	struct client client = *from;
+
+	a->n = s->ops->special(s->arg, from, packet, n, a, reply, waits);
+	client.verified = a->verified;
+	return a->n > 0 && a->verdict == VERDICT_REPLY ? limit_rate(s, &client, a, reply) : a->n;
 }
 
 size_t serve_query(void *arg, const struct client *from, const uint8_t *packet, size_t n, uint8_t *reply,
@@ -258,20 +358,25 @@ size_t serve_query(void *arg, const struct client *from, const uint8_t *packet, 
 {
 	struct serve *s = arg;
 	struct asker asker = asker_of(s, from);
+	struct client client = *from;
 	struct answer a;
 
 	if (!s->tables)
 		return 0;
 	answer_query(s->tables, &asker, packet, n, reply, &a);
+	client.verified = a.verified;
+	if (from->conn && from->tsig == 0)
+		count_tcp(s, &a);
 	if (a.mark)
 		s->ops->mark(s->arg, a.service->svc, a.service->gen, from->t_ns);
 	switch (a.verdict) {
-	case VERDICT_HOLD: return hold(s, from, &a, reply, waits);
-	case VERDICT_FORWARD: return forward(s, from, &a, reply, waits);
+	case VERDICT_HOLD: return hold(s, &client, &a, reply, waits);
+	case VERDICT_FORWARD: return forward(s, &client, &a, reply, waits);
 	case VERDICT_REPLY:
 		if (a.wake)
-			wake_unheld(s, a.service, from);
-		return limit_rate(s, from, &a, reply);
+			wake_unheld(s, a.service, &client);
+		return limit_rate(s, &client, &a, reply);
+	case VERDICT_SPECIAL: return answer_special(s, from, packet, n, &a, reply, waits);
 	case VERDICT_DROP: break;
 	}
 	return 0;
@@ -296,6 +401,8 @@ void serve_expire(struct serve *s, uint64_t now_ns)
 
 	while ((w = waiting_soonest(s->waiting)) && w->deadline_ns <= now_ns)
 		fail_wait(s, w, TROUBLE_SLOW);
+	if (now_ns >= serve_roll_ns(s))
+		tick(s, now_ns);
 }
 
 uint64_t serve_deadline_ns(const struct serve *s)
@@ -306,6 +413,8 @@ uint64_t serve_deadline_ns(const struct serve *s)
 }
 
 uint32_t serve_waiting(const struct serve *s) { return waiting_count(s->waiting); }
+
+struct counts *serve_counts(struct serve *s) { return s->counts; }
 
 /* ---- the launcher ---- */
 
@@ -318,7 +427,9 @@ static void set_state(struct zone_service *service, const struct msg_dns_state *
 {
 	service->state = m->state;
 	service->answer = m->answer;
-	service->last_wake_ns = 0;
+	memset(service->last_wake_ns, 0, sizeof(service->last_wake_ns));
+	for (unsigned i = 0; i < ARRAY_SIZE(service->passed_ns); i++)
+		atomic_store_explicit(&service->passed_ns[i], 0, memory_order_relaxed);
 	service->wake_pending = false;
 }
 
@@ -352,6 +463,7 @@ static void on_state(struct serve *s, const struct msg_dns_state *m)
 		uint8_t was = service->state;
 
 		set_state(service, m);
+		s->ops->settle(s->arg);
 		tell_waiters(s, m->svc, was, m->state);
 	}
 	s->ops->tell(s->arg, MSG_DNS_STATE_ACK, m);
@@ -359,10 +471,13 @@ static void on_state(struct serve *s, const struct msg_dns_state *m)
 
 static void on_refused(struct serve *s, const struct msg_dns_refused *m)
 {
+	static const enum wish wishes[REFUSED_N] = {
+		[REFUSED_FAIL] = WISH_GIVE_UP, [REFUSED_PROVE] = WISH_PROVE, [REFUSED_ANSWER] = WISH_NOW,
+	};
 	struct waiter *w = waiting_find(s->waiting, m->token);
 
-	if (w && w->svc == m->svc && w->gen == m->gen)
-		fail_wait(s, w, TROUBLE_START);
+	if (w && w->svc == m->svc && w->gen == m->gen && m->how < REFUSED_N)
+		end_wait_now(s, w, wishes[m->how], TROUBLE_START);
 }
 
 static struct zone_service *same_service(struct tables *t, const struct zone_service *as)
@@ -389,7 +504,7 @@ static void send_pending(struct serve *s, struct tables *old)
 		if (!now || is_awake(now->state))
 			continue;
 		c = (struct client){ .addr = service->pending.client, .port = service->pending.client_port,
-				     .t_ns = service->pending.t_ns };
+				     .verified = service->pending.verified, .t_ns = service->pending.t_ns };
 		wake_unheld(s, now, &c);
 	}
 }
@@ -450,7 +565,8 @@ static void tell_loaded(struct serve *s)
 	struct msg_dns_loaded m = { .seq = tables_conf(s->tables)->seq };
 
 	for (uint32_t i = 0; i < tables_zones(s->tables); i++) {
-		struct msg_dns_zone_serial z = { .serial = tables_zone_at(s->tables, i)->serial };
+		const struct zone *zone = tables_zone_at(s->tables, i);
+		struct msg_dns_zone_serial z = { .serial = zone->serial, .ttl_s = zone->longest_ttl_s };
 
 		str_copy(z.zone, tables_zone_name(s->tables, i));
 		s->ops->tell(s->arg, MSG_DNS_ZONE_SERIAL, &z);
@@ -485,16 +601,12 @@ static void use_next(struct serve *s)
 {
 	struct tables *old = s->tables;
 
-	if (tables_finish(s->next) < 0) {
-		log_error("no memory for new tables: the old ones stay");
-		refuse_next(s, -ENOMEM, "", "dns has no memory for it");
-		return;
-	}
 	s->tables = s->next;
 	s->next = NULL;
 	s->synced = true;
 	drop_next(s);
 	use_conf(s, tables_conf(s->tables));
+	publish(s);
 	all_again(s);
 	send_pending(s, old);
 	tables_free(old);
@@ -506,12 +618,14 @@ static void on_end(struct serve *s)
 {
 	if (!s->next)
 		return;
-	if (tables_place(s->next) < 0) {
+	if (tables_place(s->next) < 0 || (!s->load && tables_finish(s->next) < 0)) {
 		log_error("no memory for new tables: the old ones stay");
 		refuse_next(s, -ENOMEM, "", "dns has no memory for it");
 	} else if (s->load) {
 		s->loading = true;
 	} else {
+		signatures_begin(s->signatures); /* (nothing is signed) */
+		signatures_end(s->signatures);
 		use_next(s);
 	}
 }
@@ -539,10 +653,26 @@ void serve_zone_file(struct serve *s, const struct msg_dns_zone_file *m, int fd)
 	if (!s->next || s->loading)
 		return;
 	if (!s->load)
-		s->load = load_new();
+		s->load = load_new(s->signatures);
 	taken = -1;
 	if (!s->load || load_add(s->load, m, fd) < 0)
 		log_error("zone %s: no memory to read %s", m->zone, m->path);
+}
+
+void serve_key(struct serve *s, const struct msg_dns_key *m, int fd)
+{
+	cleanup_close int taken = fd;
+
+	if (!s->next || s->loading)
+		return;
+	if (!s->load)
+		s->load = load_new(s->signatures);
+	if (!s->load) {
+		log_error("zone %s: no memory to sign it", m->zone);
+		return;
+	}
+	taken = -1;
+	load_add_key(s->load, m, fd);
 }
 
 static int fill_next(struct tables *next, enum msg_type type, const void *body)
@@ -554,6 +684,9 @@ static int fill_next(struct tables *next, enum msg_type type, const void *body)
 	case MSG_DNS_ALLOW: return tables_add_allow(next, body);
 	case MSG_DNS_EXEMPT: return tables_add_exempt(next, body);
 	case MSG_DNS_SERVICE: return tables_add_service(next, body);
+	case MSG_DNS_TSIG_KEY: return tables_add_tsig_key(next, body);
+	case MSG_DNS_SECONDARY: return tables_add_secondary(next, body);
+	case MSG_DNS_TRANSFER: return tables_add_transfer(next, body);
 	default: return 0;
 	}
 }

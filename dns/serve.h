@@ -7,11 +7,12 @@
 
 #include "dns/answer.h"
 #include "dns/client.h"
+#include "dns/view.h"
 
 struct serve;
 
 enum {
-	SERVE_WAKE_PAUSE_MS = 50, /* between wakes of a service that nobody waits for */
+	SERVE_UNVERIFIED_WAKES = 500, /* a second, for clients that may be anybody */
 	SERVE_MAX_WAITING = 1024, /* until the launcher says otherwise */
 	SERVE_ROLL_S = 86400, /* a cookie secret of our own is replaced by the next */
 };
@@ -27,6 +28,14 @@ struct serve_ops {
 	int (*forward)(void *arg, const struct client *from, const struct wire_query *q);
 	/* New tables are in force. */
 	void (*on_tables)(void *arg, const struct tables *t);
+	/* From now on workers answer from a copy of this, with the slots that `mark` knows; returns when none
+	 * of them answers from an earlier one. */
+	void (*publish)(void *arg, const struct view *view);
+	/* A service's state was changed: returns when no worker answers by what it was. */
+	void (*settle)(void *arg);
+	/* As special_query(). */
+	size_t (*special)(void *arg, const struct client *from, const uint8_t *packet, size_t n, struct answer *a,
+			  uint8_t *reply, bool *waits);
 };
 
 /* `ops` must outlive it; `seed` is a random number.  NULL: no memory. */
@@ -41,7 +50,10 @@ size_t serve_query(void *arg, const struct client *from, const uint8_t *packet, 
 void serve_launcher_msg(struct serve *s, enum msg_type type, const void *body);
 /* MSG_DNS_ZONE_FILE; takes fd. */
 void serve_zone_file(struct serve *s, const struct msg_dns_zone_file *m, int fd);
-/* The snapshot is whole, but its zone files are being read: call serve_load() until they are. */
+/* MSG_DNS_KEY; takes fd. */
+void serve_key(struct serve *s, const struct msg_dns_key *m, int fd);
+/* The snapshot is whole, but its zone files are being read, or its zones signed: call serve_load() until
+ * that is done. */
 bool serve_is_loading(const struct serve *s);
 void serve_load(struct serve *s); /* takes about a millisecond */
 /* Its channel is another one: a snapshot that was under way will not be finished. */
@@ -50,11 +62,17 @@ void serve_launcher_changed(struct serve *s);
 /* This TCP connection is gone, with whatever waited on it. */
 void serve_forget(struct serve *s, uint64_t conn);
 
-/* Ends the waits whose time is over. */
+/* Ends the waits whose time is over, and replaces a cookie secret whose day is. */
 void serve_expire(struct serve *s, uint64_t now_ns);
 /* When to call serve_expire() next; UINT64_MAX: nothing waits. */
 uint64_t serve_deadline_ns(const struct serve *s);
+/* The same for the cookies' secret: UINT64_MAX when it is not ours. */
+uint64_t serve_roll_ns(const struct serve *s);
 
 uint32_t serve_waiting(const struct serve *s);
+
+/* What the main thread counts: here queries over TCP, and what is over a rate; answers are the caller's
+ * to count. */
+struct counts *serve_counts(struct serve *s);
 
 #endif

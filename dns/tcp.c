@@ -13,8 +13,12 @@
  * active: only a whole query does); what was sent is not read for WRITE_MS; a message is longer than any query
  * we would answer; or another client needs the place and this one is idle.
  *
+ * An answer of several messages (a zone) is given piece by piece: tcp_part(), as long as tcp_unsent() is small,
+ * then tcp_reply().  Each time that all has been sent on_room() is called.  Its query waits meanwhile.
+ *
  * Memory, for each client: QUERY_MAX of input; OUTPUT_MAX of output, the one answer (at most 64 KiB) with
- * which it was reached, and those to the TCP_WAITING_MAX queries that were taken before.
+ * which it was reached, and those to the TCP_WAITING_MAX queries that were taken before.  (Of a zone, what
+ * whoever makes it gives at once: transfer.h.)
  */
 #include "dns/tcp.h"
 
@@ -52,6 +56,8 @@ struct connection {
 	struct event *idle;
 	struct client client;
 	unsigned waiting; /* queries to be answered by tcp_reply() */
+	bool parts; /* it was given a part of an answer */
+	bool doomed; /* tcp_close() */
 	bool finishing;
 };
 
@@ -61,6 +67,7 @@ struct tcp {
 	struct event_base *base;
 	client_query_fn *on_query;
 	tcp_gone_fn *on_gone;
+	tcp_room_fn *on_room; /* or NULL */
 	void *arg;
 	bool started;
 	uint32_t max, n;
@@ -87,6 +94,16 @@ static void close_connection(struct connection *c)
 	free(c);
 }
 
+static struct connection *find_connection(const struct tcp *t, uint64_t conn)
+{
+	struct connection *c;
+
+	TAILQ_FOREACH(c, &t->by_use, next)
+		if (c->client.conn == conn)
+			return c;
+	return NULL;
+}
+
 static size_t unsent(const struct connection *c)
 {
 	return evbuffer_get_length(bufferevent_get_output(c->bev));
@@ -104,7 +121,8 @@ static void used(struct connection *c)
 
 	TAILQ_REMOVE(&c->tcp->by_use, c, next);
 	TAILQ_INSERT_TAIL(&c->tcp->by_use, c, next);
-	event_add(c->idle, &tv);
+	if (!c->doomed)
+		event_add(c->idle, &tv);
 }
 
 /* After anything happened: may free it. */
@@ -179,8 +197,12 @@ static void on_read(struct bufferevent *bev, void *arg)
 /* Everything was sent: there is room again. */
 static void on_written(struct bufferevent *bev, void *arg)
 {
+	struct connection *c = arg;
+
 	(void)bev;
-	read_queries(arg);
+	if (c->parts && c->waiting > 0)
+		c->tcp->on_room(c->tcp->arg, c->client.conn);
+	read_queries(c);
 }
 
 static void on_event(struct bufferevent *bev, short what, void *arg)
@@ -204,7 +226,7 @@ static void on_idle(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (c->waiting == 0 && unsent(c) == 0)
+	if (c->doomed || (c->waiting == 0 && unsent(c) == 0))
 		close_connection(c);
 	else
 		used(c);
@@ -214,17 +236,45 @@ static void on_idle(evutil_socket_t fd, short what, void *arg)
  * it has been sent, so that callers may walk over their tables meanwhile. */
 void tcp_reply(struct tcp *t, const struct client *to, const uint8_t *packet, size_t n)
 {
-	struct connection *c;
+	struct connection *c = find_connection(t, to->conn);
 
-	TAILQ_FOREACH(c, &t->by_use, next)
-		if (c->client.conn == to->conn)
-			break;
 	if (!c || c->waiting == 0)
 		return;
 	send_message(c, packet, n);
 	c->waiting--;
 	used(c);
 }
+
+void tcp_part(struct tcp *t, const struct client *to, const uint8_t *packet, size_t n)
+{
+	struct connection *c = find_connection(t, to->conn);
+
+	if (!c || c->waiting == 0)
+		return;
+	send_message(c, packet, n);
+	c->parts = true;
+	used(c);
+}
+
+size_t tcp_unsent(const struct tcp *t, uint64_t conn)
+{
+	const struct connection *c = find_connection(t, conn);
+
+	return c ? unsent(c) : SIZE_MAX;
+}
+
+void tcp_close(struct tcp *t, uint64_t conn)
+{
+	struct connection *c = find_connection(t, conn);
+	struct timeval now = { 0, 0 };
+
+	if (!c)
+		return;
+	c->doomed = true;
+	event_add(c->idle, &now);
+}
+
+void tcp_on_room(struct tcp *t, tcp_room_fn *on_room) { t->on_room = on_room; }
 
 /* ---- accepting ---- */
 

@@ -19,6 +19,9 @@ enum {
 /* A connection ended with queries unanswered: whoever holds them forgets them. */
 typedef void tcp_gone_fn(void *arg, uint64_t conn);
 
+/* A connection has sent all that it was given, and an answer of several messages goes on: tcp_part(). */
+typedef void tcp_room_fn(void *arg, uint64_t conn);
+
 /* `idle_ms`: TCP_IDLE_MS but for tests.  NULL: no memory. */
 struct tcp *tcp_new(struct event_base *base, unsigned idle_ms, client_query_fn *on_query, tcp_gone_fn *on_gone,
 		    void *arg);
@@ -35,6 +38,15 @@ void tcp_start(struct tcp *t);
 
 /* The answer to a query that waited; nothing when its connection is gone. */
 void tcp_reply(struct tcp *t, const struct client *to, const uint8_t *packet, size_t n);
+
+/* The answer to a query that waited, in several messages: each but the last.  That is tcp_reply()'s.  When there
+ * is room for more, on_room() is called. */
+void tcp_part(struct tcp *t, const struct client *to, const uint8_t *packet, size_t n);
+void tcp_on_room(struct tcp *t, tcp_room_fn *on_room);
+/* Bytes not sent yet; SIZE_MAX: the connection is gone. */
+size_t tcp_unsent(const struct tcp *t, uint64_t conn);
+/* Ends the connection, whatever waits, in the next turn of the loop. */
+void tcp_close(struct tcp *t, uint64_t conn);
 
 unsigned tcp_count(const struct tcp *t);
 

@@ -1,113 +1,215 @@
 /* Theory of operation
  *
- * A socket that became readable is drained in batches: one recvmmsg() for up to BATCH queries, one
- * sendmmsg() for those that could be answered at once.  After ROUNDS batches the loop gets a turn,
- * so that a flood of queries delays TCP and the launcher's messages by at most that much.
+ * The supervisor opens each address as often as there shall be workers (SO_REUSEPORT): the kernel
+ * spreads clients over these sockets, so that each worker has its own, and no lock is shared.
  *
  * Sockets are bound to wildcards as a rule, so the address a query was sent to is asked from the
- * kernel (IP_PKTINFO, IPV6_RECVPKTINFO) and the answer sent from there.  For IPv4 that is
- * ipi_spec_dst: a broadcast cannot be a source.
+ * kernel (IP_PKTINFO, IPV6_RECVPKTINFO) and the answer sent from there.
  *
- * Before udp_start() nothing is read: what came meanwhile waits in the kernel's buffer, which the
- * supervisor's copy of the socket keeps alive while this process is restarted.
+ * Before the first view is published nothing is read: what came meanwhile waits in the kernel's buffer,
+ * which the supervisor's copy of the socket keeps alive while this process is restarted.
  *
- * A blocking recvmmsg() in a thread of its own costs less CPU per query; it was refused for now,
- * since the tables would then need a lock or a copy per thread.
+ * What workers pass on comes through a queue for each, and one bell for all.  At each turn of the loop
+ * at most TURN queries of each are taken, so that a flood of them delays TCP and the launcher's
+ * messages by at most that much; what a full queue does not take is lost and counted.
  */
 #include "dns/udp.h"
 
 #include <event2/event.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "dns/wire.h"
+#include "dns/worker.h"
 
 enum {
-	BATCH = 32,
-	ROUNDS = 8,
-	QUERY_MAX = 4096, /* longer ones are cut by the kernel, and dropped */
-	RECEIVE_BUFFER_BYTES = 1024 * 1024,
-	CONTROL_MAX = CMSG_SPACE(sizeof(struct in6_pktinfo)),
+	TURN = 64,
+	BUFFER_BYTES = 1024 * 1024,
 };
 
 struct udp_socket {
-	struct udp *udp;
 	int fd;
-	bool v6;
+	bool v6, any;
 	struct ip_addr addr;
-	uint16_t port;
-	uint16_t place;
-	struct event *readable;
-};
-
-struct message {
-	struct sockaddr_storage peer;
-	struct iovec iov;
-	union {
-		char room[CONTROL_MAX];
-		struct cmsghdr align;
-	} control;
+	uint16_t port, place;
+	struct worker *worker;
+	struct queue *queue;
+	struct counts *counts; /* of all its workers */
 };
 
 struct udp {
+	struct views views;
 	struct event_base *base;
 	client_query_fn *on_query;
 	void *arg;
-	bool started;
+	struct event *heard;
+	struct bell bell;
 	unsigned n_sockets;
+	bool started;
 	struct udp_socket sockets[UDP_SOCKETS_MAX];
-	/* one batch */
-	struct mmsghdr in_head[BATCH], out_head[BATCH];
-	struct message in[BATCH], out[BATCH];
-	uint8_t query[BATCH][QUERY_MAX];
-	uint8_t reply[BATCH][WIRE_UDP_MAX];
+	uint8_t packet[QUEUE_PACKET_MAX];
+	uint8_t reply[WIRE_UDP_MAX];
 };
 
-/* ---- addresses ---- */
+/* ---- what workers pass on ---- */
 
-/* The address the query was sent to; false when none can be told, or none can be a source. */
-static bool take_pktinfo(struct msghdr *m, struct client *from)
+static void take_query(struct udp *u, const struct client *from, size_t n)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-			struct in_pktinfo info;
-			struct sockaddr_in in = { .sin_family = AF_INET };
-			uint16_t port;
+	bool waits = false;
+	size_t reply_n = u->on_query(u->arg, from, u->packet, n, u->reply, &waits);
 
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			in.sin_addr = info.ipi_spec_dst;
-			ip_from_sockaddr((struct sockaddr *)&in, &from->local, &port);
-			return true;
-		}
-		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-			struct in6_pktinfo info;
+	if (reply_n > 0)
+		udp_reply(u, from, u->reply, reply_n);
+}
 
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			memcpy(from->local.b, &info.ipi6_addr, sizeof(from->local.b));
-			return !IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
-		}
+/* Whether there may be more. */
+static bool take_queue(struct udp *u, struct queue *q)
+{
+	struct client from;
+	size_t n;
+
+	for (unsigned i = 0; i < TURN; i++) {
+		if (!queue_get(q, &from, u->packet, &n))
+			return false;
+		take_query(u, &from, n);
 	}
-	return false;
+	return true;
 }
 
-static bool take_client(const struct udp_socket *s, struct msghdr *m, uint64_t now_ns, struct client *from)
+static void on_heard(evutil_socket_t fd, short what, void *arg)
 {
-	const struct sockaddr_in6 *in6 = m->msg_name;
+	struct udp *u = arg;
+	bool more = false;
 
-	*from = (struct client){ .socket = s->place, .t_ns = now_ns };
-	ip_from_sockaddr(m->msg_name, &from->addr, &from->port);
-	if (s->v6)
-		from->scope = in6->sin6_scope_id;
-	return from->port != 0 && take_pktinfo(m, from);
+	(void)fd;
+	(void)what;
+	bell_heard(&u->bell);
+	for (unsigned i = 0; i < u->n_sockets; i++)
+		more |= u->sockets[i].queue && take_queue(u, u->sockets[i].queue);
+	if (more)
+		bell_ring(&u->bell);
 }
 
-static void put_control(struct msghdr *m, struct message *msg, bool v6, const struct client *to)
-{
-	struct cmsghdr *c = &msg->control.align;
+/* ---- sockets ---- */
 
-	m->msg_control = &msg->control;
+static int set_option(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+static int prepare_socket(int fd, const struct udp_socket *s)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+		return -errno;
+	set_option(fd, SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES); /* as much as the host allows */
+	set_option(fd, SOL_SOCKET, SO_SNDBUF, BUFFER_BYTES);
+	return s->v6 ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, s->any)
+		     : set_option(fd, IPPROTO_IP, IP_PKTINFO, s->any);
+}
+
+static bool is_wildcard(const struct ip_addr *a)
+{
+	static const struct ip_addr any4 = { { [10] = 0xff, [11] = 0xff } };
+
+	return ip_is_zero(a) || ip_equal(a, &any4);
+}
+
+static struct udp_socket *socket_for(struct udp *u, const struct ip_addr *addr, uint16_t port, uint16_t place)
+{
+	struct udp_socket *s;
+
+	for (unsigned i = 0; i < u->n_sockets; i++) {
+		s = &u->sockets[i];
+		if (s->port == port && s->place == place && ip_equal(&s->addr, addr))
+			return s;
+	}
+	if (u->n_sockets == UDP_SOCKETS_MAX)
+		return NULL;
+	s = &u->sockets[u->n_sockets];
+	*s = (struct udp_socket){
+		.fd = -1,
+		.v6 = !ip_is_v4(addr),
+		.any = is_wildcard(addr),
+		.addr = *addr,
+		.port = port,
+		.place = place,
+	};
+	u->n_sockets++;
+	return s;
+}
+
+static int start_worker(struct udp *u, struct udp_socket *s)
+{
+	struct worker_conf conf = { .fd = s->fd, .v6 = s->v6, .any = s->any, .place = (uint16_t)(s - u->sockets),
+				    .views = &u->views, .bell = &u->bell };
+
+	if (!s->queue)
+		s->queue = queue_new();
+	if (!s->counts)
+		s->counts = counts_new();
+	if (!s->queue || !s->counts)
+		return -ENOMEM;
+	conf.queue = s->queue;
+	conf.counts = s->counts;
+	s->worker = worker_new(&conf);
+	return s->worker ? 0 : -errno;
+}
+
+static void close_socket(struct udp_socket *s)
+{
+	worker_free(s->worker);
+	s->worker = NULL;
+	fd_close(&s->fd);
+}
+
+int udp_add(struct udp *u, int fd, const struct ip_addr *addr, uint16_t port, uint16_t place)
+{
+	cleanup_close int taken = fd;
+	struct udp_socket *s = socket_for(u, addr, port, place);
+	int r;
+
+	if (!s)
+		return -ENOSPC;
+	r = prepare_socket(fd, s);
+	if (r < 0)
+		return r;
+	close_socket(s);
+	s->fd = fd;
+	taken = -1;
+	return u->started ? start_worker(u, s) : 0;
+}
+
+static void start(struct udp *u)
+{
+	u->started = true;
+	for (unsigned i = 0; i < u->n_sockets; i++) {
+		struct udp_socket *s = &u->sockets[i];
+		char text[ADDR_TEXT_MAX];
+		int r = s->fd >= 0 ? start_worker(u, s) : 0;
+
+		if (r < 0)
+			log_fatal("no thread to serve %s: %s", endpoint_format(&s->addr, s->port, text), strerror(-r));
+	}
+}
+
+void udp_publish(struct udp *u, const struct view *view)
+{
+	views_publish(&u->views, view);
+	if (!u->started)
+		start(u);
+}
+
+void udp_settle(struct udp *u) { views_settle(&u->views); }
+
+/* ---- answers that had to wait ---- */
+
+static void put_source(struct msghdr *m, struct cmsghdr *c, bool v6, const struct client *to)
+{
+	m->msg_control = c;
 	if (v6) {
 		struct in6_pktinfo info = { .ipi6_ifindex = to->scope };
 
@@ -125,184 +227,24 @@ static void put_control(struct msghdr *m, struct message *msg, bool v6, const st
 	}
 }
 
-static void put_message(struct msghdr *m, struct message *msg, bool v6, const struct client *to,
-			const uint8_t *packet, size_t n)
-{
-	memset(m, 0, sizeof(*m));
-	m->msg_name = &msg->peer;
-	m->msg_namelen = ip_to_sockaddr(&to->addr, to->port, &msg->peer);
-	if (v6)
-		((struct sockaddr_in6 *)&msg->peer)->sin6_scope_id = to->scope;
-	msg->iov = (struct iovec){ (void *)packet, n };
-	m->msg_iov = &msg->iov;
-	m->msg_iovlen = 1;
-	put_control(m, msg, v6, to);
-}
-
-/* ---- a batch ---- */
-
-static void prepare(struct udp *u)
-{
-	for (unsigned i = 0; i < BATCH; i++) {
-		struct message *msg = &u->in[i];
-
-		msg->iov = (struct iovec){ u->query[i], QUERY_MAX };
-		u->in_head[i].msg_hdr = (struct msghdr){
-			.msg_name = &msg->peer,
-			.msg_namelen = sizeof(msg->peer),
-			.msg_iov = &msg->iov,
-			.msg_iovlen = 1,
-			.msg_control = &msg->control,
-			.msg_controllen = sizeof(msg->control),
-		};
-	}
-}
-
-/* What the kernel does not take now is lost, as anything may be over UDP: the client asks again.
- * One bad destination must not take the rest with it. */
-static void send_batch(struct udp_socket *s, unsigned n)
-{
-	struct mmsghdr *m = s->udp->out_head;
-
-	while (n > 0) {
-		int sent = sendmmsg(s->fd, m, n, MSG_DONTWAIT);
-
-		if (sent < 0 && errno == EINTR)
-			continue;
-		if (sent < 0 && errno == EAGAIN)
-			return;
-		if (sent < 0)
-			sent = 1;
-		m += sent;
-		n -= (unsigned)sent;
-	}
-}
-
-static unsigned answer_batch(struct udp_socket *s, unsigned n)
-{
-	struct udp *u = s->udp;
-	uint64_t now_ns = clock_now_ns();
-	unsigned n_out = 0;
-
-	for (unsigned i = 0; i < n; i++) {
-		struct msghdr *m = &u->in_head[i].msg_hdr;
-		uint8_t *reply = u->reply[n_out];
-		struct client from;
-		bool waits = false;
-		size_t reply_n;
-
-		if (m->msg_flags & MSG_TRUNC || !take_client(s, m, now_ns, &from))
-			continue;
-		reply_n = u->on_query(u->arg, &from, u->query[i], u->in_head[i].msg_len, reply, &waits);
-		if (reply_n > 0) {
-			put_message(&u->out_head[n_out].msg_hdr, &u->out[n_out], s->v6, &from, reply, reply_n);
-			n_out++;
-		}
-	}
-	return n_out;
-}
-
-static void on_readable(evutil_socket_t fd, short what, void *arg)
-{
-	struct udp_socket *s = arg;
-	int n = BATCH;
-
-	(void)what;
-	for (unsigned round = 0; round < ROUNDS && n == BATCH; round++) {
-		prepare(s->udp);
-		n = recvmmsg(fd, s->udp->in_head, BATCH, MSG_DONTWAIT, NULL);
-		if (n > 0)
-			send_batch(s, answer_batch(s, (unsigned)n));
-	}
-}
-
-/* ---- sockets ---- */
-
-static int prepare_socket(int fd, bool v6)
-{
-	int on = 1, size = RECEIVE_BUFFER_BYTES;
-
-	evutil_make_socket_nonblocking(fd);
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)); /* as much as the host allows */
-	if (v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on))
-	       : setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)))
-		return -errno;
-	return 0;
-}
-
-static struct udp_socket *socket_for(struct udp *u, const struct ip_addr *addr, uint16_t port)
-{
-	struct udp_socket *s;
-
-	for (unsigned i = 0; i < u->n_sockets; i++) {
-		s = &u->sockets[i];
-		if (s->port == port && ip_equal(&s->addr, addr))
-			return s;
-	}
-	if (u->n_sockets == UDP_SOCKETS_MAX)
-		return NULL;
-	s = &u->sockets[u->n_sockets];
-	*s = (struct udp_socket){
-		.udp = u,
-		.fd = -1,
-		.v6 = !ip_is_v4(addr),
-		.addr = *addr,
-		.port = port,
-		.place = (uint16_t)u->n_sockets,
-	};
-	u->n_sockets++;
-	return s;
-}
-
-static void close_socket(struct udp_socket *s)
-{
-	if (s->readable)
-		event_free(s->readable);
-	s->readable = NULL;
-	fd_close(&s->fd);
-}
-
-int udp_add(struct udp *u, int fd, const struct ip_addr *addr, uint16_t port)
-{
-	cleanup_close int taken = fd;
-	struct udp_socket *s = socket_for(u, addr, port);
-	int r;
-
-	if (!s)
-		return -ENOSPC;
-	r = prepare_socket(fd, s->v6);
-	if (r < 0)
-		return r;
-	close_socket(s);
-	s->readable = event_new(u->base, fd, EV_READ | EV_PERSIST, on_readable, s);
-	if (!s->readable)
-		return -ENOMEM;
-	s->fd = fd;
-	taken = -1;
-	if (u->started)
-		event_add(s->readable, NULL);
-	return 0;
-}
-
-void udp_start(struct udp *u)
-{
-	if (u->started)
-		return;
-	u->started = true;
-	for (unsigned i = 0; i < u->n_sockets; i++)
-		if (u->sockets[i].readable)
-			event_add(u->sockets[i].readable, NULL);
-}
-
 void udp_reply(struct udp *u, const struct client *to, const uint8_t *packet, size_t n)
 {
 	const struct udp_socket *s = &u->sockets[to->socket];
-	struct message msg;
-	struct msghdr m;
+	struct sockaddr_storage peer;
+	struct iovec iov = { (void *)packet, n };
+	struct msghdr m = { .msg_name = &peer, .msg_iov = &iov, .msg_iovlen = 1 };
+	union {
+		char room[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+		struct cmsghdr align;
+	} control;
 
 	if (to->socket >= u->n_sockets || s->fd < 0)
 		return;
-	put_message(&m, &msg, s->v6, to, packet, n);
+	m.msg_namelen = ip_to_sockaddr(&to->addr, to->port, &peer);
+	if (s->v6)
+		((struct sockaddr_in6 *)&peer)->sin6_scope_id = to->scope;
+	if (s->any)
+		put_source(&m, &control.align, s->v6, to);
 	if (sendmsg(s->fd, &m, MSG_DONTWAIT) < 0) {
 		char text[ADDR_TEXT_MAX];
 
@@ -311,15 +253,34 @@ void udp_reply(struct udp *u, const struct client *to, const uint8_t *packet, si
 	}
 }
 
+/* ---- life ---- */
+
+void udp_count(const struct udp *u, struct msg_dns_counts *m)
+{
+	for (unsigned i = 0; i < u->n_sockets; i++) {
+		if (u->sockets[i].counts)
+			counts_add(u->sockets[i].counts, m);
+		m->workers += u->sockets[i].worker != NULL;
+	}
+}
+
 struct udp *udp_new(struct event_base *base, client_query_fn *on_query, void *arg)
 {
-	struct udp *u = calloc(1, sizeof(*u));
+	struct udp *u = aligned_alloc(_Alignof(struct udp), sizeof(*u));
 
-	if (u) {
-		u->base = base;
-		u->on_query = on_query;
-		u->arg = arg;
+	if (!u)
+		return NULL;
+	memset((void *)u, 0, sizeof(*u));
+	u->base = base;
+	u->on_query = on_query;
+	u->arg = arg;
+	if (bell_open(&u->bell) == 0)
+		u->heard = event_new(base, u->bell.fd, EV_READ | EV_PERSIST, on_heard, u);
+	if (!u->heard || event_add(u->heard, NULL) < 0) {
+		udp_free(u);
+		return NULL;
 	}
+	worker_init();
 	return u;
 }
 
@@ -327,7 +288,13 @@ void udp_free(struct udp *u)
 {
 	if (!u)
 		return;
-	for (unsigned i = 0; i < u->n_sockets; i++)
+	for (unsigned i = 0; i < u->n_sockets; i++) {
 		close_socket(&u->sockets[i]);
+		queue_free(u->sockets[i].queue);
+		free(u->sockets[i].counts);
+	}
+	if (u->heard)
+		event_free(u->heard);
+	bell_close(&u->bell);
 	free(u);
 }

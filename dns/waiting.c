@@ -10,8 +10,9 @@
  *
  * Fairness is a hard share per network rather than eviction of the greediest: a query that was
  * accepted is never sent away for another one's sake, which would make the launcher's work for it
- * wasted.  The count per network is kept in a small node that lives while one of its queries
- * waits.
+ * wasted.  Nor may those whose addresses may be forged, and who therefore have as many networks as
+ * they like, take the places of those who are verified.  The count per network is kept in a small
+ * node that lives while one of its queries waits.
  */
 #include "dns/waiting.h"
 
@@ -32,7 +33,7 @@ LIST_HEAD(share_list, share);
 TAILQ_HEAD(waiter_queue, waiter);
 
 struct waiting {
-	uint32_t max, n;
+	uint32_t max, n, n_unverified;
 	uint32_t last_token;
 	uint64_t seed;
 	struct waiter **heap;
@@ -205,6 +206,7 @@ static void link_waiter(struct waiting *w, struct waiter *q, struct waiter_list 
 	TAILQ_INSERT_TAIL(&w->by_service[q->svc], q, by_service);
 	TAILQ_INSERT_TAIL(&w->by_age, q, by_age);
 	q->share->n++;
+	w->n_unverified += !q->client.verified;
 	w->n++;
 	heap_up(w, w->n - 1, q);
 }
@@ -223,7 +225,7 @@ int waiting_add(struct waiting *w, const struct client *client, const uint8_t *p
 			return -EALREADY;
 		}
 	}
-	if (w->n >= w->max)
+	if (w->n >= w->max || (!client->verified && w->n_unverified >= MAX(1u, w->max / WAITING_UNVERIFIED)))
 		return -ENOSPC;
 	share = get_share(w, &client->addr);
 	if (!share)
@@ -258,6 +260,7 @@ void waiting_remove(struct waiting *w, struct waiter *q)
 	LIST_REMOVE(q, by_token);
 	TAILQ_REMOVE(&w->by_service[q->svc], q, by_service);
 	TAILQ_REMOVE(&w->by_age, q, by_age);
+	w->n_unverified -= !q->client.verified;
 	q->share->n--;
 	put_share(q->share);
 	free(q);

@@ -1,8 +1,9 @@
 /* The queries that wait for their service.  Pure: the clock is given in, nothing is sent.
  *
  * Bounded: at most `max` wait, and at most a quarter of that from one network (IPv4 /24,
- * IPv6 /56), so that no client can take every place.  A client's retry (same address, port,
- * connection, id and question) is the same query: it is answered once.
+ * IPv6 /56), so that no client can take every place; of clients that are not verified at most
+ * half.  A client's retry (same address, port, connection, id and question) is the same query: it is
+ * answered once.
  */
 #ifndef DNS_WAITING_H
 #define DNS_WAITING_H
@@ -12,7 +13,7 @@
 #include "dns/client.h"
 #include "dns/wire.h"
 
-enum { WAITING_MAX = 65536, WAITING_SHARE = 4 };
+enum { WAITING_MAX = 65536, WAITING_SHARE = 4, WAITING_UNVERIFIED = 2 };
 
 struct waiting;
 
@@ -38,7 +39,7 @@ void waiting_free(struct waiting *w);
 void waiting_set_max(struct waiting *w, uint32_t max);
 uint32_t waiting_count(const struct waiting *w);
 
-/* 0 with the new waiter; -EALREADY with the one that waits for the same; -ENOSPC: full; -EDQUOT:
+/* 0 with the new waiter; -EALREADY with the one that waits for the same; -ENOSPC: full, for such a client; -EDQUOT:
  * its network's share is used up; -ENOMEM.  `n` at most WIRE_NORMAL_MAX, `svc` below SLOTS_MAX. */
 int waiting_add(struct waiting *w, const struct client *client, const uint8_t *packet, size_t n, uint32_t svc,
 		uint32_t gen, uint64_t deadline_ns, struct waiter **out);

@@ -119,7 +119,7 @@ static int take_opt(const uint8_t *packet, size_t name_at, size_t at, struct wir
 }
 
 /* Every record behind the question, whatever it is, must be whole; OPT is taken from the additional
- * section, and nothing may follow the last. */
+ * section, TSIG from its end (RFC 8945, 5.1), and nothing may follow the last. */
 static int parse_records(const uint8_t *packet, size_t n, struct wire_query *q)
 {
 	unsigned before = (unsigned)wire_get16(packet + 6) + wire_get16(packet + 8);
@@ -135,6 +135,10 @@ static int parse_records(const uint8_t *packet, size_t n, struct wire_query *q)
 		if (wire_get16(packet + at) == TYPE_OPT) {
 			if (i < before || take_opt(packet, name_at, at, q) != 0)
 				return RCODE_FORMERR;
+		} else if (wire_get16(packet + at) == TYPE_TSIG) {
+			if (i < before || i + 1 < total || name_at > UINT16_MAX)
+				return RCODE_FORMERR;
+			q->tsig_at = (uint16_t)name_at;
 		}
 		at += RR_FIXED + (size_t)wire_get16(packet + at + 8);
 	}
@@ -155,6 +159,7 @@ int wire_parse(const uint8_t *packet, size_t n, struct wire_query *q)
 	q->cookie_n = q->options_n = 0;
 	q->edns_version = 0;
 	q->edns_size = 0;
+	q->tsig_at = 0;
 	q->type = q->class = 0;
 	q->labels = q->name_n = 0;
 	if (q->flags & FLAG_QR)

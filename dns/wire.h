@@ -50,8 +50,11 @@ enum {
 	TYPE_DS = 43,
 	TYPE_RRSIG = 46,
 	TYPE_NSEC = 47,
+	TYPE_DNSKEY = 48,
 	TYPE_NSEC3 = 50,
 	TYPE_NSEC3PARAM = 51,
+	TYPE_CDS = 59,
+	TYPE_CDNSKEY = 60,
 	TYPE_SVCB = 64,
 	TYPE_HTTPS = 65,
 	TYPE_TKEY = 249,
@@ -81,7 +84,9 @@ enum {
 	RCODE_NOTIMP = 4,
 	RCODE_REFUSED = 5,
 	RCODE_YXDOMAIN = 6,
+	RCODE_NOTAUTH = 9,
 	RCODE_BADVERS = 16, /* its high bits travel in the OPT record */
+	RCODE_BADCOOKIE = 23, /* so do its */
 };
 
 /* The header's second word */
@@ -95,6 +100,7 @@ enum {
 	FLAG_AD = 0x0020,
 	FLAG_CD = 0x0010,
 	FLAG_RCODE = 0x000f,
+	OPCODE_NOTIFY = 4 << 11, /* RFC 1996 */
 };
 
 struct wire_query {
@@ -107,6 +113,7 @@ struct wire_query {
 	uint8_t edns_version;
 	uint16_t edns_size; /* as asked for */
 	bool nsid, keepalive; /* the client has these options */
+	uint16_t tsig_at; /* where its TSIG record (RFC 8945), the last, begins; 0: it has none */
 	uint8_t cookie_n; /* 0: it has none */
 	const uint8_t *cookie; /* in the packet */
 	uint8_t options_n; /* what the answer's OPT shall carry: wire_option() */

@@ -19,14 +19,21 @@
  * parents in the table.  What a name that does not exist gets (a wildcard, a referral, a DNAME) is
  * noted at its encloser.  The hash has no secret: clients cannot add names, only ask.
  *
+ * What a lookup costs is waiting for memory, so that of a batch of queries is asked for together
+ * (zone_touch.c).
+ *
  * Everything variable (names, records, addresses) lies in one arena, addressed by offsets because
  * it moves while it grows.
  *
- * A tree of labels was refused: more pointers to chase for no gain, as no operation needs order.
+ * A tree of labels was refused: more pointers to chase for no gain, as only the denials of signed zones
+ * need order, and these have an array beside (nsec.c).
  */
 #include "dns/zone_internal.h"
 
 #include <assert.h>
+
+#include "dns/canonical.h"
+#include "dns/peers.h"
 
 enum { ARENA_MAX = 512 * 1024 * 1024 };
 static_assert(SLOTS_MAX < SVC_NONE, "service places must fit 16 bits");
@@ -71,19 +78,33 @@ struct tables *tables_new(void)
 {
 	struct tables *t = calloc(1, sizeof(*t));
 
+	if (t && !(t->peers = peers_new())) {
+		free(t);
+		return NULL;
+	}
 	if (t)
 		for (size_t i = 0; i < SLOTS_MAX; i++)
 			t->by_svc[i] = SVC_NONE;
 	return t;
 }
 
+struct tables *tables_ref(const struct tables *t)
+{
+	struct tables *owned = (struct tables *)t;
+
+	owned->owners++;
+	return owned;
+}
+
 void tables_free(struct tables *t)
 {
-	if (!t)
+	if (!t || t->owners-- > 0)
 		return;
+	peers_free(t->peers);
 	free(t->arena);
 	free(t->nodes);
 	free(t->buckets);
+	free(t->order);
 	free(t->rrsets);
 	free(t->zones);
 	free(t->drafts);
@@ -224,12 +245,37 @@ bool tables_find(const struct tables *t, const uint8_t *name, size_t name_n, uns
 	return false;
 }
 
-const struct zone_rrset *tables_rrset(const struct tables *t, const struct zone_node *node, unsigned type)
+const struct zone_rrset *tables_variant(const struct tables *t, const struct zone_node *node, unsigned type,
+					enum zone_variant variant)
 {
 	for (uint32_t i = node->rrsets; i != ZONE_NONE; i = t->rrsets[i].next)
-		if (t->rrsets[i].type == type)
+		if (t->rrsets[i].type == type && t->rrsets[i].variant == variant)
 			return &t->rrsets[i];
 	return NULL;
+}
+
+const struct zone_rrset *tables_rrset(const struct tables *t, const struct zone_node *node, unsigned type)
+{
+	return tables_variant(t, node, type, ZONE_NORMAL);
+}
+
+const struct zone_node *tables_denial(const struct tables *t, const struct zone *z, const uint8_t *name,
+				      unsigned labels)
+{
+	const uint32_t *order = t->order + z->order_at;
+	unsigned skip = t->nodes[z->apex].labels;
+	uint32_t low = 0, high = z->n_order; /* the first is the apex, which comes before every name */
+
+	while (high - low > 1) {
+		uint32_t middle = low + (high - low) / 2;
+		const struct zone_node *node = &t->nodes[order[middle]];
+
+		if (canonical_compare(tables_name(t, node), node->labels, name, labels, skip) <= 0)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &t->nodes[order[low]];
 }
 
 const struct zone_node *tables_node(const struct tables *t, uint32_t node)
@@ -240,6 +286,22 @@ const struct zone_node *tables_node(const struct tables *t, uint32_t node)
 const uint8_t *tables_name(const struct tables *t, const struct zone_node *node) { return t->arena + node->name_at; }
 
 const uint8_t *tables_bytes(const struct tables *t, const struct zone_rrset *r) { return t->arena + r->at; }
+
+const struct zone_rrset *tables_first(const struct tables *t, const struct zone_node *node)
+{
+	return node->rrsets == ZONE_NONE ? NULL : &t->rrsets[node->rrsets];
+}
+
+const struct zone_rrset *tables_next(const struct tables *t, const struct zone_rrset *r)
+{
+	return r->next == ZONE_NONE ? NULL : &t->rrsets[r->next];
+}
+
+/* All are of one size: those of one zone's keys. */
+unsigned tables_signatures(const struct tables *t, const struct zone_rrset *r)
+{
+	return r->sig_n == 0 ? 0 : r->sig_n / (WIRE_RECORD_HEAD + wire_get16(tables_bytes(t, r) + r->n + 10u));
+}
 
 struct zone_service *tables_service(struct tables *t, uint32_t svc, uint32_t gen)
 {
@@ -261,6 +323,8 @@ const char *tables_zone_name(const struct tables *t, uint32_t zone) { return t->
 const struct zone *tables_zone_at(const struct tables *t, uint32_t zone) { return &t->zones[zone]; }
 
 const struct msg_dns_conf *tables_conf(const struct tables *t) { return &t->conf; }
+
+const struct peers *tables_peers(const struct tables *t) { return t->peers; }
 
 const struct zone_forward *tables_forwards(const struct tables *t, unsigned *n)
 {

@@ -8,6 +8,9 @@
 #ifndef DNS_ZONE_H
 #define DNS_ZONE_H
 
+#include <stdatomic.h>
+#include <sys/uio.h>
+
 #include "base/err.h"
 #include "base/msg.h"
 #include "dns/name.h"
@@ -20,13 +23,20 @@ enum {
 	ZONE_RRSET_MAX = 60 * 1024, /* bytes of one name's records of one type */
 };
 
+/* A service's addresses have up to three forms, each a set of its own at the node: as it is; with another TTL,
+ * while its VM is not up; others in their place, when it cannot be had.  A transfer of the zone has the normal
+ * ones alone; whoever signs, signs each. */
+enum zone_variant { ZONE_NORMAL, ZONE_DOWN, ZONE_FALLBACK };
+
 /* All records of one name and type. */
 struct zone_rrset {
 	uint32_t at; /* tables_bytes() */
 	uint32_t next; /* of the same name, or ZONE_NONE */
 	uint16_t type, count;
 	uint16_t n, room; /* bytes, and how many there is place for */
+	uint16_t sig_n; /* as many bytes of RRSIG records follow them */
 	bool plain; /* no names in the data: its bytes are the answer */
+	uint8_t variant; /* enum zone_variant */
 };
 
 enum {
@@ -55,25 +65,35 @@ struct zone {
 	uint32_t apex; /* its node */
 	uint8_t name_n;
 	uint32_t ttl_s, serial;
+	uint32_t longest_ttl_s; /* no record of it has a longer one */
 	/* The SOA of a negative answer (RFC 2308, 3): its pointers (n_pointers of them, at these places)
 	 * lead to the zone's own name, wherever that lies in the question.  Names within it that are
 	 * not the zone's are whole. */
 	struct zone_rrset negative;
 	uint8_t n_pointers;
 	uint16_t pointers[3];
+	bool is_signed;
+	uint32_t order_at, n_order; /* its names that have an NSEC: tables_denial() */
 };
+
+enum { ZONE_WAKE_PAUSE_MS = 50 }; /* between wakes of a service that nobody waits for */
 
 struct zone_service {
 	uint32_t svc, gen;
-	uint8_t state; /* enum service_state; below STATE_N */
-	uint8_t answer; /* enum answer_when; below ANSWER_N */
+	/* The only words of published tables that change and that workers read. */
+	_Atomic uint8_t state; /* enum service_state; below STATE_N */
+	_Atomic uint8_t answer; /* enum answer_when; below ANSWER_N */
+	uint8_t wake_dns; /* enum wake_dns; below WAKE_DNS_N */
 	uint32_t max_hold_ms;
 	char name[MSG_NAME_MAX];
-	/* Wakes nobody waits for (serve.c): when the last was sent in this state, and the one that
-	 * could not be sent, if wake_pending */
-	uint64_t last_wake_ns;
+	/* Wakes nobody waits for (serve.c): when the last was sent in this state for a client that is verified, and
+	 * for one that is not, and the one that could not be sent, if wake_pending */
+	uint64_t last_wake_ns[2];
 	bool wake_pending;
 	struct msg_wake pending;
+	/* When a worker last passed on such a query of a client that is not verified, and of one that is: any
+	 * thread's (view.c) */
+	_Atomic uint64_t passed_ns[2];
 };
 
 struct zone_forward {
@@ -82,9 +102,11 @@ struct zone_forward {
 };
 
 struct tables;
+struct peers;
 
 struct tables *tables_new(void); /* NULL: no memory */
-void tables_free(struct tables *t); /* NULL is fine */
+struct tables *tables_ref(const struct tables *t); /* one more owner, of finished ones; returns it */
+void tables_free(struct tables *t); /* by the last of its owners; NULL is fine */
 
 /* From the snapshot's messages, in any order.  What cannot be used (a bad name, a name outside
  * every zone, a second service of the same name) is logged and left out.  0 or -ENOMEM, -ENOSPC. */
@@ -94,6 +116,10 @@ int tables_add_forward(struct tables *t, const struct msg_dns_forward *m);
 int tables_add_allow(struct tables *t, const struct msg_dns_allow *m);
 int tables_add_exempt(struct tables *t, const struct msg_dns_allow *m);
 int tables_add_service(struct tables *t, const struct msg_dns_service *m);
+/* After the zones that they are about. */
+int tables_add_tsig_key(struct tables *t, const struct msg_dns_tsig_key *m);
+int tables_add_secondary(struct tables *t, const struct msg_dns_secondary *m);
+int tables_add_transfer(struct tables *t, const struct msg_dns_transfer *m);
 /* Once, after all of them: the services' names are put into the zones. */
 int tables_place(struct tables *t);
 
@@ -133,11 +159,26 @@ struct zone_match {
 /* False when the name (lower-case wire form) is in none of the zones. */
 bool tables_find(const struct tables *t, const uint8_t *name, size_t name_n, unsigned labels,
 		 struct zone_match *out);
+/* Before a batch of packets is answered, one by one: brings what their questions will lead to nearer to the CPU.
+ * Pure; they may be anything.  More than TABLES_TOUCH_MAX at once are left alone. */
+enum { TABLES_TOUCH_MAX = 64 };
+void tables_touch(const struct tables *t, const struct iovec *packets, unsigned n);
 /* Its records of this type, or NULL. */
 const struct zone_rrset *tables_rrset(const struct tables *t, const struct zone_node *node, unsigned type);
+/* The same in this form, if there is one; NULL else. */
+const struct zone_rrset *tables_variant(const struct tables *t, const struct zone_node *node, unsigned type,
+					enum zone_variant variant);
+/* The name of this signed zone that is `name` or comes before it (RFC 4034, 6.1); it has an NSEC. */
+const struct zone_node *tables_denial(const struct tables *t, const struct zone *z, const uint8_t *name,
+				      unsigned labels);
 const struct zone_node *tables_node(const struct tables *t, uint32_t node); /* NULL for ZONE_NONE */
 const uint8_t *tables_name(const struct tables *t, const struct zone_node *node);
+/* All sets of a name, in all forms; NULL behind the last. */
+const struct zone_rrset *tables_first(const struct tables *t, const struct zone_node *node);
+const struct zone_rrset *tables_next(const struct tables *t, const struct zone_rrset *r);
 const uint8_t *tables_bytes(const struct tables *t, const struct zone_rrset *r);
+/* How many RRSIG records follow it. */
+unsigned tables_signatures(const struct tables *t, const struct zone_rrset *r);
 
 /* The service with this index and generation, or NULL. */
 struct zone_service *tables_service(struct tables *t, uint32_t svc, uint32_t gen);
@@ -145,6 +186,7 @@ struct zone_service *tables_service(struct tables *t, uint32_t svc, uint32_t gen
 struct zone_service *tables_service_at(struct tables *t, uint32_t place);
 
 const struct msg_dns_conf *tables_conf(const struct tables *t);
+const struct peers *tables_peers(const struct tables *t);
 const struct zone_forward *tables_forwards(const struct tables *t, unsigned *n);
 /* There is somewhere to forward to, and this client may. */
 bool tables_may_forward(const struct tables *t, const struct ip_addr *client);

@@ -2,6 +2,7 @@
 #include "dns/zone_internal.h"
 
 #include "base/log.h"
+#include "dns/peers.h"
 
 /* ---- what the launcher says ---- */
 
@@ -171,13 +172,14 @@ static int services_room(struct tables *t)
 
 int tables_add_service(struct tables *t, const struct msg_dns_service *m)
 {
-	struct unplaced u = { .ttl_s = m->ttl_s, .n_addrs = m->n_addrs, .zone = ZONE_NONE };
+	struct unplaced u = { .ttl_s = m->ttl_s, .ttl_down_s = MIN(m->ttl_down_s, m->ttl_s), .n_addrs = m->n_addrs,
+			      .n_fallback = m->n_fallback, .zone = ZONE_NONE };
 	struct zone_service *s;
 	int64_t at;
 	int r;
 
 	if (m->svc >= SLOTS_MAX || t->by_svc[m->svc] != SVC_NONE || m->state >= STATE_N ||
-	    m->answer >= ANSWER_N) {
+	    m->answer >= ANSWER_N || m->wake_dns >= WAKE_DNS_N) {
 		log_warn("service=%s left out: the launcher's message makes no sense", m->name);
 		return 0;
 	}
@@ -190,13 +192,35 @@ int tables_add_service(struct tables *t, const struct msg_dns_service *m)
 	if (at < 0)
 		return (int)at;
 	u.addrs_at = (uint32_t)at;
+	at = tables_store(t, m->fallback, m->n_fallback * sizeof(m->fallback[0]));
+	if (at < 0)
+		return (int)at;
+	u.fallback_at = (uint32_t)at;
 	t->by_svc[m->svc] = (uint16_t)t->n_services;
 	t->unplaced[t->n_services] = u;
 	s = &t->services[t->n_services++];
 	*s = (struct zone_service){ .svc = m->svc, .gen = m->gen, .state = m->state, .answer = m->answer,
-				    .max_hold_ms = m->max_hold_ms };
+				    .wake_dns = m->wake_dns, .max_hold_ms = m->max_hold_ms };
 	str_copy(s->name, m->name);
 	return 0;
+}
+
+/* ---- other servers ---- */
+
+int tables_add_tsig_key(struct tables *t, const struct msg_dns_tsig_key *m) { return peers_add_key(t->peers, m); }
+
+int tables_add_secondary(struct tables *t, const struct msg_dns_secondary *m)
+{
+	uint32_t zone = tables_zone(t, m->zone);
+
+	return zone == ZONE_NONE ? 0 : peers_add_secondary(t->peers, zone, m);
+}
+
+int tables_add_transfer(struct tables *t, const struct msg_dns_transfer *m)
+{
+	uint32_t zone = tables_zone(t, m->zone);
+
+	return zone == ZONE_NONE ? 0 : peers_add_transfer(t->peers, zone, m);
 }
 
 /* ---- services' names ---- */
@@ -208,24 +232,37 @@ static void mark_service(struct tables *t, uint32_t node, uint32_t service)
 		t->nodes[i].flags |= NODE_SERVICE;
 }
 
-static void nth_address(const struct tables *t, const struct unplaced *u, unsigned nth, struct ip_addr *out)
+static void nth_address(const struct tables *t, uint32_t at, unsigned nth, struct ip_addr *out)
 {
-	memcpy(out->b, t->arena + u->addrs_at + nth * sizeof(*out), sizeof(*out));
+	memcpy(out->b, t->arena + at + nth * sizeof(*out), sizeof(*out));
 }
 
-static int add_addresses(struct tables *t, uint32_t node, const struct unplaced *u)
+/* The n addresses that lie there. */
+static int add_addresses(struct tables *t, uint32_t node, enum zone_variant variant, uint32_t ttl_s, uint32_t at,
+			 unsigned n)
 {
 	int r = 0;
 
-	for (unsigned i = 0; r == 0 && i < u->n_addrs; i++) {
+	for (unsigned i = 0; r == 0 && i < n; i++) {
 		struct ip_addr a;
 		bool v4;
 
-		nth_address(t, u, i, &a);
+		nth_address(t, at, i, &a);
 		v4 = ip_is_v4(&a);
-		r = tables_add_data(t, node, v4 ? TYPE_A : TYPE_AAAA, u->ttl_s, v4 ? a.b + 12 : a.b, v4 ? 4 : 16);
+		r = tables_add_variant(t, node, v4 ? TYPE_A : TYPE_AAAA, variant, ttl_s, v4 ? a.b + 12 : a.b,
+				       v4 ? 4 : 16);
 	}
 	return r;
+}
+
+/* In all forms; the one that is wanted most comes last, and so is found first. */
+static int add_forms(struct tables *t, uint32_t node, const struct unplaced *u)
+{
+	int r = add_addresses(t, node, ZONE_FALLBACK, u->ttl_down_s, u->fallback_at, u->n_fallback);
+
+	if (r == 0 && u->ttl_down_s != u->ttl_s)
+		r = add_addresses(t, node, ZONE_DOWN, u->ttl_down_s, u->addrs_at, u->n_addrs);
+	return r == 0 ? add_addresses(t, node, ZONE_NORMAL, u->ttl_s, u->addrs_at, u->n_addrs) : r;
 }
 
 /* Its zone, or ZONE_NONE when the name could not be used. */
@@ -249,7 +286,7 @@ static int64_t place_service_name(struct tables *t, uint32_t service, const stru
 		return ZONE_NONE;
 	}
 	mark_service(t, (uint32_t)i, service);
-	r = add_addresses(t, (uint32_t)i, &t->unplaced[service]);
+	r = add_forms(t, (uint32_t)i, &t->unplaced[service]);
 	return r < 0 ? r : (int64_t)t->nodes[i].zone;
 }
 
@@ -377,7 +414,7 @@ static int place_addresses(struct tables *t, const struct unplaced *u)
 	for (unsigned i = 0; r == 0 && i < u->n_addrs; i++) {
 		struct ip_addr a;
 
-		nth_address(t, u, i, &a);
+		nth_address(t, u->addrs_at, i, &a);
 		r = place_reverse(t, &a, &canonical, u->ttl_s, u->zone);
 	}
 	return r;

@@ -9,9 +9,9 @@
 
 /* What tables_finish() still has to do for a service. */
 struct unplaced {
-	uint32_t ttl_s;
-	uint32_t names_at, addrs_at; /* in the arena: names one behind the other; 16 bytes each */
-	uint16_t n_names, n_addrs;
+	uint32_t ttl_s, ttl_down_s;
+	uint32_t names_at, addrs_at, fallback_at; /* in the arena: names one behind the other; 16 bytes each */
+	uint16_t n_names, n_addrs, n_fallback;
 	uint32_t zone; /* of its first name that could be used, or ZONE_NONE */
 	uint32_t canonical_at; /* that name */
 };
@@ -33,6 +33,8 @@ struct tables {
 	uint32_t *buckets; /* of nodes; ZONE_NONE: empty */
 	uint32_t n_buckets; /* a power of two, at least twice n_nodes */
 	unsigned max_labels;
+	uint32_t *order; /* names of signed zones (nsec.h), by zone and name */
+	uint32_t n_order;
 	struct zone_rrset *rrsets;
 	uint32_t n_rrsets, rrsets_room;
 	struct zone *zones;
@@ -48,6 +50,8 @@ struct tables {
 	struct ip_prefix allow[ZONE_ALLOW_MAX], exempt[ZONE_ALLOW_MAX];
 	unsigned n_allow, n_exempt;
 	struct msg_dns_conf conf;
+	struct peers *peers;
+	unsigned owners; /* beyond the first */
 };
 
 /* The array with room for one more element of `size` bytes; NULL: no memory, it is as before. */
@@ -67,6 +71,9 @@ uint8_t *tables_put_head(uint8_t *p, unsigned type, uint32_t ttl_s, size_t n);
 /* One more record at the node; `data` not in the arena.  A record that is there already is not added
  * again (RFC 2181, 5).  -E2BIG: the set would be too large. */
 int tables_add_data(struct tables *t, uint32_t node, unsigned type, uint32_t ttl_s, const uint8_t *data, size_t n);
+/* The same for a form of the set that is not the normal one. */
+int tables_add_variant(struct tables *t, uint32_t node, unsigned type, enum zone_variant variant, uint32_t ttl_s,
+		       const uint8_t *data, size_t n);
 bool tables_has_record(const struct tables *t, const struct zone_rrset *set, const uint8_t *data, size_t n);
 /* The records of another node's set at this one: the same bytes. */
 int tables_share_rrset(struct tables *t, uint32_t node, uint32_t from, unsigned type);

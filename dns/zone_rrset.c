@@ -10,8 +10,19 @@ uint8_t *tables_put_head(uint8_t *p, unsigned type, uint32_t ttl_s, size_t n)
 	return wire_put16(p, (unsigned)n);
 }
 
+/* First, where it is found soonest; but NSEC last, as nobody asks for it. */
+static void link_rrset(struct tables *t, uint32_t node, uint32_t i)
+{
+	uint32_t *link = &t->nodes[node].rrsets;
+
+	while (t->rrsets[i].type == TYPE_NSEC && *link != ZONE_NONE)
+		link = &t->rrsets[*link].next;
+	t->rrsets[i].next = *link;
+	*link = i;
+}
+
 /* A new set of this type at the node, empty. */
-static int64_t new_rrset(struct tables *t, uint32_t node, unsigned type)
+static int64_t new_rrset(struct tables *t, uint32_t node, unsigned type, enum zone_variant variant)
 {
 	struct zone_rrset *rrsets = tables_room(t->rrsets, t->n_rrsets, &t->rrsets_room, sizeof(*rrsets));
 	uint32_t i = t->n_rrsets;
@@ -20,15 +31,15 @@ static int64_t new_rrset(struct tables *t, uint32_t node, unsigned type)
 		return -ENOMEM;
 	t->rrsets = rrsets;
 	t->rrsets[i] = (struct zone_rrset){ .at = (uint32_t)t->arena_n, .type = (uint16_t)type,
-					    .next = t->nodes[node].rrsets, .plain = !wire_layout(type) };
-	t->nodes[node].rrsets = i;
+					    .plain = !wire_layout(type), .variant = (uint8_t)variant };
 	t->n_rrsets++;
+	link_rrset(t, node, i);
 	return i;
 }
 
-static struct zone_rrset *find_rrset(struct tables *t, uint32_t node, unsigned type)
+static struct zone_rrset *find_rrset(struct tables *t, uint32_t node, unsigned type, enum zone_variant variant)
 {
-	return (struct zone_rrset *)tables_rrset(t, &t->nodes[node], type);
+	return (struct zone_rrset *)tables_variant(t, &t->nodes[node], type, variant);
 }
 
 /* Room for n more bytes of the set; it may move to the arena's end, with as much again. */
@@ -98,10 +109,18 @@ static int append(struct tables *t, struct zone_rrset *set, uint32_t ttl_s, cons
 
 int tables_add_data(struct tables *t, uint32_t node, unsigned type, uint32_t ttl_s, const uint8_t *data, size_t n)
 {
-	struct zone_rrset *set = find_rrset(t, node, type);
+	return tables_add_variant(t, node, type, ZONE_NORMAL, ttl_s, data, n);
+}
 
+int tables_add_variant(struct tables *t, uint32_t node, unsigned type, enum zone_variant variant, uint32_t ttl_s,
+		       const uint8_t *data, size_t n)
+{
+	struct zone_rrset *set = find_rrset(t, node, type, variant);
+	struct zone *z = &t->zones[t->nodes[node].zone];
+
+	z->longest_ttl_s = MAX(z->longest_ttl_s, ttl_s);
 	if (!set) {
-		int64_t i = new_rrset(t, node, type);
+		int64_t i = new_rrset(t, node, type, variant);
 
 		if (i < 0)
 			return (int)i;
@@ -112,14 +131,14 @@ int tables_add_data(struct tables *t, uint32_t node, unsigned type, uint32_t ttl
 
 int tables_share_rrset(struct tables *t, uint32_t node, uint32_t from, unsigned type)
 {
-	const struct zone_rrset *set = find_rrset(t, from, type);
+	const struct zone_rrset *set = find_rrset(t, from, type, ZONE_NORMAL);
 	struct zone_rrset copy;
 	int64_t i;
 
 	if (!set)
 		return 0;
 	copy = *set;
-	i = new_rrset(t, node, type);
+	i = new_rrset(t, node, type, ZONE_NORMAL);
 	if (i < 0)
 		return (int)i;
 	copy.next = t->rrsets[i].next;

@@ -1,10 +1,12 @@
 /* The records of zone files: each is checked against what the tables have, the services first. */
 #include "dns/zone_internal.h"
 
-/* A record on its way in: where it goes, and what to say when it cannot. */
+/* A record on its way in: where it goes, and what to say when it cannot.  Its name comes to exist only once
+ * it may: a name without records would be denied, and answered for, both. */
 struct entry {
 	struct tables *t;
-	uint32_t zone, node;
+	uint32_t zone;
+	const struct zone_node *node, *encloser; /* as in struct zone_match */
 	const struct zone_record *record;
 	struct err *e;
 };
@@ -21,7 +23,9 @@ static int entry_refused(const struct entry *en, const char *why)
 	return err_set(en->e, -EINVAL, "%.250s: %s", entry_name(en, text), why);
 }
 
-static bool is_apex(const struct entry *en) { return en->t->nodes[en->node].flags & NODE_APEX; }
+static unsigned flags_of(const struct entry *en) { return en->node ? en->node->flags : 0; }
+
+static bool is_apex(const struct entry *en) { return flags_of(en) & NODE_APEX; }
 
 /* Questions, pseudo records, and signatures, which only a signer may make. */
 static int check_type(const struct entry *en)
@@ -70,41 +74,40 @@ static bool is_sound(const struct zone_record *record)
 
 static int check_service(const struct entry *en)
 {
-	const struct zone_node *node = &en->t->nodes[en->node];
 	char why[200];
 
-	if (node->service == ZONE_NONE)
+	if (!en->node || en->node->service == ZONE_NONE)
 		return 0;
 	if (en->record->type != TYPE_A && en->record->type != TYPE_AAAA && en->record->type != TYPE_CNAME)
 		return 0;
 	snprintf(why, sizeof(why), "this is the name of service \"%s\", whose addresses are jitsu's to give; remove "
-				   "the record or the service's name", en->t->services[node->service].name);
+				   "the record or the service's name", en->t->services[en->node->service].name);
 	return entry_refused(en, why);
 }
 
 /* Nothing beside a CNAME (RFC 1034, 3.6.2), nothing below a DNAME (RFC 6672, 2.4). */
 static int check_aliases(const struct entry *en)
 {
-	const struct zone_node *node = &en->t->nodes[en->node];
-	const struct tables *t = en->t;
+	const struct zone_node *above = en->node ? tables_node(en->t, en->node->parent) : en->encloser;
+	unsigned flags = flags_of(en);
 
-	if (en->record->type == TYPE_CNAME && node->rrsets != ZONE_NONE && !(node->flags & NODE_CNAME))
+	if (en->record->type == TYPE_CNAME && en->node && en->node->rrsets != ZONE_NONE && !(flags & NODE_CNAME))
 		return entry_refused(en, "it has other records, so it cannot be a CNAME");
 	if (en->record->type == TYPE_CNAME && is_apex(en))
 		return entry_refused(en, "the zone's own name cannot be a CNAME");
-	if (en->record->type != TYPE_CNAME && node->flags & NODE_CNAME)
+	if (en->record->type != TYPE_CNAME && flags & NODE_CNAME)
 		return entry_refused(en, "it is a CNAME, so it cannot have other records");
-	if (en->record->type == TYPE_DNAME && node->flags & NODE_CHILDREN)
+	if (en->record->type == TYPE_DNAME && flags & NODE_CHILDREN)
 		return entry_refused(en, "there are names below it, so it cannot be a DNAME");
-	for (uint32_t i = node->parent; i != ZONE_NONE; i = t->nodes[i].parent)
-		if (t->nodes[i].flags & NODE_DNAME)
+	for (; above; above = tables_node(en->t, above->parent))
+		if (above->flags & NODE_DNAME)
 			return entry_refused(en, "a name above it is a DNAME, so it cannot have records");
 	return 0;
 }
 
 static int check_single(const struct entry *en)
 {
-	const struct zone_rrset *set = tables_rrset(en->t, &en->t->nodes[en->node], en->record->type);
+	const struct zone_rrset *set = en->node ? tables_rrset(en->t, en->node, en->record->type) : NULL;
 
 	if (!set || (en->record->type != TYPE_CNAME && en->record->type != TYPE_DNAME))
 		return 0;
@@ -116,13 +119,11 @@ static int check_single(const struct entry *en)
 
 static int check_cut(const struct entry *en)
 {
-	const struct zone_node *node = &en->t->nodes[en->node];
-
 	if (en->record->type == TYPE_DS && is_apex(en))
 		return entry_refused(en, "the DS records of a zone belong into the zone above it");
 	if (en->record->type != TYPE_NS || is_apex(en))
 		return 0;
-	if (node->flags & NODE_SERVICE)
+	if (flags_of(en) & NODE_SERVICE)
 		return entry_refused(en, "a service's name lies there, so it cannot be delegated");
 	if (en->record->name.b[0] == 1 && en->record->name.b[1] == '*')
 		return entry_refused(en, "a wildcard cannot be delegated");
@@ -158,11 +159,11 @@ static int take_soa(const struct entry *en)
 	return 0;
 }
 
-static void set_flags(const struct entry *en)
+static void set_flags(struct tables *t, uint32_t node, unsigned type)
 {
-	uint8_t *flags = &en->t->nodes[en->node].flags;
+	uint8_t *flags = &t->nodes[node].flags;
 
-	switch (en->record->type) {
+	switch (type) {
 	case TYPE_NS: *flags |= *flags & NODE_APEX ? NODE_STATIC_NS : NODE_CUT; break;
 	case TYPE_CNAME: *flags |= NODE_CNAME; break;
 	case TYPE_DNAME: *flags |= NODE_DNAME; break;
@@ -170,23 +171,32 @@ static void set_flags(const struct entry *en)
 	}
 }
 
-static int enter(const struct entry *en)
+static int place(const struct entry *en)
 {
-	static int (*const checks[])(const struct entry *) = { check_service, check_aliases, check_single, check_cut };
 	const struct zone_record *record = en->record;
-	int r = 0;
+	int64_t node = tables_place_name(en->t, &record->name, en->zone, NULL);
+	int r;
 
-	if (record->type == TYPE_SOA)
-		return take_soa(en);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(checks); i++)
-		r = checks[i](en);
-	if (r == 0)
-		r = tables_add_data(en->t, en->node, record->type, record->ttl_s, record->data, record->n);
+	if (node < 0)
+		return (int)node;
+	r = tables_add_data(en->t, (uint32_t)node, record->type, record->ttl_s, record->data, record->n);
 	if (r == -E2BIG)
 		return entry_refused(en, "its records of this type are too many for one answer");
 	if (r == 0)
-		set_flags(en);
+		set_flags(en->t, (uint32_t)node, record->type);
 	return r;
+}
+
+static int enter(const struct entry *en)
+{
+	static int (*const checks[])(const struct entry *) = { check_service, check_aliases, check_single, check_cut };
+	int r = 0;
+
+	if (en->record->type == TYPE_SOA)
+		return take_soa(en);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(checks); i++)
+		r = checks[i](en);
+	return r == 0 ? place(en) : r;
 }
 
 /* In a zone of ours within this one: what it says of itself counts.  Only DS is the outer one's. */
@@ -203,8 +213,9 @@ int tables_add_record(struct tables *t, uint32_t zone, const struct zone_record 
 {
 	struct zone_record lower = *record;
 	struct entry en = { .t = t, .zone = zone, .record = &lower, .e = e };
+	struct zone_match match;
 	uint32_t inner = ZONE_NONE;
-	int64_t node;
+	int r;
 
 	wire_lower(lower.name.b, record->name.b, record->name.n);
 	if (!tables_is_in_zone(t, &lower.name, &t->zones[zone]))
@@ -213,11 +224,11 @@ int tables_add_record(struct tables *t, uint32_t zone, const struct zone_record 
 		return e->code;
 	if (!is_sound(record))
 		return entry_refused(&en, "its data is not what a record of this type has");
-	node = tables_place_name(t, &lower.name, zone, &inner);
-	if (node == -EXDEV)
-		return enter_shadowed(&en, inner);
-	if (node < 0)
-		return (int)node;
-	en.node = (uint32_t)node;
-	return enter(&en);
+	if (tables_find(t, lower.name.b, lower.name.n, lower.name.labels, &match) && match.zone == &t->zones[zone]) {
+		en.node = match.node;
+		en.encloser = match.encloser;
+		return enter(&en);
+	}
+	r = (int)tables_place_name(t, &lower.name, zone, &inner);
+	return r == -EXDEV ? enter_shadowed(&en, inner) : r;
 }

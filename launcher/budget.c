@@ -20,10 +20,40 @@ enum budget_verdict budget_admit(const struct budget *b, uint64_t memory)
 	return BUDGET_OK;
 }
 
+enum budget_verdict budget_admit_unproven(const struct budget *b, uint64_t memory)
+{
+	enum budget_verdict verdict = budget_admit(b, memory);
+
+	if (verdict != BUDGET_OK)
+		return verdict;
+	if (b->unproven_starting >= MAX(1u, b->max_starting / 2))
+		return BUDGET_STARTING;
+	if (b->unproven_running >= MAX(1u, b->max_running / 2))
+		return BUDGET_RUNNING;
+	if (b->unproven_running > 0 && memory + b->unproven_memory > b->max_memory / 2)
+		return BUDGET_MEMORY;
+	return BUDGET_OK;
+}
+
+/* Why a wake of that kind waits that any other would not have to for. */
+static void explain_unproven(const struct budget *b, enum budget_verdict verdict, char *out, size_t size)
+{
+	static const char *const limits[BUDGET_N] = {
+		[BUDGET_RUNNING] = "max_running", [BUDGET_STARTING] = "max_starting", [BUDGET_MEMORY] = "memory",
+	};
+
+	snprintf(out, size, "%u VMs run and %u start for clients that are not verified, and more than half of "
+			    "limits.%s is not for them", b->unproven_running, b->unproven_starting, limits[verdict]);
+}
+
 void budget_explain(const struct budget *b, enum budget_verdict verdict, uint64_t memory, char *out, size_t size)
 {
 	const unsigned long long mib = 1024 * 1024;
 
+	if (verdict != BUDGET_OK && budget_admit(b, memory) == BUDGET_OK) {
+		explain_unproven(b, verdict, out, size);
+		return;
+	}
 	switch (verdict) {
 	case BUDGET_RUNNING:
 		snprintf(out, size, "%u of %u VMs run already (limits.max_running)", b->running, b->max_running);
@@ -41,13 +71,25 @@ void budget_explain(const struct budget *b, enum budget_verdict verdict, uint64_
 	}
 }
 
+/* ---- allowances ---- */
+
+bool allowance_has(struct allowance *a, uint32_t most, uint64_t period_ms, uint64_t now_ms)
+{
+	a->tokens = MIN(a->tokens + (double)(now_ms - a->filled_ms) * most / (double)period_ms, (double)most);
+	if (a->filled_ms == 0)
+		a->tokens = most;
+	a->filled_ms = now_ms;
+	return a->tokens >= 1;
+}
+
+void allowance_take(struct allowance *a) { a->tokens -= 1; }
+
 /* ---- sources ---- */
 
 struct source {
 	struct ip_addr net; /* zero: free */
 	uint64_t used_ms; /* last heard of */
-	uint64_t filled_ms; /* `tokens` were right then */
-	double tokens;
+	struct allowance allowance;
 };
 
 struct sources {
@@ -92,7 +134,7 @@ static struct source *set_of(struct sources *s, const struct ip_addr *net)
 }
 
 /* The source's entry; a new one takes the place of the one unused for longest. */
-static struct source *find(struct sources *s, const struct ip_addr *net, uint64_t now_ms)
+static struct source *find(struct sources *s, const struct ip_addr *net)
 {
 	struct source *set = set_of(s, net), *oldest = set;
 
@@ -102,21 +144,31 @@ static struct source *find(struct sources *s, const struct ip_addr *net, uint64_
 		if (set[i].used_ms < oldest->used_ms)
 			oldest = &set[i];
 	}
-	*oldest = (struct source){ .net = *net, .filled_ms = now_ms, .tokens = s->most };
+	*oldest = (struct source){ .net = *net };
 	return oldest;
+}
+
+static struct allowance *allowance_of(struct sources *s, const struct ip_addr *source, uint64_t now_ms)
+{
+	struct ip_addr net = network_of(source);
+	struct source *e = find(s, &net);
+
+	e->used_ms = now_ms;
+	return &e->allowance;
+}
+
+bool sources_has(struct sources *s, const struct ip_addr *source, uint64_t now_ms)
+{
+	return allowance_has(allowance_of(s, source, now_ms), s->most, s->period_ms, now_ms);
 }
 
 bool sources_take(struct sources *s, const struct ip_addr *source, uint64_t now_ms)
 {
-	struct ip_addr net = network_of(source);
-	struct source *e = find(s, &net, now_ms);
+	struct allowance *a = allowance_of(s, source, now_ms);
 
-	e->tokens += (double)(now_ms - e->filled_ms) * s->most / (double)s->period_ms;
-	e->tokens = MIN(e->tokens, (double)s->most);
-	e->filled_ms = e->used_ms = now_ms;
-	if (e->tokens < 1)
+	if (!allowance_has(a, s->most, s->period_ms, now_ms))
 		return false;
-	e->tokens -= 1;
+	allowance_take(a);
 	return true;
 }
 

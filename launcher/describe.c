@@ -4,7 +4,10 @@
 
 #include "base/version.h"
 #include "launcher/idle.h"
+#include "launcher/registrar.h"
 #include "launcher/rows.h"
+
+enum { MUTES_SHOWN = 8 };
 
 static uint64_t ago(uint64_t then_ms) { return clock_now_ms() - then_ms; }
 
@@ -33,8 +36,8 @@ static void add_reason(const struct service *s, struct msg_ctl_row *row)
 	if (why[0])
 		row_str(row, "reason", "waits: %s", why);
 	else
-		row_str(row, "reason", "%s%s%s", s->removed ? "no longer configured" : "",
-			s->removed && s->last_error[0] ? "; " : "", s->last_error);
+		row_str(row, "reason", "%s%s%s", s->removed ? "no longer configured" : s->conf->enabled ? "" : "disabled",
+			!service_is_served(s) && s->last_error[0] ? "; " : "", s->last_error);
 }
 
 static void add_idle(struct service *s, struct msg_ctl_row *row, const char *key)
@@ -44,7 +47,7 @@ static void add_idle(struct service *s, struct msg_ctl_row *row, const char *key
 	if (s->state != STATE_UP)
 		return;
 	v = service_idle(s);
-	if (s->conf->idle_timeout_ms == DURATION_NEVER && !s->removed)
+	if (order_keeps_up(s) || (s->conf->idle_timeout_ms == DURATION_NEVER && !s->removed))
 		row_null(row, key);
 	else
 		row_num(row, key, v.idle ? 0 : v.look_again_ms);
@@ -55,10 +58,25 @@ static bool runs(const struct service *s)
 	return state_counts(s->state) && s->state != STATE_SUSPENDED && s->state != STATE_STARTING;
 }
 
+static void add_order(const struct service *s, struct msg_ctl_row *row)
+{
+	uint64_t now = clock_wall_ms();
+
+	if (!s->conf->enabled)
+		row_bool(row, "enabled", false);
+	if (!order_keeps_up(s) && !order_keeps_down(s))
+		return;
+	row_str(row, "pin", "%s", s->order == ORDER_UP ? "up" : "down");
+	if (s->order_until_ms)
+		row_num(row, "pin_left_ms", s->order_until_ms > now ? s->order_until_ms - now : 0);
+}
+
 static void add_summary(struct service *s, struct msg_ctl_row *row)
 {
 	row_str(row, "name", "%s", s->conf->name);
 	row_str(row, "state", "%s", state_name(s->state));
+	row_str(row, "origin", "%s", service_is_in_file(s) ? "file" : "registry");
+	add_order(s, row);
 	add_addresses(s, row);
 	row_str(row, "hypervisor", "%s", s->conf->machine.hypervisor);
 	if (runs(s))
@@ -100,6 +118,7 @@ static void add_policy(const struct service *s, struct msg_ctl_row *row)
 
 	row_str(row, "hold", "%s", c->hold == HOLD_OFF ? "off" : c->hold == HOLD_PARK ? "park" : "splice");
 	row_str(row, "answer", "%s", c->answer == ANSWER_AUTO ? "auto" : answer_name(c->answer));
+	row_str(row, "wake_dns", "%s", wake_dns_name(c->wake_dns));
 	add_ready_rules(s, row);
 	for (size_t i = 0; i < c->ports.n; i++)
 		row_list_num(row, "ports", c->ports.v[i]);
@@ -111,6 +130,10 @@ static void add_policy(const struct service *s, struct msg_ctl_row *row)
 	row_num(row, "start_timeout_ms", c->start_timeout_ms);
 	row_num(row, "max_hold_ms", c->max_hold_ms);
 	row_num(row, "ttl_s", c->ttl_ms / 1000);
+	if (c->ttl_down_ms != c->ttl_ms)
+		row_num(row, "ttl_down_s", c->ttl_down_ms / 1000);
+	for (size_t i = 0; i < c->fallback_ip.n; i++)
+		row_list_str(row, "fallback_ip", "%s", c->fallback_ip.v[i]);
 }
 
 static void add_machine(const struct service *s, struct msg_ctl_row *row)
@@ -142,6 +165,8 @@ static void add_history(struct service *s, struct msg_ctl_row *row)
 
 	row_num(row, "boots", s->run.boots);
 	row_num(row, "starts_failed", s->starts_failed);
+	if (s->l->xdp)
+		row_num(row, "xdp_answers", xdp_side_count(s));
 	row_str(row, "last_error", "%s", s->last_error);
 	if (s->state == STATE_FAILED && s->retry_ms > now)
 		row_num(row, "retry_in_ms", s->retry_ms - now);
@@ -197,12 +222,37 @@ static void add_hold(const struct service *s, struct msg_ctl_row *row)
 	add_counts(s, row);
 }
 
+/* Whose queries do not wake it, since nobody came after them. */
+static void add_muted(const struct service *s, struct msg_ctl_row *row)
+{
+	struct mute mutes[MUTES_SHOWN];
+	size_t n = mutes_of(s->l->wakers.mutes, s->index, s->gen, clock_now_ms(), mutes, MUTES_SHOWN);
+	char net[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < MIN(n, (size_t)MUTES_SHOWN); i++)
+		row_list_str(row, "muted", "%s/%u%s: nobody came after %" PRIu32 " wakes in a row; its queries wake "
+					   "nothing for another %" PRIu64 " s",
+			     ip_format(&mutes[i].key.client, net), mutes[i].bits,
+			     mutes[i].key.verified ? "" : " (not verified)", mutes[i].unused,
+			     (mutes[i].left_ms + 999) / 1000);
+	if (n > MUTES_SHOWN)
+		row_list_str(row, "muted", "and %zu more networks", n - MUTES_SHOWN);
+}
+
+static void add_queries(const struct service *s, struct msg_ctl_row *row)
+{
+	row_num(row, "dns_wakes_refused", s->wakers.refused);
+	row_num(row, "dns_wakes_muted", s->wakers.muted);
+	add_muted(s, row);
+}
+
 void describe_show(struct service *s, struct msg_ctl_row *row)
 {
 	add_summary(s, row);
 	add_policy(s, row);
 	add_machine(s, row);
 	add_history(s, row);
+	add_queries(s, row);
 	add_hold(s, row);
 }
 
@@ -218,7 +268,12 @@ static void add_keepers(struct service *s, struct msg_ctl_row *row)
 	}
 	if (s->state != STATE_UP)
 		return;
-	if (s->conf->idle_timeout_ms == DURATION_NEVER && !s->removed)
+	if (order_keeps_up(s) && s->order_until_ms)
+		row_list_str(row, "kept_up_by", "an operator: for another %" PRIu64 " s (lease)",
+			     (s->order_until_ms - MIN(s->order_until_ms, clock_wall_ms()) + 999) / 1000);
+	else if (order_keeps_up(s))
+		row_list_str(row, "kept_up_by", "an operator (pin)");
+	else if (s->conf->idle_timeout_ms == DURATION_NEVER && !s->removed)
 		row_list_str(row, "kept_up_by", "idle_timeout is \"never\"");
 	else if (v.traffic_left_ms == DURATION_NEVER)
 		row_list_str(row, "kept_up_by", "its traffic cannot be counted (jitsuctl log says why), so that it is never idle");
@@ -250,6 +305,7 @@ void describe_why(struct service *s, struct msg_ctl_row *row)
 		row_num(row, "woken_ago_ms", ago(s->woken_ms));
 	}
 	add_keepers(s, row);
+	add_muted(s, row);
 	add_idle(s, row, "stops_in_ms");
 	if (s->last_stop_ms)
 		row_str(row, "last_stop_reason", "%s", s->stop_reason);
@@ -334,6 +390,7 @@ static uint64_t count_held(const struct launcher *l)
 
 void describe_status(struct launcher *l, struct msg_ctl_row *row)
 {
+	char registry[MSG_VALUE_MAX];
 	struct budget b;
 	struct service *s;
 	uint64_t n = 0;
@@ -345,6 +402,8 @@ void describe_status(struct launcher *l, struct msg_ctl_row *row)
 	row_num(row, "launcher_uptime_ms", ago(l->started_ms));
 	row_str(row, "configuration", "%s", l->args->conf_path);
 	row_num(row, "services", n);
+	registrar_explain(l, registry, sizeof(registry));
+	row_str(row, "registry", "%s", registry);
 	row_num(row, "running", b.running);
 	row_num(row, "starting", b.starting);
 	row_num(row, "memory_bytes", b.memory);
@@ -355,9 +414,17 @@ void describe_status(struct launcher *l, struct msg_ctl_row *row)
 	row_num(row, "max_held", l->conf->limits.max_held);
 	row_num(row, "sweeps", sweeps_count(l->sweeps));
 	row_str(row, "traffic_counter", "%s", port_monitor_way(l->monitor) == PORT_WAY_BPF ? "bpf" : "packet socket");
+	xdp_side_status(l, row);
 	row_list_str(row, "processes", "launcher: serving");
 	row_list_str(row, "processes", "dns: %s", l->dns ? "connected" : "away");
 	row_list_str(row, "processes", "synproxy: %s", l->synproxy ? "connected" : "away");
 	row_list_str(row, "processes", "control: %s", l->control ? "connected" : "away");
 	add_hypervisors(l, row);
+}
+
+void describe_dns_counts(const struct msg_dns_counts *m, struct msg_ctl_row *row)
+{
+	row_num(row, "workers", m->workers);
+	for (unsigned i = 0; i < m->n && i < DNS_COUNT_N; i++)
+		row_num(row, dns_count_name(i), m->counts[i].n);
 }

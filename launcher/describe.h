@@ -10,5 +10,6 @@ void describe_why(struct service *s, struct msg_ctl_row *row);
 void describe_wake(const struct wake_trace *w, struct msg_ctl_row *row);
 void describe_line(const struct journal_line *line, struct msg_ctl_row *row);
 void describe_status(struct launcher *l, struct msg_ctl_row *row);
+void describe_dns_counts(const struct msg_dns_counts *m, struct msg_ctl_row *row);
 
 #endif

@@ -5,7 +5,9 @@
  * until it is known what runs (at most SNAPSHOT_LATE_MS), so that a service that is up is not
  * shown as off for a moment, and clients wait for nothing.
  */
+#include "launcher/dnssec.h"
 #include "launcher/launcher.h"
+#include "launcher/secondaries.h"
 #include "launcher/zone_files.h"
 
 enum { SNAPSHOT_LATE_MS = 700, ZONE_REFRESH_S = 3600, ZONE_RETRY_S = 600, ZONE_EXPIRE_S = 604800 };
@@ -48,9 +50,14 @@ static void send_zone_file(struct launcher *l, const struct zone_conf *z)
 
 enum answer_when dns_answer_when(const struct service *s)
 {
-	if (s->conf->answer != ANSWER_AUTO)
-		return (enum answer_when)s->conf->answer;
-	return holds_now(s) ? ANSWER_AT_ONCE : ANSWER_READY;
+	enum answer_when when = (enum answer_when)s->conf->answer;
+
+	if (s->conf->answer == ANSWER_AUTO)
+		when = holds_now(s) || s->conf->wake_dns == WAKE_DNS_OFF ? ANSWER_AT_ONCE : ANSWER_READY;
+	/* whoever has the address and may not wake it would come to nothing */
+	if (when == ANSWER_AT_ONCE && s->conf->wake_dns == WAKE_DNS_VERIFIED && !holds_now(s))
+		when = ANSWER_STARTED;
+	return when;
 }
 
 static void send_service(struct launcher *l, const struct service *s)
@@ -61,7 +68,9 @@ static void send_service(struct launcher *l, const struct service *s)
 		.gen = s->gen,
 		.state = (uint8_t)s->state,
 		.answer = (uint8_t)dns_answer_when(s),
+		.wake_dns = (uint8_t)c->wake_dns,
 		.ttl_s = (uint32_t)(c->ttl_ms / 1000),
+		.ttl_down_s = (uint32_t)(c->ttl_down_ms / 1000),
 		.max_hold_ms = (uint32_t)MIN(c->max_hold_ms, (uint64_t)UINT32_MAX),
 	};
 
@@ -69,6 +78,8 @@ static void send_service(struct launcher *l, const struct service *s)
 	copy_names(m.names, &m.n_names, &c->dns);
 	for (size_t i = 0; i < c->ip.n && i < MSG_LIST_MAX; i++)
 		m.addrs[m.n_addrs++] = c->ip.v[i].addr;
+	for (size_t i = 0; i < c->fallback_ip.n && i < MSG_LIST_MAX; i++)
+		m.n_fallback += ip_parse(c->fallback_ip.v[i], &m.fallback[m.n_fallback]) == 0;
 	ipc_send(l->dns, MSG_DNS_SERVICE, &m);
 }
 
@@ -106,7 +117,7 @@ static void send_conf(struct launcher *l)
 {
 	const struct dns_conf *c = &l->conf->dns;
 	struct msg_dns_conf m = { .max_waiting = l->conf->limits.max_waiting, .max_tcp = l->conf->limits.max_tcp,
-				  .seq = l->dns_seq, .rate = c->rate, .slip = c->rate_slip };
+				  .seq = l->dns_seq, .rate = xdp_side_rate(l), .slip = c->rate_slip };
 
 	str_copy(m.nsid, c->nsid);
 	for (size_t i = 0; i < c->cookie_secrets.n && i < MSG_SECRETS_MAX; i++)
@@ -118,6 +129,7 @@ void dns_snapshot(struct launcher *l)
 {
 	struct service *s;
 
+	xdp_side_withdraw(l);
 	if (!l->dns)
 		return;
 	event_del(l->dns_late);
@@ -125,13 +137,16 @@ void dns_snapshot(struct launcher *l)
 	l->dns_seq = ++l->last_seq;
 	ipc_send(l->dns, MSG_BEGIN, NULL);
 	send_conf(l);
+	secondaries_send_keys(l->secondaries, l->dns);
 	for (size_t i = 0; i < l->conf->zones.n; i++) {
 		send_zone(l, &l->conf->zones.v[i]);
 		send_zone_file(l, &l->conf->zones.v[i]);
+		dnssec_send_keys(l, l->conf->zones.v[i].name);
+		secondaries_send_zone(&l->conf->zones.v[i], l->dns);
 	}
 	send_forwarding(l);
 	FOR_EACH_SERVICE(l, s) {
-		if (!s->removed)
+		if (service_is_served(s))
 			send_service(l, s);
 	}
 	ipc_send(l->dns, MSG_END, NULL);
@@ -142,7 +157,8 @@ uint32_t dns_tell_state(struct service *s)
 	struct launcher *l = s->l;
 	struct msg_dns_state m = { .svc = s->index, .gen = s->gen, .state = (uint8_t)s->state };
 
-	if (!l->dns || !l->dns_told || s->removed)
+	xdp_side_judge(s);
+	if (!l->dns || !l->dns_told || !service_is_served(s))
 		return 0;
 	m.answer = (uint8_t)dns_answer_when(s);
 	m.seq = ++l->last_seq;
@@ -150,9 +166,9 @@ uint32_t dns_tell_state(struct service *s)
 	return m.seq;
 }
 
-void dns_refuse(struct service *s, uint32_t token, const char *why)
+void dns_refuse(struct service *s, uint32_t token, enum refused_how how, const char *why)
 {
-	struct msg_dns_refused m = { .svc = s->index, .gen = s->gen, .token = token };
+	struct msg_dns_refused m = { .svc = s->index, .gen = s->gen, .token = token, .how = (uint8_t)how };
 
 	if (!s->l->dns)
 		return;
@@ -195,16 +211,20 @@ static void loaded(struct launcher *l, const struct msg_dns_loaded *m)
 		return;
 	}
 	l->dns_loading = false;
-	if (m->error)
+	if (m->error) {
 		log_error("dns goes on with what it had: %s", m->text);
-	else
+	} else {
 		zone_files_accepted(l->zone_files);
+		dnssec_loaded(l);
+		xdp_side_loaded(l);
+	}
 	operators_zones_loaded(l, m->error ? m->text : "");
 }
 
 static void served(struct launcher *l, const struct msg_dns_zone_serial *m)
 {
 	zone_files_served(l->zone_files, m->zone, m->serial);
+	dnssec_told_ttl(l->dnssec, m->zone, m->ttl_s);
 }
 
 static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
@@ -214,11 +234,12 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 	(void)ch;
 	(void)fd;
 	switch (type) {
-	case MSG_WAKE: wake_heard(l, body); break;
+	case MSG_WAKE: wake_dns_heard(l, body); break;
 	case MSG_DNS_STATE_ACK: acknowledged(l, body); break;
 	case MSG_DNS_ANSWERED: answered(l, body); break;
 	case MSG_DNS_ZONE_SERIAL: served(l, body); break;
 	case MSG_DNS_LOADED: loaded(l, body); break;
+	case MSG_DNS_COUNTS: operators_dns_counted(l, body); break;
 	case MSG_LOG: launcher_hear_log(l, "dns", body); break;
 	default: log_limited(LOG_WARN, "dns said %s, which it may not", msg_name(type));
 	}

@@ -66,13 +66,39 @@ static int check_addresses(struct service *s, const char *bridge, struct err *e)
 	return 0;
 }
 
+/* Those whose MACs have this hash: each start looks for twins of all services. */
+static struct service **macs_of(struct launcher *l, const struct mac_addr *mac)
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < sizeof(mac->b); i++) /* FNV-1a */
+		h = (h ^ mac->b[i]) * 16777619u;
+	return &l->by_mac[h % SERVICE_NAMES];
+}
+
+void hold_place_enter(struct service *s)
+{
+	struct service **chain = macs_of(s->l, &s->hold.place.mac);
+
+	s->same_mac = *chain;
+	*chain = s;
+}
+
+void hold_place_leave(struct service *s)
+{
+	struct service **at = macs_of(s->l, &s->hold.place.mac);
+
+	while (*at != s)
+		at = &(*at)->same_mac;
+	*at = s->same_mac;
+}
+
 /* Two with one MAC would take it from each other. */
 static int check_twins(const struct service *s, const struct hold_place *p, struct err *e)
 {
-	struct service *other;
 	char text[MAC_TEXT_MAX];
 
-	FOR_EACH_SERVICE(s->l, other) {
+	for (const struct service *other = *macs_of(s->l, &p->mac); other; other = other->same_mac) {
 		const struct hold_place *o = &other->hold.place;
 
 		if (other != s && o->bridge == p->bridge && memcmp(&o->mac, &p->mac, sizeof(p->mac)) == 0)
@@ -88,7 +114,7 @@ int hold_place_find(struct service *s, struct hold_place *out, struct err *e)
 	struct msg_nic nic = { 0 };
 	int r;
 
-	if (s->removed || s->conf->hold == HOLD_OFF)
+	if (!service_is_served(s) || s->conf->hold == HOLD_OFF)
 		return -ENOENT;
 	if (!hold_bridges_ready(s->l))
 		return err_set(e, -EAGAIN, "jitsud is starting");

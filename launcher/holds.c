@@ -306,6 +306,7 @@ static void let_go(struct service *s)
 	h->stage = HOLD_STAGE_NONE;
 	synproxy_say_stage(s);
 	s->l->synproxy_stale = true;
+	hold_place_leave(s);
 	memset(&h->place, 0, sizeof(h->place));
 	memset(&h->counts, 0, sizeof(h->counts));
 	h->at = HOLD_AT_UNKNOWN;
@@ -316,6 +317,7 @@ static void let_go(struct service *s)
 static void take(struct service *s, const struct hold_place *p)
 {
 	s->hold.place = *p;
+	hold_place_enter(s);
 	s->hold.claim = hold_place_claim(p);
 	s->hold.refused[0] = '\0';
 	log_debug("service=%s is held on bridge %s", s->conf->name, p->bridge->info.name);

@@ -100,6 +100,9 @@ void holds_look_at_port(struct service *s);
 /* Where it is to be held.  -EAGAIN: that cannot be told yet; else -errno: never, as things are.  The
  * sentence is in *e; without one `hold` is off. */
 int hold_place_find(struct service *s, struct hold_place *out, struct err *e);
+/* It is held there from now on, so that others with its MAC are refused; no longer. */
+void hold_place_enter(struct service *s);
+void hold_place_leave(struct service *s);
 uint64_t hold_place_claim(const struct hold_place *p);
 bool hold_place_equal(const struct hold_place *a, const struct hold_place *b);
 

@@ -148,6 +148,7 @@ int hypervisor_stop(struct service *s, enum stop_how how)
 		r = send_target(s, MSG_BE_STOP, REQUEST_STOP, (uint8_t)how);
 	if (r == 0)
 		s->stop_under_way = true;
+	service_is_busy(s);
 	return r;
 }
 

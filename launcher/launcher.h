@@ -9,10 +9,15 @@
  *     service.c     a service's life: the actions of service_fsm's table
  *     use.c         who uses its VM
  *     wake.c        wakes: limits, the queue of those that must wait
+ *     wake_dns.c    which queries may wake
  *     start.c       from a service's record to a start request: images, taps, command line
  *     ready.c       when is it ready: probes and delays
  *     hypervisor.c  requests to backends and their results; reconciling with what runs
  *     dns_side.c    what dns is told
+ *     dnssec_side.c the zones' keys: their timer, what dns and operators are told of them
+ *     xdp_side.c    what is answered by XDP before dns sees it
+ *     registrar.c   the registry's services; edits.c has the commands that change them
+ *     orders.c      services that operators keep up, or down
  *     operators.c   what operators ask through control
  *     journal.c     the last log lines of all processes
  *
@@ -42,15 +47,21 @@
 #include "launcher/service_fsm.h"
 #include "launcher/sweeps.h"
 #include "launcher/trace.h"
+#include "launcher/wake_dns.h"
+#include "launcher/xdp_side.h"
 
 struct launcher;
 struct service;
 
-/* A configuration, as long as anything still points into it. */
+/* A configuration, or one service of the registry, as long as anything still points into it. */
 struct conf_ref {
-	struct conf *conf;
+	struct conf *conf; /* NULL: it is `service` */
+	struct service_conf *service;
 	unsigned refs;
 };
+
+/* What an operator has ordered. */
+enum order { ORDER_NONE, ORDER_UP, ORDER_DOWN };
 
 enum request_kind { REQUEST_NONE, REQUEST_START, REQUEST_RESUME, REQUEST_STOP, REQUEST_VERIFY, REQUEST_DISCOVER };
 
@@ -81,6 +92,8 @@ struct hypervisor {
 	bool wanted; /* mark and sweep of a reload */
 };
 
+enum { SERVICE_NAMES = 4096 }; /* chains of services by a hash */
+
 enum timer_for { TIMER_NONE, TIMER_START, TIMER_IDLE, TIMER_DRAIN, TIMER_STOP, TIMER_FORGET };
 
 struct service {
@@ -88,7 +101,13 @@ struct service {
 	struct conf_ref *ref; /* where conf lives */
 	const struct service_conf *conf;
 	uint32_t index, gen;
+	struct service *same_name, *same_mac; /* the next ones in launcher.by_name's and by_mac's chains */
+	TAILQ_ENTRY(service) busy;
+	bool is_busy; /* in launcher.busy */
 	bool removed; /* no longer configured; forgotten once it is off */
+	enum order order;
+	uint64_t order_until_ms; /* since 1970; 0: until further orders */
+	bool unlearned; /* the registry shall have what came of it */
 
 	enum service_state state;
 	uint64_t since_ms; /* in this state */
@@ -120,6 +139,11 @@ struct service {
 	uint64_t wakes, starts_failed;
 	bool wake_again; /* woken while stopping */
 	bool by_query; /* what runs was woken by somebody who may come */
+	enum waker waker; /* who it was */
+	bool trusted; /* ... or somebody has woken it since who is not WAKER_UNVERIFIED */
+	bool came; /* somebody has come to what runs, as far as was looked */
+	uint64_t came_looked_ms;
+	struct service_wakers wakers;
 
 	/* ready */
 	bool links_known; /* probing is under way */
@@ -139,6 +163,8 @@ struct service {
 
 	/* stopping */
 	uint32_t drain_seq; /* of dns; 0 once it has acknowledged, or when it is away */
+	uint32_t xdp_seq; /* of quiesce: answers by XDP may still be on their way; 0: none */
+	bool by_xdp; /* its names are answered by XDP */
 	bool drains_alone; /* dns or synproxy is away: whoever comes back must have time to see it */
 	uint64_t uses; /* when it was found idle: any more, and it is not */
 	uint64_t stop_failed_ms;
@@ -163,6 +189,9 @@ struct launcher {
 	const struct conf *conf;
 	uint64_t started_ms;
 	struct zone_files *zone_files;
+	struct secondaries *secondaries;
+	struct dnssec *dnssec; /* the zones' keys */
+	struct event *dnssec_timer; /* the next step, or the next snapshot for new signatures */
 
 	struct ipc *dns, *synproxy, *control;
 	bool dns_told; /* it has had its first snapshot from us */
@@ -170,6 +199,7 @@ struct launcher {
 	bool dns_loading; /* the newest configuration is not in force there yet */
 	struct event *dns_late; /* tell it even though not everything is reconciled */
 	struct slots *slots;
+	struct xdp_side *xdp; /* NULL: not wanted until now */
 
 	struct hold_bridges *bridges;
 	struct netlink_monitor *links;
@@ -191,10 +221,17 @@ struct launcher {
 	TAILQ_HEAD(, hypervisor) hypervisors;
 	struct service *services[SLOTS_MAX];
 	size_t n_services; /* indices in use are below this */
+	size_t first_free; /* none below this is free */
+	struct service *by_name[SERVICE_NAMES];
+	struct service *by_mac[SERVICE_NAMES]; /* those that are held */
+	struct service_queue busy; /* all that may count against the limits, and a few more */
+	struct registrar *registrar;
+	struct import *import; /* the parts of one that have come; NULL: none */
+	struct event *orders; /* there are some: they are looked after */
 	uint32_t last_gen, last_req, last_seq;
 
-	struct sources *sources;
-	struct service_queue waiting;
+	struct wakers wakers;
+	struct service_queue waiting; /* to be started: those who are trusted first */
 	struct event *queue_timer;
 
 	struct trace *trace;
@@ -215,6 +252,8 @@ void service_event(struct service *s, enum service_event event);
 /* The current one of that index and gen, or NULL. */
 struct service *service_find(struct launcher *l, uint32_t index, uint32_t gen);
 struct service *service_by_name(struct launcher *l, const char *name);
+struct service *service_by_name_any(struct launcher *l, const char *name); /* also one that was removed */
+bool service_is_served(const struct service *s); /* it is configured, and enabled */
 void service_set_error(struct service *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* dns or synproxy has acknowledged. */
 void service_drained(struct service *s);
@@ -225,21 +264,24 @@ void service_gone(struct service *s);
 void service_arm(struct service *s, enum timer_for what, uint64_t ms);
 
 /* ---- use.c ---- */
-void service_count(const struct launcher *l, struct budget *b);
+void service_count(struct launcher *l, struct budget *b);
+void service_is_busy(struct service *s); /* it counts from now on, perhaps */
 uint64_t service_memory(const struct service *s);
 struct idle_verdict service_idle(struct service *s);
 uint64_t use_asked_ms(const struct service *s); /* when its address was last given out; 0: never */
 /* Changes with each packet from or to it, and each answer by which somebody may come unheld. */
 uint64_t use_count(struct service *s);
+bool use_has_come(struct service *s); /* was there any traffic since it was started? */
 void use_begin(struct service *s); /* what is counted from now on is of another boot */
 void use_watch(struct service *s); /* when does its first byte go out? */
 
 /* ---- wake.c ---- */
-void wake_heard(struct launcher *l, const struct msg_wake *m); /* from dns */
 /* Somebody who may, wants it. */
 void wake_up(struct service *s, const struct msg_wake *m);
 /* An operator's; the sentence in *e when it is refused. */
 int wake_by_hand(struct service *s, struct err *e);
+/* It waits for its start from now on, if it did not. */
+void wake_queue(struct service *s);
 /* Starts what waits and may now. */
 void wake_pump(struct launcher *l);
 int wake_init(struct launcher *l);
@@ -295,7 +337,16 @@ void dns_channel(struct launcher *l, int fd);
 void dns_snapshot(struct launcher *l);
 uint32_t dns_tell_state(struct service *s); /* the message's seq; 0 when dns is away */
 enum answer_when dns_answer_when(const struct service *s);
-void dns_refuse(struct service *s, uint32_t token, const char *why);
+void dns_refuse(struct service *s, uint32_t token, enum refused_how how, const char *why);
+
+/* ---- dnssec_side.c ---- */
+typedef void dnssec_row_fn(void *arg, struct msg_ctl_row *row);
+int dnssec_init(struct launcher *l);
+void dnssec_configured(struct launcher *l); /* a configuration is in force */
+void dnssec_send_keys(struct launcher *l, const char *zone); /* within a snapshot */
+void dnssec_loaded(struct launcher *l); /* dns answers by the newest snapshot */
+/* A CTL_DNSSEC request: each row of its answer goes to `each`.  0, or -errno with *e. */
+int dnssec_ask(struct launcher *l, const struct msg_ctl_request *ask, dnssec_row_fn *each, void *arg, struct err *e);
 
 /* ---- operators.c---- */
 struct operators *operators_new(struct launcher *l);
@@ -304,8 +355,33 @@ void operators_state_changed(struct service *s); /* somebody may wait for it */
 void operators_line(struct launcher *l, const struct journal_line *line);
 /* dns has the zones of the newest configuration, or `why` not: reloads that waited end. */
 void operators_zones_loaded(struct launcher *l, const char *why);
+/* dns has told its counts. */
+void operators_dns_counted(struct launcher *l, const struct msg_dns_counts *m);
+
+/* The end of a request, and rows before it. */
+void operators_end(struct launcher *l, uint32_t id, int error, const char *text);
+void operators_end_with(struct launcher *l, uint32_t id, int error, const struct buf *mistakes);
+void operators_row(struct launcher *l, struct msg_ctl_row *row);
+void operators_data(struct launcher *l, uint32_t id, const char *text, size_t n);
+/* An edit is in force but for dns: ends once it is there, too. */
+void operators_edit_made(struct launcher *l, const struct msg_ctl_request *ask);
+void operators_edits_told(struct launcher *l); /* the next snapshot has all that were made */
+
+/* ---- registrar.c ---- */
+/* It came up: how often it was woken and how long that took will be kept, soon. */
+void registrar_learn(struct service *s);
+
+/* ---- orders.c ---- */
+bool order_keeps_up(const struct service *s);
+bool order_keeps_down(const struct service *s);
+void orders_init(struct launcher *l);
 
 /* ---- reload.c ---- */
+/* One service: new, or changed.  `judge`: whether it is held is found out at once. */
+void reload_put(struct launcher *l, struct conf_ref *ref, const struct service_conf *c, bool judge);
+void reload_remove(struct service *s);
+/* The registry's services once more, beside the file's that are in force. */
+void reload_services(struct launcher *l);
 /* At start.  A file that has become bad since is not used: the last good one is, from RUN_DIR. */
 int reload_first(struct launcher *l);
 /* 0, or -EINVAL with every mistake in `mistakes`; then nothing has changed. */

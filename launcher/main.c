@@ -3,7 +3,8 @@
 
 #include <sys/random.h>
 
-#include "launcher/launcher.h"
+#include "launcher/registrar.h"
+#include "launcher/secondaries.h"
 #include "launcher/zone_files.h"
 
 /* ---- peers ---- */
@@ -105,7 +106,9 @@ static void on_stop(void *arg)
 {
 	struct launcher *l = arg;
 
+	xdp_side_stop(l);
 	hold_bridges_stop(l);
+	registrar_stop(l);
 	reaper_free(l->reaper);
 	l->reaper = NULL;
 }
@@ -173,19 +176,23 @@ int launcher_main(const struct child_args *args)
 	l->last_gen = first_gen();
 	TAILQ_INIT(&l->hypervisors);
 	TAILQ_INIT(&l->waiting);
+	TAILQ_INIT(&l->busy);
 	l->trace = trace_new();
 	l->journal = journal_new();
 	hold_events_init(l);
 	l->zone_files = zone_files_new();
+	l->secondaries = secondaries_new();
 	l->flows = flows_new();
 	l->sweeps = sweeps_new();
 	l->dns_late = evtimer_new(l->base, on_dns_late, l);
-	if (!l->trace || !l->journal || !l->zone_files || !l->sweeps || !l->dns_late || synproxy_init(l) < 0)
+	if (!l->trace || !l->journal || !l->zone_files || !l->secondaries || !l->sweeps || !l->dns_late || synproxy_init(l) < 0 || dnssec_init(l) < 0)
 		abort();
 	log_set_sink(hear_own_log, l);
 	if (prepare(l, &e) < 0)
 		log_fatal("%s", e.text);
 	l->operators = operators_new(l);
+	l->registrar = registrar_new(l);
+	orders_init(l);
 	if (reload_first(l) < 0)
 		log_fatal("%s cannot be used", args->conf_path);
 	if (wake_init(l) < 0)

@@ -18,6 +18,7 @@
 #include <linux/rtnetlink.h>
 
 #include "base/clock.h"
+#include "launcher/addresses.h"
 #include "launcher/netlink_internal.h"
 
 enum {
@@ -296,64 +297,25 @@ int netlink_is_port_of(struct netlink *nl, int ifindex, int bridge, struct err *
 
 static bool is_unique_or_global(const uint8_t *a) { return (a[0] & 0xe0) == 0x20 || (a[0] & 0xfe) == 0xfc; }
 
-static void take_address(struct bridge_info *b, const struct ifaddrmsg *ifa, const uint8_t *bytes)
+static void take_address(void *arg, const struct own_address *a)
 {
 	static const struct ip_prefix none;
-
-	if (ifa->ifa_family == AF_INET) {
-		if (memcmp(&b->ip4, &none, sizeof(none)) != 0)
-			return;
-		memset(b->ip4.addr.b + 10, 0xff, 2);
-		memcpy(b->ip4.addr.b + 12, bytes, 4);
-		b->ip4.len = (uint8_t)(96 + ifa->ifa_prefixlen);
-	} else if (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80) {
-		memcpy(b->ip6_link_local.b, bytes, 16);
-	} else if (is_unique_or_global(bytes) && memcmp(&b->ip6, &none, sizeof(none)) == 0) {
-		memcpy(b->ip6.addr.b, bytes, 16);
-		b->ip6.len = ifa->ifa_prefixlen;
-	}
-}
-
-static int on_address(const struct nlmsghdr *h, void *arg)
-{
+	static const struct ip_addr no_address;
 	struct bridge_info *b = arg;
-	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
-	const struct nlattr *a, *address = NULL;
-	size_t size;
 
-	if (h->nlmsg_type != RTM_NEWADDR || mnl_nlmsg_get_payload_len(h) < sizeof(*ifa))
-		return MNL_CB_OK;
-	if ((int)ifa->ifa_index != b->ifindex || (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6))
-		return MNL_CB_OK;
-	size = ifa->ifa_family == AF_INET ? 4 : 16;
-	mnl_attr_for_each(a, h, sizeof(*ifa))
-	{
-		/* IFA_LOCAL is ours where the link is point-to-point; else both are the same */
-		if (mnl_attr_get_type(a) == IFA_LOCAL || (mnl_attr_get_type(a) == IFA_ADDRESS && !address))
-			address = a;
-	}
-	if (address && mnl_attr_get_payload_len(address) == size)
-		take_address(b, ifa, mnl_attr_get_payload(address));
-	return MNL_CB_OK;
-}
-
-static int read_addresses(struct netlink *nl, struct bridge_info *b)
-{
-	static const struct ip_prefix none;
-	int result = -EINTR;
-
-	for (int i = 0; i < DUMP_TRIES && result == -EINTR; i++) {
-		struct request r;
-		struct ifaddrmsg *ifa;
-
-		request_begin(&r, RTM_GETADDR, NLM_F_DUMP);
-		ifa = mnl_nlmsg_put_extra_header(r.h, sizeof(*ifa));
-		ifa->ifa_family = AF_UNSPEC;
+	if (!a) {
 		b->ip4 = b->ip6 = none;
-		memset(&b->ip6_link_local, 0, sizeof(b->ip6_link_local));
-		result = netlink_talk(nl, &r, on_address, b);
+		b->ip6_link_local = no_address;
+	} else if (a->ifindex != b->ifindex) {
+		return;
+	} else if (ip_is_v4(&a->prefix.addr)) {
+		if (memcmp(&b->ip4, &none, sizeof(none)) == 0)
+			b->ip4 = a->prefix;
+	} else if (a->prefix.addr.b[0] == 0xfe && (a->prefix.addr.b[1] & 0xc0) == 0x80) {
+		b->ip6_link_local = a->prefix.addr;
+	} else if (is_unique_or_global(a->prefix.addr.b) && memcmp(&b->ip6, &none, sizeof(none)) == 0) {
+		b->ip6 = a->prefix;
 	}
-	return result;
 }
 
 static int refuse_kind(const struct link_info *l, struct err *e)
@@ -388,9 +350,9 @@ int netlink_bridge(struct netlink *nl, const char *name, struct bridge_info *out
 	b.forward_delay_ms = d.forward_delay * (MS_PER_S / USER_HZ);
 	b.vlan_filtering = d.vlan_filtering != 0;
 	b.default_pvid = d.default_pvid;
-	r = read_addresses(nl, &b);
+	r = addresses_each(nl, take_address, &b, e);
 	if (r < 0)
-		return err_set_errno(e, r, "cannot read the addresses of bridge %s", name);
+		return r;
 	*out = b;
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* What netlink.c, fdb.c, tap.c, hold_tap.c and port.c share, and nobody else uses. */
+/* What netlink.c, addresses.c, fdb.c, tap.c, hold_tap.c and port.c share, and nobody else uses. */
 #ifndef LAUNCHER_NETLINK_INTERNAL_H
 #define LAUNCHER_NETLINK_INTERNAL_H
 

@@ -13,9 +13,11 @@
 #include "base/ring_file.h"
 #include "launcher/describe.h"
 #include "launcher/launcher.h"
+#include "launcher/registrar.h"
+#include "launcher/secondaries.h"
 #include "launcher/zone_files.h"
 
-enum { WAITING_MAX = 256, CONSOLE_POLL_MS = 200, RELOAD_MS = 10000, LOG_DEFAULT = 50, TRACE_DEFAULT = 10 };
+enum { WAITING_MAX = 256, CONSOLE_POLL_MS = 200, RELOAD_MS = 10000, COUNTS_MS = 3000, LOG_DEFAULT = 50, TRACE_DEFAULT = 10 };
 
 struct waiting {
 	TAILQ_ENTRY(waiting) next;
@@ -24,6 +26,8 @@ struct waiting {
 	/* start, stop */
 	uint32_t svc, gen;
 	bool moved; /* the service has left the state it was in */
+	/* changes of the registry */
+	bool edit, told; /* the snapshot that has it was sent */
 	/* console */
 	struct event *poll;
 	uint64_t offset;
@@ -77,6 +81,24 @@ static void wait_free(struct waiting *w)
 	if (w->poll)
 		event_free(w->poll);
 	free(w);
+}
+
+/* ---- for other files ---- */
+
+void operators_end(struct launcher *l, uint32_t id, int error, const char *text) { end(l->operators, id, error, text); }
+
+void operators_row(struct launcher *l, struct msg_ctl_row *row) { send_row(l->operators, row); }
+
+void operators_data(struct launcher *l, uint32_t id, const char *text, size_t n)
+{
+	struct msg_ctl_data m = { .id = id };
+
+	for (size_t at = 0; l->control && at < n; at += m.n) {
+		m.n = (uint16_t)MIN(n - at, (size_t)MSG_DATA_MAX);
+		for (uint16_t i = 0; i < m.n; i++)
+			m.data[i].b = (uint8_t)text[at + i];
+		ipc_send(l->control, MSG_CTL_DATA, &m);
+	}
 }
 
 static struct service *find_service(struct operators *r, const struct msg_ctl_request *ask)
@@ -370,9 +392,60 @@ static void do_console(struct operators *r, const struct msg_ctl_request *ask)
 	event_add(w->poll, &tv);
 }
 
+/* ---- what dns has counted ---- */
+
+static void on_counts_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct waiting *w = arg;
+
+	(void)fd;
+	(void)what;
+	end(w->r, w->ask.id, -ETIMEDOUT, "dns does not answer: try again");
+	wait_free(w);
+}
+
+static void do_stats(struct operators *r, const struct msg_ctl_request *ask)
+{
+	struct timeval tv = clock_timeval_ms(COUNTS_MS);
+	struct waiting *w;
+
+	if (!r->l->dns) {
+		end(r, ask->id, -ENOTCONN, "dns is being started: try again");
+		return;
+	}
+	w = wait_new(r, ask);
+	if (!w)
+		return;
+	w->poll = evtimer_new(r->l->base, on_counts_late, w);
+	if (!w->poll)
+		abort();
+	event_add(w->poll, &tv);
+	ipc_send(r->l->dns, MSG_DNS_COUNTS_ASK, NULL);
+}
+
+void operators_dns_counted(struct launcher *l, const struct msg_dns_counts *m)
+{
+	struct waiting *w, *w_next;
+
+	if (!l->operators)
+		return;
+	for (w = TAILQ_FIRST(&l->operators->waiting); w; w = w_next) {
+		struct msg_ctl_row row = { .id = w->ask.id };
+
+		w_next = TAILQ_NEXT(w, next);
+		if (w->ask.verb != CTL_STATS)
+			continue;
+		describe_dns_counts(m, &row);
+		xdp_side_stats(l, &row);
+		send_row(l->operators, &row);
+		end(l->operators, w->ask.id, 0, "");
+		wait_free(w);
+	}
+}
+
 /* ---- dispatch ---- */
 
-static void end_with_mistakes(struct operators *r, uint32_t id, const struct buf *mistakes)
+static void end_with(struct operators *r, uint32_t id, int error, const struct buf *mistakes)
 {
 	char text[MSG_TEXT_MAX] = "";
 
@@ -387,7 +460,17 @@ static void end_with_mistakes(struct operators *r, uint32_t id, const struct buf
 		if (end_of_line)
 			memcpy(end_of_line + 1, more, sizeof(more));
 	}
-	end(r, id, -EINVAL, text);
+	end(r, id, error, text);
+}
+
+static void end_with_mistakes(struct operators *r, uint32_t id, const struct buf *mistakes)
+{
+	end_with(r, id, -EINVAL, mistakes);
+}
+
+void operators_end_with(struct launcher *l, uint32_t id, int error, const struct buf *mistakes)
+{
+	end_with(l->operators, id, error, mistakes);
 }
 
 static void end_reload(struct operators *r, uint32_t id, const char *why)
@@ -395,12 +478,60 @@ static void end_reload(struct operators *r, uint32_t id, const char *why)
 	cleanup_buf struct buf mistakes = { 0 };
 
 	zone_files_mistakes(r->l->zone_files, &mistakes);
+	secondaries_mistakes(r->l->secondaries, &mistakes);
 	if (*why)
 		buf_addf(&mistakes, "%s\n", why);
 	if (mistakes.n > 0)
 		end_with_mistakes(r, id, &mistakes);
 	else
 		end(r, id, 0, "");
+}
+
+static void end_edit(struct waiting *w, const char *why)
+{
+	char text[MSG_TEXT_MAX] = "";
+
+	if (*why)
+		snprintf(text, sizeof(text), "it is in the registry, but DNS goes on as it was: %.380s", why);
+	end(w->r, w->ask.id, *why ? -EIO : 0, text);
+}
+
+static void on_edit_late(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	end_edit(arg, "it does not say that it has read its tables");
+	wait_free(arg);
+}
+
+void operators_edit_made(struct launcher *l, const struct msg_ctl_request *ask)
+{
+	struct timeval tv = clock_timeval_ms(RELOAD_MS);
+	struct waiting *w = l->operators->n_waiting < WAITING_MAX ? wait_new(l->operators, ask) : NULL;
+
+	if (!w) {
+		end(l->operators, ask->id, 0, ""); /* it is made, and dns will hear of it */
+		return;
+	}
+	w->edit = true;
+	w->poll = evtimer_new(l->base, on_edit_late, w);
+	if (!w->poll)
+		abort();
+	event_add(w->poll, &tv);
+}
+
+void operators_edits_told(struct launcher *l)
+{
+	struct waiting *w, *w_next;
+
+	for (w = l->operators ? TAILQ_FIRST(&l->operators->waiting) : NULL; w; w = w_next) {
+		w_next = TAILQ_NEXT(w, next);
+		w->told = true;
+		if (!w->edit || (l->dns && l->dns_told))
+			continue;
+		end_edit(w, "");
+		wait_free(w);
+	}
 }
 
 void operators_zones_loaded(struct launcher *l, const char *why)
@@ -411,9 +542,12 @@ void operators_zones_loaded(struct launcher *l, const char *why)
 		return;
 	for (w = TAILQ_FIRST(&l->operators->waiting); w; w = w_next) {
 		w_next = TAILQ_NEXT(w, next);
-		if (w->ask.verb != CTL_RELOAD)
+		if (w->edit && w->told)
+			end_edit(w, why);
+		else if (w->ask.verb != CTL_RELOAD)
 			continue;
-		end_reload(l->operators, w->ask.id, why);
+		else
+			end_reload(l->operators, w->ask.id, why);
 		wait_free(w);
 	}
 }
@@ -455,6 +589,18 @@ static void do_reload(struct operators *r, const struct msg_ctl_request *ask)
 		end_reload(r, ask->id, "");
 }
 
+static void pass_row(void *arg, struct msg_ctl_row *row) { send_row(arg, row); }
+
+static void do_dnssec(struct operators *r, const struct msg_ctl_request *ask)
+{
+	struct err e;
+	int error = dnssec_ask(r->l, ask, pass_row, r, &e);
+
+	end(r, ask->id, error, error ? e.text : "");
+}
+
+static void do_edit(struct operators *r, const struct msg_ctl_request *ask) { edits_run(r->l, ask); }
+
 static const struct {
 	void (*run)(struct operators *r, const struct msg_ctl_request *ask);
 	bool admin;
@@ -465,6 +611,18 @@ static const struct {
 	[CTL_CONSOLE] = { do_console, false }, [CTL_LOG] = { do_log, false },
 	[CTL_STATUS] = { do_status, false },   [CTL_RELOAD] = { do_reload, true },
 	[CTL_FLOWS] = { do_flows, false },
+	[CTL_STATS] = { do_stats, false },
+	[CTL_DNSSEC_STATUS] = { do_dnssec, false },
+	[CTL_DNSSEC_DS] = { do_dnssec, false },
+	[CTL_DNSSEC_ENABLE] = { do_dnssec, true },
+	[CTL_DNSSEC_DISABLE] = { do_dnssec, true },
+	[CTL_DNSSEC_ROLL] = { do_dnssec, true },
+	[CTL_DNSSEC_DS_SEEN] = { do_dnssec, true },
+	[CTL_ADD] = { do_edit, true },	       [CTL_SET] = { do_edit, true },
+	[CTL_REMOVE] = { do_edit, true },      [CTL_RENAME] = { do_edit, true },
+	[CTL_PIN] = { do_edit, true },	       [CTL_HISTORY] = { do_edit, false },
+	[CTL_DIFF] = { do_edit, false },       [CTL_ROLLBACK] = { do_edit, true },
+	[CTL_EXPORT] = { do_edit, false },     [CTL_IMPORT] = { do_edit, true },
 };
 
 static void cancel(struct operators *r, uint32_t id)

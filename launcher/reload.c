@@ -9,9 +9,12 @@
  * mistakes in it, it goes on with what it had.
  */
 #include <limits.h>
+#include <sched.h>
 #include <sys/stat.h>
 
 #include "launcher/launcher.h"
+#include "launcher/registrar.h"
+#include "launcher/secondaries.h"
 #include "launcher/zone_files.h"
 #include "launcher/managers.h"
 
@@ -26,6 +29,7 @@ void conf_unref(struct conf_ref *ref)
 	if (!ref || --ref->refs > 0)
 		return;
 	conf_free(ref->conf);
+	conf_free_service(ref->service);
 	free(ref);
 }
 
@@ -71,15 +75,31 @@ static void log_mistakes(const struct buf *mistakes)
 
 /* ---- what the supervisor shall hold ---- */
 
+/* As many sockets for each address as there shall be workers: one for each CPU that we may use, unless that
+ * would be too many for all addresses together. */
+static uint16_t count_sharers(const struct conf *c)
+{
+	unsigned n = c->dns.workers, most = (unsigned)(LISTEN_UDP_MAX / MAX(c->listen.n, (size_t)1));
+	cpu_set_t cpus;
+
+	if (n == 0 && sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+		n = (unsigned)CPU_COUNT(&cpus);
+	return (uint16_t)MIN(MAX(n, 1u), MIN(most, (unsigned)LISTEN_SHARERS_MAX));
+}
+
 static void want_sockets(struct launcher *l, struct ipc *supervisor)
 {
+	uint16_t sharers = count_sharers(l->conf);
+
 	for (size_t i = 0; i < l->conf->listen.n; i++) {
 		const struct endpoint *e = &l->conf->listen.v[i];
 		struct msg_listen m = { .addr = e->addr, .port = e->port };
 
 		m.proto = LISTEN_UDP;
+		m.sharers = sharers;
 		ipc_send(supervisor, MSG_WANT_LISTEN, &m);
 		m.proto = LISTEN_TCP;
+		m.sharers = 0;
 		ipc_send(supervisor, MSG_WANT_LISTEN, &m);
 	}
 }
@@ -153,39 +173,32 @@ static bool says_the_same(const struct service_conf *a, const struct service_con
 	return text_a.n == text_b.n && memcmp(text_a.text, text_b.text, text_a.n) == 0;
 }
 
-static struct service *find_any(struct launcher *l, const char *name)
+void reload_put(struct launcher *l, struct conf_ref *ref, const struct service_conf *c, bool judge)
 {
-	struct service *s;
-
-	FOR_EACH_SERVICE(l, s) {
-		if (strcmp(s->conf->name, name) == 0)
-			return s;
-	}
-	return NULL;
-}
-
-static void apply_service(struct launcher *l, const struct service_conf *c)
-{
-	struct service *s = find_any(l, c->name);
+	struct service *s = service_by_name_any(l, c->name);
 
 	if (!s) {
 		log_debug("service=%s is new", c->name);
-		hypervisor_discover(service_new(l, l->ref, c)); /* it may run already */
+		s = service_new(l, ref, c);
+		hypervisor_discover(s); /* it may run already */
+		if (judge)
+			holds_judge(s, true);
 		return;
 	}
 	if (s->removed || !says_the_same(s->conf, c)) {
 		log_info("service=%s changed", c->name);
-		service_set_conf(s, l->ref, c, true);
+		service_set_conf(s, ref, c, true);
 	} else {
-		service_set_conf(s, l->ref, c, false);
+		service_set_conf(s, ref, c, false);
 	}
 }
 
 static bool is_busy(const struct service *s) { return state_counts(s->state) || s->stop_under_way; }
 
-static void remove_service(struct service *s)
+void reload_remove(struct service *s)
 {
 	s->removed = true;
+	s->order = ORDER_NONE;
 	wake_forget(s, "it is no longer configured");
 	holds_judge(s, false);
 	if (s->state == STATE_SUSPENDED && !s->conf->machine.domain[0]) {
@@ -202,34 +215,34 @@ static void remove_service(struct service *s)
 	service_free(s);
 }
 
-static bool is_configured(const struct conf *conf, const struct service *s)
+static bool is_configured(const struct inventory *v, const struct service *s)
 {
-	for (size_t i = 0; i < conf->services.n; i++) {
-		if (strcmp(conf->services.v[i].name, s->conf->name) == 0)
-			return true;
-	}
-	return false;
+	return claims_find(v->claims, s->conf->name) != NULL;
 }
 
-/* First of all, so that their indices are free for new ones. */
-static void apply_removals(struct launcher *l)
+/* The removals first of all, so that their indices are free for new ones. */
+static void apply_services(struct launcher *l, const struct inventory *v)
 {
 	struct service *s;
 
 	FOR_EACH_SERVICE(l, s) {
-		if (!s->removed && !is_configured(l->conf, s))
-			remove_service(s);
+		if (!s->removed && !is_configured(v, s))
+			reload_remove(s);
 	}
+	for (size_t i = 0; i < l->conf->services.n; i++)
+		reload_put(l, l->ref, &l->conf->services.v[i], false);
+	for (size_t i = 0; i < v->n; i++)
+		reload_put(l, v->refs[i], v->refs[i]->service, false);
 }
 
 /* Those no longer configured keep their index until they are off. */
-static bool is_room_for(const struct launcher *l, const struct conf *conf)
+static bool is_room_for(const struct launcher *l, const struct inventory *v)
 {
-	size_t n = conf->services.n;
+	size_t n = claims_count(v->claims);
 	struct service *s;
 
 	FOR_EACH_SERVICE(l, s)
-		n += is_busy(s) && !is_configured(conf, s);
+		n += is_busy(s) && !is_configured(v, s);
 	return n <= SLOTS_MAX;
 }
 
@@ -253,27 +266,32 @@ static void look_at_bridges(struct launcher *l)
 	}
 }
 
-static void apply(struct launcher *l, struct conf *conf)
+/* Takes both. */
+static void apply(struct launcher *l, struct conf *conf, struct inventory *v)
 {
 	struct conf_ref *old = l->ref;
 	struct err e;
 
+	xdp_side_withdraw(l);
 	l->ref = calloc(1, sizeof(*l->ref));
 	if (!l->ref)
 		abort();
 	*l->ref = (struct conf_ref){ .conf = conf, .refs = 1 };
 	l->conf = conf;
 	zone_files_set(l->zone_files, conf, (uint32_t)(clock_wall_ms() / MS_PER_S));
-	if (l->sources)
-		sources_set(l->sources, conf->limits.wakes_per_source, conf->limits.wakes_period_ms);
+	secondaries_set(l->secondaries, conf);
+	dnssec_configured(l);
+	if (l->wakers.mutes)
+		wakers_set(l);
 	if (image_reader_find(conf->users.qemu, &l->qemu, &e) < 0)
 		log_warn("%s", e.text);
 	apply_hypervisors(l);
-	apply_removals(l);
-	for (size_t i = 0; i < conf->services.n; i++)
-		apply_service(l, &conf->services.v[i]);
+	apply_services(l, v);
+	registrar_take(l, v);
+	registrar_begin(l);
 	drop_hypervisors(l);
 	look_at_bridges(l);
+	xdp_side_configured(l);
 	holds_refresh(l);
 	conf_unref(old);
 	keep_good(l);
@@ -283,6 +301,39 @@ static void apply(struct launcher *l, struct conf *conf)
 		dns_snapshot(l);
 	if (l->operators)
 		wake_pump(l);
+}
+
+void reload_services(struct launcher *l)
+{
+	cleanup_buf struct buf mistakes = { 0 };
+	struct inventory v;
+
+	if (registrar_gather(l, l->conf, true, &v, &mistakes) < 0) {
+		log_mistakes(&mistakes);
+		return;
+	}
+	apply_services(l, &v);
+	registrar_take(l, &v);
+	holds_refresh(l);
+	l->dns_loading = true;
+	zone_files_changed(l->zone_files, (uint32_t)(clock_wall_ms() / MS_PER_S));
+	if (l->dns_told)
+		dns_snapshot(l);
+	wake_pump(l);
+}
+
+/* The file's services are served whatever the registry has: what does not go with them is left out. */
+static int apply_first(struct launcher *l, struct conf *conf, struct buf *mistakes)
+{
+	struct inventory v;
+
+	if (registrar_gather(l, conf, true, &v, mistakes) < 0) {
+		log_mistakes(mistakes);
+		conf_free(conf);
+		return -EINVAL;
+	}
+	apply(l, conf, &v);
+	return 0;
 }
 
 int reload_first(struct launcher *l)
@@ -306,13 +357,13 @@ int reload_first(struct launcher *l)
 		conf_free(conf);
 		return e.code;
 	}
-	apply(l, conf);
-	return 0;
+	return apply_first(l, conf, &mistakes);
 }
 
 int reload(struct launcher *l, struct buf *mistakes)
 {
 	struct conf *conf = conf_load(l->args->conf_path, mistakes);
+	struct inventory v;
 
 	if (!conf) {
 		log_mistakes(mistakes);
@@ -325,14 +376,20 @@ int reload(struct launcher *l, struct buf *mistakes)
 		conf_free(conf);
 		return -EINVAL;
 	}
-	if (!is_room_for(l, conf)) {
-		buf_addf(mistakes, "%s: with those that are removed and still run there are more than %d services: try "
-				   "again when they are off\n", l->args->conf_path, SLOTS_MAX);
+	if (registrar_gather(l, conf, false, &v, mistakes) < 0) {
 		log_mistakes(mistakes);
 		conf_free(conf);
 		return -EINVAL;
 	}
-	apply(l, conf);
-	log_info("configuration read again: %zu services", conf->services.n);
+	if (!is_room_for(l, &v)) {
+		buf_addf(mistakes, "%s: with those that are removed and still run there are more than %d services: try "
+				   "again when they are off\n", l->args->conf_path, SLOTS_MAX);
+		log_mistakes(mistakes);
+		inventory_clear(&v);
+		conf_free(conf);
+		return -EINVAL;
+	}
+	apply(l, conf, &v);
+	log_info("configuration read again: %zu services", registrar_count(l));
 	return 0;
 }

@@ -42,16 +42,32 @@ struct service *service_find(struct launcher *l, uint32_t index, uint32_t gen)
 	return s && s->gen == gen ? s : NULL;
 }
 
+static struct service **names_of(struct launcher *l, const char *name)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *name; name++) /* FNV-1a */
+		h = (h ^ (uint8_t)*name) * 16777619u;
+	return &l->by_name[h % SERVICE_NAMES];
+}
+
+struct service *service_by_name_any(struct launcher *l, const char *name)
+{
+	struct service *s = *names_of(l, name);
+
+	while (s && strcmp(s->conf->name, name) != 0)
+		s = s->same_name;
+	return s;
+}
+
 struct service *service_by_name(struct launcher *l, const char *name)
 {
-	struct service *s;
+	struct service *s = service_by_name_any(l, name);
 
-	FOR_EACH_SERVICE(l, s) {
-		if (!s->removed && strcmp(s->conf->name, name) == 0)
-			return s;
-	}
-	return NULL;
+	return s && !s->removed ? s : NULL;
 }
+
+bool service_is_served(const struct service *s) { return !s->removed && s->conf->enabled; }
 
 void service_set_error(struct service *s, const char *fmt, ...)
 {
@@ -122,6 +138,8 @@ static void arm_start(struct service *s)
 static void note_cause(struct service *s)
 {
 	s->by_query = s->wake_ns && (s->cause == CAUSE_DNS || s->cause == CAUSE_PING);
+	s->came = false;
+	s->came_looked_ms = 0;
 	use_begin(s);
 }
 
@@ -203,6 +221,7 @@ static void is_up(struct service *s)
 	if (s->wake_ns) {
 		s->last_wake_ms = (now - s->wake_ns) / NS_PER_MS;
 		log_info("service=%s is up, %" PRIu64 " ms after it was asked for", s->conf->name, s->last_wake_ms);
+		registrar_learn(s);
 		s->wake_ns = 0;
 	} else {
 		log_info("service=%s is up", s->conf->name);
@@ -289,7 +308,8 @@ static void drain(struct service *s)
 
 void service_drained(struct service *s)
 {
-	if (s->state != STATE_DRAINING || s->drain_seq != 0 || s->hold.drain_seq != 0 || s->drains_alone)
+	if (s->state != STATE_DRAINING || s->drain_seq != 0 || s->hold.drain_seq != 0 || s->xdp_seq != 0 ||
+	    s->drains_alone)
 		return;
 	/* packets of a client that was given the address just before may still be on their way */
 	service_arm(s, TIMER_DRAIN, DRAIN_SETTLE_MS);
@@ -311,9 +331,10 @@ static void explain_idle(struct service *s)
 
 static void last_look(struct service *s)
 {
+	bool sent = s->xdp_seq != 0; /* an answer by XDP may be on its way still */
 	bool may_send = s->drain_seq != 0 && s->l->dns; /* dns has not said yes: somebody may still be sent */
 	bool may_come = s->hold.drain_seq != 0 && s->l->synproxy; /* nor synproxy: somebody may have come */
-	bool wanted = may_send || may_come || use_count(s) != s->uses;
+	bool wanted = sent || may_send || may_come || use_count(s) != s->uses;
 
 	if (may_send)
 		log_limited(LOG_WARN, "service=%s stays up: dns does not say that it sends nobody there any more",
@@ -322,6 +343,8 @@ static void last_look(struct service *s)
 		log_limited(LOG_WARN, "service=%s stays up: synproxy does not say that nobody has come", s->conf->name);
 	if (!wanted)
 		explain_idle(s);
+	if (!wanted && s->by_query)
+		wake_dns_judge(s, use_has_come(s));
 	service_event(s, wanted ? SVC_WANTED : SVC_DRAINED);
 }
 
@@ -469,12 +492,9 @@ static void moved(struct service *s, enum service_state before)
 {
 	struct launcher *l = s->l;
 
-	if (s->wake_again && !s->removed && (s->state == STATE_OFF || s->state == STATE_SUSPENDED)) {
+	if (s->wake_again && service_is_served(s) && (s->state == STATE_OFF || s->state == STATE_SUSPENDED)) {
 		s->wake_again = false;
-		s->queued_until_ms = clock_now_ms() + s->conf->max_hold_ms;
-		if (!s->queued)
-			TAILQ_INSERT_TAIL(&l->waiting, s, queue);
-		s->queued = true;
+		wake_queue(s);
 	}
 	operators_state_changed(s);
 	if (state_is_starting(before) || state_counts(before) != state_counts(s->state) || s->queued)
@@ -496,6 +516,7 @@ void service_event(struct service *s, enum service_event event)
 	}
 	if (move.next != before) {
 		s->state = move.next;
+		service_is_busy(s);
 		/* a drain that ends in staying up does not make it young again */
 		if (!is_running(before))
 			s->running_since_ms = clock_now_ms();
@@ -538,10 +559,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 static uint32_t free_index(struct launcher *l)
 {
-	uint32_t i = 0;
+	uint32_t i = (uint32_t)l->first_free;
 
 	while (i < l->n_services && l->services[i])
 		i++;
+	l->first_free = i + 1;
 	assert(i < SLOTS_MAX); /* the schema allows no more, and reload() counts the removed ones too */
 	if (i == l->n_services)
 		l->n_services++;
@@ -550,22 +572,26 @@ static uint32_t free_index(struct launcher *l)
 
 struct service *service_new(struct launcher *l, struct conf_ref *ref, const struct service_conf *conf)
 {
-	struct service *s = calloc(1, sizeof(*s));
+	struct service *s = calloc(1, sizeof(*s)), **chain = names_of(l, conf->name);
 
 	if (!s)
 		abort();
 	s->l = l;
+	s->same_name = *chain;
+	*chain = s;
 	s->ref = conf_hold(ref);
 	s->conf = conf;
 	s->index = free_index(l);
 	s->gen = ++l->last_gen;
 	s->domain_id = -1;
 	s->probe_fd = -1;
+	s->trusted = true;
 	s->since_ms = clock_now_ms();
 	s->timer = evtimer_new(l->base, on_timer, s);
 	if (!s->timer)
 		abort();
 	l->services[s->index] = s;
+	xdp_side_begin(s);
 	follow_conf(s);
 	run_state_load(l->conf->run_dir, conf->name, &s->run);
 	return s;
@@ -575,6 +601,8 @@ void service_set_conf(struct service *s, struct conf_ref *ref, const struct serv
 {
 	struct conf_ref *old = s->ref;
 
+	if (changed)
+		xdp_side_leave(s);
 	s->ref = conf_hold(ref);
 	s->conf = conf;
 	s->removed = false;
@@ -593,11 +621,19 @@ void service_set_conf(struct service *s, struct conf_ref *ref, const struct serv
 void service_free(struct service *s)
 {
 	struct launcher *l = s->l;
+	struct service **at = names_of(l, s->conf->name);
 
 	if (s->queued)
 		TAILQ_REMOVE(&l->waiting, s, queue);
 	s->queued = false;
+	while (*at != s)
+		at = &(*at)->same_name;
+	*at = s->same_name;
+	if (s->is_busy)
+		TAILQ_REMOVE(&l->busy, s, busy);
+	l->first_free = MIN(l->first_free, (size_t)s->index);
 	operators_state_changed(s); /* who waits for it hears that it comes no more */
+	xdp_side_leave(s);
 	holds_free(s);
 	start_close_ports(s);
 	fd_close(&s->probe_fd);

@@ -8,28 +8,11 @@
 #include "launcher/idle.h"
 #include "launcher/launcher.h"
 
-enum { FIRST_LOOK_MS = 50, LATER_LOOK_MS = 500, LOOK_FOR_MS = 30000, REMOVED_IDLE_MS = 120000 };
+enum { CAME_LOOK_MS = 500, FIRST_LOOK_MS = 50, LATER_LOOK_MS = 500, LOOK_FOR_MS = 30000, REMOVED_IDLE_MS = 120000 };
 
 uint64_t service_memory(const struct service *s)
 {
 	return s->conf->machine.domain[0] ? s->memory_bytes : s->conf->machine.memory_bytes;
-}
-
-void service_count(const struct launcher *l, struct budget *b)
-{
-	const struct limits_conf *limits = &l->conf->limits;
-	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-	struct service *s;
-
-	*b = (struct budget){ .max_running = limits->max_running, .max_starting = limits->max_starting };
-	b->max_memory = limits->memory_bytes ? limits->memory_bytes : host / 100 * limits->memory_percent;
-	FOR_EACH_SERVICE(l, s) {
-		b->starting += state_is_starting(s->state);
-		if (!state_counts(s->state) && !s->stop_under_way)
-			continue;
-		b->running++;
-		b->memory += service_memory(s);
-	}
 }
 
 static uint64_t last_traffic_ms(struct service *s)
@@ -44,13 +27,74 @@ static uint64_t last_traffic_ms(struct service *s)
 	return last / NS_PER_MS;
 }
 
+bool use_has_come(struct service *s)
+{
+	uint64_t traffic_ms = s->came ? 0 : last_traffic_ms(s);
+
+	s->came = s->came || (traffic_ms && traffic_ms >= s->running_since_ms);
+	return s->came;
+}
+
+/* The same, looked at no more often than it must be: it is asked of many. */
+static bool came_lately(struct service *s)
+{
+	uint64_t now = clock_now_ms();
+
+	if (s->came || now < s->came_looked_ms + CAME_LOOK_MS)
+		return s->came;
+	s->came_looked_ms = now;
+	return use_has_come(s);
+}
+
+void service_is_busy(struct service *s)
+{
+	if (!s->is_busy)
+		TAILQ_INSERT_TAIL(&s->l->busy, s, busy);
+	s->is_busy = true;
+}
+
+static bool still_busy(struct service *s)
+{
+	if (state_is_starting(s->state) || state_counts(s->state) || s->stop_under_way)
+		return true;
+	TAILQ_REMOVE(&s->l->busy, s, busy);
+	s->is_busy = false;
+	return false;
+}
+
+/* Each wake asks it, so those that sleep are not looked at. */
+void service_count(struct launcher *l, struct budget *b)
+{
+	const struct limits_conf *limits = &l->conf->limits;
+	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	struct service *s, *s_next;
+
+	*b = (struct budget){ .max_running = limits->max_running, .max_starting = limits->max_starting };
+	b->max_memory = limits->memory_bytes ? limits->memory_bytes : host / 100 * limits->memory_percent;
+	for (s = TAILQ_FIRST(&l->busy); s; s = s_next) {
+		s_next = TAILQ_NEXT(s, busy);
+		if (!still_busy(s))
+			continue;
+		b->starting += state_is_starting(s->state);
+		b->unproven_starting += state_is_starting(s->state) && !s->trusted;
+		if (!state_counts(s->state) && !s->stop_under_way)
+			continue;
+		b->running++;
+		b->memory += service_memory(s);
+		if (s->trusted || came_lately(s))
+			continue;
+		b->unproven_running++;
+		b->unproven_memory += service_memory(s);
+	}
+}
+
 uint64_t use_asked_ms(const struct service *s)
 {
 	uint64_t asked = 0;
 
 	if (s->l->slots)
 		asked = slots_asked_ns(s->l->slots, s->index, s->gen, clock_now_ns()) / NS_PER_MS;
-	return MAX(asked, s->answered_ms);
+	return MAX(MAX(asked, xdp_side_asked_ms(s)), s->answered_ms);
 }
 
 /* While connections are held, whoever was given the address wakes it when he comes. */
@@ -60,7 +104,7 @@ uint64_t use_count(struct service *s)
 	struct port_activity a;
 
 	if (!holds_now(s))
-		n = s->answers;
+		n = s->answers + xdp_side_count(s);
 	if (s->l->slots && !holds_now(s))
 		n += slots_count(s->l->slots, s->index, s->gen);
 	for (uint16_t i = 0; i < s->n_nics; i++) {
@@ -104,7 +148,9 @@ struct idle_verdict service_idle(struct service *s)
 
 	if (!is_counted(s))
 		in.idle_timeout_ms = DURATION_NEVER;
-	if (s->removed) { /* nobody is sent to it any more */
+	if (order_keeps_up(s))
+		in.idle_timeout_ms = DURATION_NEVER;
+	else if (!service_is_served(s)) { /* nobody is sent to it any more */
 		in.dns_horizon_ms = MIN(in.dns_horizon_ms, in.ttl_ms);
 		in.idle_timeout_ms = MIN(in.idle_timeout_ms, (uint64_t)REMOVED_IDLE_MS);
 	}

@@ -1,10 +1,13 @@
-/* Wakes: who may start a VM, and what waits until there is room.  (wake_packet.c has what packets must
- * pass before that.)
+/* Wakes: who may start a VM, and what waits until there is room.  (wake_packet.c and wake_dns.c have what
+ * packets and queries must pass before that.)
  *
  * However many wakes come for a service, it starts once: the first moves it to STARTING, and the
  * others find it there.  A wake that would start something takes a token of its source's bucket;
  * one that finds the limits of the host reached, or the hypervisor not connected yet, waits in a
  * queue, first come first served, for as long as its answer may wait (max_hold).
+ *
+ * What clients want who may be anybody waits behind what all others want, and has a share of the limits only.  As
+ * soon as somebody else wants the same service, it is his.
  */
 #include <inttypes.h>
 
@@ -32,7 +35,7 @@ static enum budget_verdict admit(const struct service *s, struct budget *b)
 		b->running--;
 		b->memory -= MIN(b->memory, service_memory(s));
 	}
-	return budget_admit(b, service_memory(s));
+	return s->trusted ? budget_admit(b, service_memory(s)) : budget_admit_unproven(b, service_memory(s));
 }
 
 static bool may_start(const struct service *s)
@@ -88,15 +91,45 @@ static void say_woken(const struct service *s)
 			 ip_format(&s->client, client));
 }
 
-static void enqueue(struct service *s)
+void wake_queue(struct service *s)
 {
-	char why[MSG_TEXT_MAX];
+	struct service_queue *waiting = &s->l->waiting;
+	struct service *before = TAILQ_FIRST(waiting);
 
 	s->queued_until_ms = clock_now_ms() + s->conf->max_hold_ms;
 	if (s->queued)
 		return;
 	s->queued = true;
-	TAILQ_INSERT_TAIL(&s->l->waiting, s, queue);
+	while (before && (before->trusted || !s->trusted))
+		before = TAILQ_NEXT(before, queue);
+	if (before)
+		TAILQ_INSERT_BEFORE(before, s, queue);
+	else
+		TAILQ_INSERT_TAIL(waiting, s, queue);
+}
+
+/* Somebody wants it who is not just anybody. */
+static void trust(struct service *s)
+{
+	if (s->trusted)
+		return;
+	s->trusted = true;
+	if (!s->queued)
+		return;
+	TAILQ_REMOVE(&s->l->waiting, s, queue);
+	s->queued = false;
+	wake_queue(s);
+	wake_pump(s->l);
+}
+
+static void enqueue(struct service *s)
+{
+	char why[MSG_TEXT_MAX];
+	bool queued = s->queued;
+
+	wake_queue(s);
+	if (queued)
+		return;
 	wake_explain(s, why, sizeof(why));
 	log_limited(LOG_INFO, "service=%s waits to be started: %s", s->conf->name, why);
 }
@@ -107,13 +140,21 @@ static bool needs_a_wake(const struct service *s)
 	return (is_asleep(s) || s->state == STATE_STOPPING) && !s->queued && !s->wake_again;
 }
 
+/* Nobody waits who comes before it. */
+static bool is_next(const struct service *s)
+{
+	const struct service *first = TAILQ_FIRST(&s->l->waiting);
+
+	return !first || (s->trusted && !first->trusted);
+}
+
 static void start_or_wait(struct service *s)
 {
 	if (s->state == STATE_STOPPING) {
 		service_event(s, SVC_WAKE); /* again, once it is down */
 		return;
 	}
-	if (!s->queued && TAILQ_EMPTY(&s->l->waiting) && may_start(s))
+	if (!s->queued && is_next(s) && may_start(s))
 		service_event(s, SVC_WAKE);
 	else
 		enqueue(s);
@@ -142,10 +183,25 @@ static void refuse(struct service *s, const struct msg_wake *m, const char *why,
 		wake_packet_refuse(s, m, never);
 		return;
 	}
+	s->wakers.refused++;
 	number = trace_begin(s->l->trace, s->conf->name, CAUSE_DNS, &m->client, m->t_ns);
 	trace_end(s->l->trace, number, TRACE_REFUSED, why);
 	if (m->token)
-		dns_refuse(s, m->token, why);
+		dns_refuse(s, m->token, REFUSED_FAIL, why);
+}
+
+/* It costs more than is left.  Clients that are not verified can show who they are, and have that of others then;
+ * nor are they traced, for there may be as many as they like to forge. */
+static void refuse_for_now(struct service *s, const struct msg_wake *m, const char *why)
+{
+	log_limited(LOG_WARN, "service=%s is not woken: %s", s->conf->name, why);
+	if (waker_of(m) != WAKER_UNVERIFIED) {
+		refuse(s, m, why, false);
+		return;
+	}
+	s->wakers.refused++;
+	if (m->token)
+		dns_refuse(s, m->token, REFUSED_PROVE, why);
 }
 
 /* True when it is larger than all that guests may take together: waiting would not help. */
@@ -161,18 +217,33 @@ static bool never_fits(const struct service *s, struct err *e)
 	return true;
 }
 
+/* It is about to be stopped.  A query that costs nothing must not keep it up for ever. */
+static void keep_up(struct service *s, const struct msg_wake *m)
+{
+	struct err e;
+
+	if (waker_of(m) == WAKER_UNVERIFIED && !wakers_take(s, m, &e))
+		refuse_for_now(s, m, e.text);
+	else
+		service_event(s, SVC_WAKE);
+}
+
 void wake_up(struct service *s, const struct msg_wake *m)
 {
 	struct launcher *l = s->l;
 	struct err e;
 
 	if (s->state == STATE_DRAINING) {
-		service_event(s, SVC_WAKE);
+		keep_up(s, m);
 		return;
 	}
 	if (s->queued)
 		s->queued_until_ms = clock_now_ms() + s->conf->max_hold_ms; /* this client waits, too */
-	if (s->hold.conflict) {
+	if (waker_of(m) != WAKER_UNVERIFIED && !needs_a_wake(s))
+		trust(s);
+	if (order_keeps_down(s)) {
+		refuse(s, m, "an operator keeps it down (pin)", true);
+	} else if (s->hold.conflict) {
 		refuse(s, m, s->last_error, false);
 	} else if (!needs_a_wake(s)) {
 		return;
@@ -181,11 +252,12 @@ void wake_up(struct service *s, const struct msg_wake *m)
 	} else if (never_fits(s, &e)) {
 		service_set_error(s, "%s", e.text);
 		refuse(s, m, e.text, true);
-	} else if (!sources_take(l->sources, &m->client, clock_now_ms())) {
-		log_limited(LOG_WARN, "service=%s wakes from one network are over limits.wakes_per_source", s->conf->name);
-		refuse(s, m, "its network has woken too many services lately (limits.wakes_per_source)", false);
+	} else if (!wakers_take(s, m, &e)) {
+		refuse_for_now(s, m, e.text);
 	} else {
 		remember_wake(s, (enum wake_cause)m->cause, &m->client, m->t_ns);
+		s->waker = waker_of(m);
+		s->trusted = s->waker != WAKER_UNVERIFIED;
 		if (m->cause == CAUSE_SYN || m->cause == CAUSE_UDP)
 			trace_mark(l->trace, s->wake, MARK_SYN, MIN(m->t_ns, clock_now_ns()));
 		say_woken(s);
@@ -193,18 +265,15 @@ void wake_up(struct service *s, const struct msg_wake *m)
 	}
 }
 
-void wake_heard(struct launcher *l, const struct msg_wake *m)
-{
-	struct service *s = service_find(l, m->svc, m->gen);
-
-	if (s && !s->removed && m->cause == CAUSE_DNS)
-		wake_up(s, m);
-}
-
 int wake_by_hand(struct service *s, struct err *e)
 {
 	static const struct ip_addr nobody;
 
+	if (!service_is_served(s))
+		return err_set(e, -EPERM, "it is disabled: \"jitsuctl enable %s\" first, or set \"enabled\" in the "
+			       "configuration file", s->conf->name);
+	if (order_keeps_down(s))
+		return err_set(e, -EPERM, "an operator keeps it down: \"jitsuctl release %s\" first", s->conf->name);
 	if (s->hold.conflict)
 		return err_set(e, -EADDRINUSE, "%.400s", s->last_error);
 	if (s->state == STATE_DRAINING) {
@@ -213,12 +282,16 @@ int wake_by_hand(struct service *s, struct err *e)
 	}
 	if (s->queued)
 		s->queued_until_ms = clock_now_ms() + s->conf->max_hold_ms;
-	if (!needs_a_wake(s))
+	if (!needs_a_wake(s)) {
+		trust(s);
 		return 0;
+	}
 	if (never_fits(s, e))
 		return -ENOMEM;
 	s->retry_ms = 0; /* the operator knows what he does */
 	remember_wake(s, CAUSE_CLI, &nobody, 0);
+	s->waker = WAKER_VERIFIED;
+	s->trusted = true;
 	say_woken(s);
 	start_or_wait(s);
 	return 0;
@@ -288,6 +361,5 @@ int wake_init(struct launcher *l)
 {
 	TAILQ_INIT(&l->waiting);
 	l->queue_timer = evtimer_new(l->base, on_queue_timer, l);
-	l->sources = sources_new(l->conf->limits.wakes_per_source, l->conf->limits.wakes_period_ms);
-	return l->queue_timer && l->sources ? 0 : -ENOMEM;
+	return l->queue_timer ? wakers_init(l) : -ENOMEM;
 }

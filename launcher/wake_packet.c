@@ -79,7 +79,7 @@ void wake_packet_heard(struct launcher *l, const struct msg_wake *heard)
 	struct service *s = service_find(l, heard->svc, heard->gen);
 	struct msg_wake m = *heard;
 
-	if (!s || s->removed || !is_packet(&m) || !holds_now(s))
+	if (!s || !service_is_served(s) || !is_packet(&m) || !holds_now(s))
 		return;
 	if (m.cause == CAUSE_WOL)
 		m.client = nobody; /* a magic packet has a source only by courtesy */

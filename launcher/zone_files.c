@@ -108,6 +108,28 @@ uint32_t zone_files_serial(const struct zone_files *z, const char *zone)
 	return en ? en->least : 1;
 }
 
+static void raise_serial(struct entry *en, uint32_t now_s)
+{
+	uint32_t next = (en->told ? en->served : en->least) + 1;
+
+	en->least = is_later(now_s, next) ? now_s : next;
+	en->told = false;
+}
+
+void zone_files_changed(struct zone_files *z, uint32_t now_s)
+{
+	for (size_t i = 0; i < z->n; i++)
+		raise_serial(&z->entries[i], now_s);
+}
+
+void zone_files_zone_changed(struct zone_files *z, const char *zone, uint32_t now_s)
+{
+	struct entry *en = find(z, zone);
+
+	if (en)
+		raise_serial(en, now_s);
+}
+
 void zone_files_served(struct zone_files *z, const char *zone, uint32_t serial)
 {
 	struct entry *en = find(z, zone);

@@ -23,6 +23,11 @@ void zone_files_free(struct zone_files *z);
  * mistakes.  now_s: since the epoch. */
 void zone_files_set(struct zone_files *z, const struct conf *conf, uint32_t now_s);
 
+/* The services have changed, and nothing else: the zones need later serials. */
+void zone_files_changed(struct zone_files *z, uint32_t now_s);
+/* The same of this zone alone: its keys or signatures have changed. */
+void zone_files_zone_changed(struct zone_files *z, const char *zone, uint32_t now_s);
+
 /* The text that dns shall use for this zone, and whether what does not fit in it may be left out
  * (it fitted once); -ENOENT: none. */
 int zone_files_open(const struct zone_files *z, const char *zone, bool *lenient);
@@ -39,8 +44,8 @@ void zone_files_mistakes(const struct zone_files *z, struct buf *out);
 
 /* The least serial that the zone may be served with: later than any before, also of earlier launchers. */
 uint32_t zone_files_serial(const struct zone_files *z, const char *zone);
-/* It is served with this one.  Only the first time since zone_files_set() counts: dns cannot make us
- * write without end. */
+/* It is served with this one.  Only the first time since zone_files_set() or zone_files_changed() counts: dns
+ * cannot make us write without end. */
 void zone_files_served(struct zone_files *z, const char *zone, uint32_t serial);
 
 #endif

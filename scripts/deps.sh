@@ -6,11 +6,11 @@ set -eu
 
 # to build
 build='gcc make pkg-config libc6-dev linux-libc-dev libevent-dev libldns-dev libjsmn-dev libvirt-dev
-libseccomp-dev libcap-ng-dev libmnl-dev libbpf-dev libssl-dev zlib1g-dev clang'
+libseccomp-dev libcap-ng-dev libmnl-dev libbpf-dev libssl-dev libsqlite3-dev zlib1g-dev clang'
 # to run: the embedded QEMU driver, no daemon, no systemd
 run='libvirt0 libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils iproute2'
 # to test and show
-test='libcmocka-dev libclang-rt-14-dev libvirt-clients curl bind9-dnsutils nsd iputils-ping cpio lz4 xz-utils procps
+test='libcmocka-dev libclang-rt-14-dev libvirt-clients curl bind9-dnsutils nsd knot ethtool iputils-ping cpio lz4 xz-utils procps
 util-linux mandoc'
 # what some tests do without
 optional='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-tidy cppcheck nftables'
@@ -39,7 +39,7 @@ need_root() {
     exit 1
 }
 
-# A package may start its daemon, now and at each boot; what the tests need must not (nsd: port 53).
+# A package may start its daemon, now and at each boot; what the tests need must not (nsd, knot: port 53).
 without_daemons() { # without_daemons COMMAND...
     policy=/usr/sbin/policy-rc.d
     if [ -e "$policy" ]; then
@@ -57,9 +57,10 @@ without_daemons() { # without_daemons COMMAND...
 install_packages() {
     need_root "packages are missing ($*)"
     without_daemons install_now "$@"
-    case " $* " in
-    *' nsd '*) ! command -v systemctl >/dev/null || systemctl disable nsd >/dev/null 2>&1 || true ;;
-    esac
+    command -v systemctl >/dev/null || return 0
+    for daemon in nsd knot; do
+        case " $* " in *" $daemon "*) systemctl disable "$daemon" >/dev/null 2>&1 || true ;; esac
+    done
 }
 
 install_now() {

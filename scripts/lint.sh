@@ -82,14 +82,14 @@ run_cppcheck() {
         --include="/usr/include/$(gcc -print-multiarch)/sys/queue.h" '-DLIBBPF_OPTS(type,name,...)=struct type name' \
         --suppressions-list=scripts/cppcheck.txt --error-exitcode=1 \
         --template='{file}:{line}: {severity}: {message} [{id}]' \
-        -D_GNU_SOURCE -D__linux__ -DACTIVITY_BPF='""' -DHOLD_FILTER_BPF='""' -I. "${sources[@]}" 2>&1
+        -D_GNU_SOURCE -D__linux__ -DACTIVITY_BPF='""' -DHOLD_FILTER_BPF='""' -DDNS_XDP_BPF='""' -I. "${sources[@]}" 2>&1
 }
 
 # One file at a time: version 14 carries the state of va_lists over from the file before.
 run_clang_tidy() {
     printf '%s\0' "${sources[@]}" |
         xargs -0 -n 1 -P 2 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$1" -- -std=gnu11 -D_GNU_SOURCE \
-            -DACTIVITY_BPF="\"\"" -DHOLD_FILTER_BPF="\"\"" -I. 2>/dev/null' lint
+            -DACTIVITY_BPF="\"\"" -DHOLD_FILTER_BPF="\"\"" -DDNS_XDP_BPF="\"\"" -I. 2>/dev/null' lint
 }
 
 check_includes

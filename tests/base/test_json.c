@@ -444,6 +444,44 @@ static void test_type_names(void **state)
 	json_free(NULL);
 }
 
+/* ---- nodes ---- */
+
+static void assert_patched(const char *text, const char *patch, const char *expected)
+{
+	struct buf out = { 0 };
+	struct json_writer w = { .out = &out };
+	struct json_place at;
+	struct err e;
+	struct json *a = json_parse(text, strlen(text), &at, &e), *b = json_parse(patch, strlen(patch), &at, &e);
+
+	assert_non_null(a);
+	assert_non_null(b);
+	json_put_patched(&w, NULL, json_root(a), json_root(b));
+	assert_string_equal(out.text, expected);
+	buf_clear(&out);
+	json_put_node(&w, NULL, json_root(a));
+	assert_string_equal(out.text, text);
+	json_free(a);
+	json_free(b);
+	buf_free(&out);
+}
+
+/* What RFC 7396 has in its appendix A, and more. */
+static void test_patches(void **state)
+{
+	(void)state;
+	assert_patched("{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}");
+	assert_patched("{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}");
+	assert_patched("{\"a\":\"b\"}", "{\"a\":null}", "{}");
+	assert_patched("{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}");
+	assert_patched("{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}", "{\"a\":{\"b\":\"d\"}}");
+	assert_patched("[1,2]", "{\"a\":\"b\",\"c\":null}", "{\"a\":\"b\"}");
+	assert_patched("{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}");
+	assert_patched("{\"e\":null,\"n\":1e3,\"t\":[true,{\"x\":-1.5}]}", "{\"a\":1}",
+		       "{\"e\":null,\"n\":1e3,\"t\":[true,{\"x\":-1.5}],\"a\":1}");
+	assert_patched("1", "[2]", "[2]");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -460,6 +498,7 @@ int main(void)
 		cmocka_unit_test(test_writer_puts_no_comma_at_the_top),
 		cmocka_unit_test(test_writer_escapes),
 		cmocka_unit_test(test_type_names),
+		cmocka_unit_test(test_patches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

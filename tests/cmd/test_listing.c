@@ -51,6 +51,21 @@ static void test_services_with_remarks_and_gaps(void **state)
 		      "db: clients are not held: its port is on no bridge\n");
 }
 
+static void test_counts_that_are_not_zero(void **state)
+{
+	static const char *const rows[ROWS_MAX] = {
+		"{\"workers\":2,\"queries_udp4\":1234567,\"queries_udp6\":0,\"type_a\":1234567,\"queue_full\":3}",
+	};
+
+	(void)state;
+	assert_listed(LISTING_COUNTS, rows,
+		      "WHAT           NUMBER\n"
+		      "workers             2\n"
+		      "queries udp4  1234567\n"
+		      "type a        1234567\n"
+		      "queue full          3\n");
+}
+
 static void test_flows_of_both_families(void **state)
 {
 	static const char *const rows[ROWS_MAX] = {
@@ -121,6 +136,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_services_with_remarks_and_gaps),
+		cmocka_unit_test(test_counts_that_are_not_zero),
 		cmocka_unit_test(test_flows_of_both_families),
 		cmocka_unit_test(test_flows_not_shown_are_counted),
 		cmocka_unit_test(test_flows_fit_a_terminal),

@@ -20,7 +20,9 @@
 
 static const char base_text[] =
         "{\"listen\": [\"127.0.0.1:5353\"],"
-        " \"zones\": [{\"name\": \"jitsu.example\", \"ns\": [\"ns1.jitsu.example\"]}],"
+        " \"zones\": [{\"name\": \"jitsu.example\", \"ns\": [\"ns1.jitsu.example\"],"
+        "             \"secondaries\": [{\"address\": \"192.0.2.1\"}]}],"
+        " \"tsig_keys\": [{\"name\": \"k.example\", \"secret_file\": \"/etc/jitsu/k\"}],"
         " \"hypervisors\": [{\"name\": \"local\", \"uri\": \"test:///default\"},"
         "                   {\"name\": \"other\", \"uri\": \"qemu:///system\"}],"
         " \"bridges\": [{\"name\": \"br0\", \"probe_ip\": \"192.168.1.250\"}],"
@@ -535,6 +537,31 @@ static const struct {
 	      "[\"a.b\"]}]" } },
 	  "zones[1].name",
 	  "used already by zones[0].name" },
+	{ { { "", "tsig_keys",
+	      "[{\"name\": \"a.b\", \"secret_file\": \"/a\"}, {\"name\": @\"A.b\", \"secret_file\": \"/a\"}]" } },
+	  "tsig_keys[1].name",
+	  "used already by tsig_keys[0].name" },
+	{ { { "tsig_keys[0]", "secret", "@\"AAECAwQFBgcICQoLDA0ODw==\"" } },
+	  "tsig_keys[0].secret",
+	  "does not go with secret_file" },
+	{ { { "zones[0]", "secondaries",
+	      "[{\"address\": \"fd00::1\"}, {\"address\": @\"fd00:0::1\", \"port\": 53}]" } },
+	  "zones[0].secondaries[1].address",
+	  "used already by zones[0].secondaries[0].address" },
+	{ { { "zones[0].secondaries[0]", "key", "@\"k.exampel\"" } },
+	  "zones[0].secondaries[0].key",
+	  "there is no \"k.exampel\" in tsig_keys, did you mean \"k.example\"?" },
+	{ { { "zones[0]", "transfer_key", "@\"other\"" }, { "zones[0]", "transfer_allow", "[\"10.0.0.0/8\"]" } },
+	  "zones[0].transfer_key",
+	  "there is no \"other\" in tsig_keys" },
+	{ { { "zones[0]", "transfer_key", "@\"k.example\"" } },
+	  "zones[0].transfer_key",
+	  "has no meaning without transfer_allow" },
+	{ { { "dns", "xdp", "@\"native\"" } }, "dns.xdp", "expected \"auto\", \"on\" or \"off\", got \"native\"" },
+	{ { { "dns", "workers", "@60" },
+	    { "", "listen", "[\"127.0.0.1:53\", \"127.0.0.2:53\", \"127.0.0.3:53\", \"127.0.0.4:53\", \"127.0.0.5:53\"]" } },
+	  "dns.workers",
+	  "60 for each of 5 addresses in listen are more than 256 in all" },
 	{ { { "hypervisors[1]", "name", "\"local\"" } },
 	  "hypervisors[1].name",
 	  "used already by hypervisors[0].name" },
@@ -598,6 +625,17 @@ static const struct {
 	{ { { WWW, "ip", "[\"10.0.0.1/24\", @\"10.0.0.255/24\"]" } }, "services[0].ip[1]", "broadcast" },
 	{ { { WWW, "gateway", "\"10.0.0.1\"" } }, "services[0].gateway", "is in no network of ip" },
 	{ { { WWW, "gateway", "\"192.168.1.20\"" } }, "services[0].gateway", "the service's own address" },
+	/* what is said instead */
+	{ { { WWW, "fallback_ip", "[@\"192.168.1.20\"]" } }, "services[0].fallback_ip[0]", "the service's own address" },
+	{ { { WWW, "fallback_ip", "[\"10.0.0.1\", @\"fd00::1\"]" }, { WWW, "ip", "[\"192.168.1.20/24\"]" } },
+	  "services[0].fallback_ip[1]",
+	  "ip has no IPv6 address" },
+	{ { { WWW, "fallback_ip", "[@\"10.0.0.0/8\"]" } }, "services[0].fallback_ip[0]", "expected" },
+	{ { { WWW, "ttl_down", "61" } }, "services[0].ttl_down", "is more than ttl" },
+	{ { { WWW, "wake_dns", "\"all\"" } }, "services[0].wake_dns", "expected" },
+	{ { { "limits", "wakes_unverified", "\"0/min\"" } }, "limits.wakes_unverified", "expected" },
+	{ { { "limits", "wakes_per_service", "30" } }, "limits.wakes_per_service", "expected" },
+	{ { { "limits", "mute_after", "1001" } }, "limits.mute_after", "expected" },
 	/* ports and readiness */
 	{ { { WWW, "ports", "[80, 443, @80]" } }, "services[0].ports[2]", "80 is there twice" },
 	{ { { WWW, "ready", "[@\"tcp\"]" }, { WWW, "ports", "[]" } },
@@ -757,6 +795,9 @@ static void test_one_mistake_is_told_once(void **state)
 		{ { WWW, "start_timeout", "\"x\"" } },
 		{ { WWW, "machine", "7" } },
 		{ { WWW, "gateway", "\"x\"" } },
+		{ { WWW, "fallback_ip", "[\"x\"]" } },
+		{ { WWW, "fallback_ip", "[\"10.0.0.1\", \"fd00::1\"]" }, { WWW, "ip", "[\"x\"]" }, { MACHINE, "cmdline", "\"\"" } },
+		{ { WWW, "ttl", "\"x\"" }, { WWW, "ttl_down", "5" } },
 		{ { WWW, "hold", "\"x\"" }, { WWW, "hold_udp", "7" } },
 		{ { WWW, "hold_udp", "17" }, { WWW, "hold", "\"off\"" } },
 		{ { WWW, "gateway", "\"10.0.0.1\"" }, { WWW, "ip", "[\"10.0.0.7/8\", \"x\"]" } },
@@ -904,6 +945,9 @@ static void test_defaults(void **state)
 	assert_true(c->limits.memory_bytes == 0);
 	assert_int_equal(c->limits.wakes_per_source, 30);
 	assert_true(c->limits.wakes_period_ms == 60000);
+	assert_true(c->limits.wakes_per_service == 30 && c->limits.service_period_ms == 60000);
+	assert_true(c->limits.wakes_unverified == 60 && c->limits.unverified_period_ms == 60000);
+	assert_int_equal(c->limits.mute_after, 3);
 	assert_int_equal(c->limits.max_waiting, 1024);
 	assert_int_equal(c->limits.max_tcp, 128);
 	assert_int_equal(c->limits.max_held, 131072);
@@ -924,6 +968,9 @@ static void test_defaults(void **state)
 	assert_true(www->stop_timeout_ms == 60000 && www->max_hold_ms == 60000);
 	assert_true(www->dns_horizon_ms == DURATION_AUTO);
 	assert_int_equal(www->hold, HOLD_PARK);
+	assert_int_equal(www->wake_dns, WAKE_DNS_ANY);
+	assert_true(www->ttl_down_ms == www->ttl_ms);
+	assert_int_equal(www->fallback_ip.n, 0);
 	assert_int_equal(www->wake_syn, WAKE_ANY);
 	assert_true(www->wake_allow.n == 0 && www->wake_deny.n == 0);
 	assert_int_equal(www->wake_ping, PING_IGNORE);
@@ -1177,9 +1224,12 @@ static void test_printed_configuration_loads_to_the_same(void **state)
 		  { WWW, "dns_horizon", "\"0\"" },
 		  { WWW, "max_hold", "\"100ms\"" },
 		  { WWW, "ttl", "0" } },
+		{ { WWW, "ttl_down", "0" }, { WWW, "fallback_ip", "[\"10.0.0.1\", \"fd00::1\"]" },
+		  { WWW, "wake_dns", "\"verified\"" }, { "limits", "mute_after", "0" } },
 		{ { "limits", "memory", "\"1025KiB\"" },
 		  { "limits", "wakes_per_source", "\"7/h\"" },
 		  { MACHINE, "memory", "\"1MiB\"" } },
+		{ { "limits", "wakes_unverified", "\"5/h\"" }, { "limits", "wakes_per_service", "\"3/s\"" } },
 		{ { "", "forward", "[\"[fd00::1]:53\", \"10.0.0.1:5353\"]" },
 		  { "", "forward_allow", "[\"10.0.0.0/8\", \"fd00::1\"]" } },
 		{ { "bridges[0]", "probe_ip6", "\"fd00::9\"" }, { "bridges[0]", "probe_ip", NULL } },
@@ -1214,6 +1264,9 @@ static void test_printed_service_tells_changes(void **state)
 		{ { WWW, "dns", "[\"www.jitsu.example\", \"w.jitsu.example\"]" } },
 		{ { WWW, "ip", "[\"192.168.1.22/24\"]" } },
 		{ { WWW, "ttl", "61" } },
+		{ { WWW, "ttl_down", "7" } },
+		{ { WWW, "fallback_ip", "[\"10.0.0.1\"]" } },
+		{ { WWW, "wake_dns", "\"off\"" } },
 		{ { WWW, "ports", "[80, 81]" } },
 		{ { WWW, "gateway", "\"192.168.1.254\"" } },
 		{ { WWW, "hold", "\"off\"" } },
@@ -1261,6 +1314,35 @@ static void test_printed_service_tells_changes(void **state)
 			fail_msg("a change of %s does not show", changes[i][0].key);
 		conf_free(c);
 	}
+}
+
+/* Nobody sees a secret: not when it is wrong, not when the configuration is shown. */
+static void test_secrets_are_not_told(void **state)
+{
+	static const char good[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", bad[] = "AAECAwQFBgcI-wrong";
+	struct override o[OVERRIDES_MAX] = { { "tsig_keys[0]", "secret", "\"AAECAwQFBgcI-wrong\"" } };
+	struct override whole[OVERRIDES_MAX] = { { "", "tsig_keys",
+		"[{\"name\": \"k\", \"secret\": \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"}]" },
+		{ "dns", "cookie_secrets", "[\"000102030405060708090a0b0c0d0e0f\"]" } };
+	cleanup_buf struct buf file = { 0 }, mistakes = { 0 }, text = { 0 }, shown = { 0 };
+	struct json_place at, key_at;
+	struct conf *c;
+
+	(void)state;
+	assert_refused(o, "tsig_keys[0].secret", "expected Base64 of 16 to 128 bytes");
+	make_file(o, 1, &file, &at, &key_at);
+	assert_null(conf_parse("t.json", file.text, file.n, &mistakes));
+	assert_null(strstr(mistakes.text, bad));
+	c = load_with(whole);
+	assert_string_equal(c->tsig_keys.v[0].secret, good);
+	conf_print(c, &text); /* for the launcher's own eyes */
+	assert_non_null(strstr(text.text, good));
+	conf_hide_secrets(c);
+	conf_print(c, &shown);
+	assert_null(strstr(shown.text, "AAEC"));
+	assert_null(strstr(shown.text, "0001020304"));
+	assert_non_null(strstr(shown.text, "\"secret\": \"***\""));
+	conf_free(c);
 }
 
 static void test_example_file_loads(void **state)
@@ -1318,6 +1400,8 @@ static void test_words_are_those_of_messages(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ANSWER_N; i++)
 		assert_string_equal(schema_find(&schema_service, "answer")->names[i], answer_name(i));
+	for (unsigned i = 0; i < WAKE_DNS_N; i++)
+		assert_string_equal(schema_find(&schema_service, "wake_dns")->names[i], wake_dns_name(i));
 	for (unsigned i = 0; i < STOP_N; i++)
 		assert_string_equal(schema_find(&schema_service, "stop")->names[i], stop_name(i));
 	for (unsigned i = 0; i < ISOLATION_N; i++)
@@ -1361,6 +1445,7 @@ int main(void)
 		cmocka_unit_test(test_same_domain_on_two_hypervisors),
 		cmocka_unit_test(test_printed_configuration_loads_to_the_same),
 		cmocka_unit_test(test_printed_service_tells_changes),
+		cmocka_unit_test(test_secrets_are_not_told),
 		cmocka_unit_test(test_example_file_loads),
 		cmocka_unit_test(test_most_services),
 		cmocka_unit_test(test_words_are_those_of_messages),

@@ -402,6 +402,32 @@ static void test_command_lines_use_words(void **state)
 	assert_false(cmdline_uses("", "ip"));
 }
 
+static void test_base64(void **state)
+{
+	static const struct {
+		const char *text;
+		int n; /* or -errno */
+		const char *bytes;
+	} rows[] = { /* RFC 4648, 10 */
+		{ "Zg==", 1, "f" }, { "Zm8=", 2, "fo" }, { "Zm9v", 3, "foo" }, { "Zm9vYg==", 4, "foob" },
+		{ "Zm9vYmE=", 5, "fooba" }, { "Zm9vYmFy", 6, "foobar" }, { "+/+/", 3, "\xfb\xff\xbf" },
+		{ "", -EINVAL, "" }, { "Zg=", -EINVAL, "" }, { "Zg", -EINVAL, "" }, { "Z===", -EINVAL, "" },
+		{ "Zg==Zg==", -EINVAL, "" }, { "Zm9 ", -EINVAL, "" }, { "Zm-v", -EINVAL, "" },
+		{ "Zm9vYmFyZg==", -ERANGE, "" },
+	};
+	uint8_t out[6];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (base64_parse(rows[i].text, out, sizeof(out)) != rows[i].n)
+			fail_msg("%s", rows[i].text);
+		if (rows[i].n > 0)
+			assert_memory_equal(out, rows[i].bytes, rows[i].n);
+	}
+	assert_true(text_ok(&text_tsig_secret, "AAECAwQFBgcICQoLDA0ODw=="));
+	assert_false(text_ok(&text_tsig_secret, "AAECAwQFBgcICQoLDA0O"));
+}
+
 static void test_paths_below(void **state)
 {
 	(void)state;
@@ -427,6 +453,7 @@ int main(void)
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_command_lines),
 		cmocka_unit_test(test_command_lines_use_words),
+		cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_paths_below),
 	};
 

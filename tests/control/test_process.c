@@ -132,12 +132,18 @@ static const struct field *const status_rows[] = {
 	NULL,
 };
 
+static const struct field *const stats_rows[] = {
+	FIELDS(NUM("workers", "2"), NUM("queries_udp4", "70"), NUM("queries_tcp", "0"), NUM("rcode_noerror", "69")),
+	NULL,
+};
+
 static const struct field *const no_rows[] = { NULL };
 
 static const struct field *const *const rows_of[CTL_VERB_N] = {
 	[CTL_LIST] = list_rows,     [CTL_SHOW] = show_rows,   [CTL_START] = no_rows,   [CTL_STOP] = no_rows,
 	[CTL_WHY] = why_rows,       [CTL_TRACE] = trace_rows, [CTL_CONSOLE] = no_rows, [CTL_LOG] = log_rows,
 	[CTL_STATUS] = status_rows, [CTL_RELOAD] = no_rows,   [CTL_FLOWS] = flow_rows,
+	[CTL_STATS] = stats_rows,
 };
 
 static void send_rows(struct ipc *ch, const struct msg_ctl_request *q)
@@ -521,6 +527,17 @@ static void test_flows_are_a_table_with_the_rest_counted(void **state)
 	assert_contains(o.out, "{\"held\":3}\n");
 }
 
+static void test_stats_are_a_table(void **state)
+{
+	struct output o = JITSUCTL(*state, "stats");
+
+	assert_int_equal(o.status, 0);
+	assert_contains(o.out, "queries udp4       70\n");
+	assert_null(strstr(o.out, "tcp"));
+	o = JITSUCTL(*state, "stats", "--json");
+	assert_contains(o.out, "\"queries_tcp\":0,");
+}
+
 static void test_console_passes_bytes_when_it_is_no_terminal(void **state)
 {
 	struct output o = JITSUCTL(*state, "console", "www");
@@ -635,6 +652,7 @@ int main(int argc, char **argv)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_trace_draws_each_wake, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flows_are_a_table_with_the_rest_counted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stats_are_a_table, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_console_passes_bytes_when_it_is_no_terminal, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_start_and_stop_tell_the_state_after_it, setup, teardown),

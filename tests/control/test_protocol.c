@@ -22,6 +22,44 @@ static void assert_contains(const char *text, const char *what)
 
 /* ---- requests ---- */
 
+#define WWW ",\"service\":\"www\""
+#define ZONE ",\"zone\":\"jitsu.example\""
+
+/* What each needs, at least, and who may. */
+static const struct {
+	const char *keys;
+	bool admin;
+} needs[CTL_VERB_N] = {
+	[CTL_LIST] = { "", false },
+	[CTL_SHOW] = { WWW, false },
+	[CTL_START] = { WWW, true },
+	[CTL_STOP] = { WWW, true },
+	[CTL_WHY] = { WWW, false },
+	[CTL_TRACE] = { "", false },
+	[CTL_CONSOLE] = { WWW, false },
+	[CTL_LOG] = { "", false },
+	[CTL_STATUS] = { "", false },
+	[CTL_RELOAD] = { "", true },
+	[CTL_FLOWS] = { "", false },
+	[CTL_STATS] = { "", false },
+	[CTL_DNSSEC_STATUS] = { "", false },
+	[CTL_DNSSEC_DS] = { ZONE, false },
+	[CTL_DNSSEC_ENABLE] = { ZONE, true },
+	[CTL_DNSSEC_DISABLE] = { ZONE, true },
+	[CTL_DNSSEC_ROLL] = { ZONE, true },
+	[CTL_DNSSEC_DS_SEEN] = { ZONE, true },
+	[CTL_ADD] = { ",\"record\":{}", true },
+	[CTL_SET] = { WWW ",\"record\":{}", true },
+	[CTL_REMOVE] = { WWW, true },
+	[CTL_RENAME] = { WWW ",\"to\":\"x\"", true },
+	[CTL_PIN] = { WWW ",\"to\":\"up\"", true },
+	[CTL_HISTORY] = { "", false },
+	[CTL_DIFF] = { ",\"revision\":1", false },
+	[CTL_ROLLBACK] = { ",\"revision\":1", true },
+	[CTL_EXPORT] = { "", false },
+	[CTL_IMPORT] = { ",\"record\":{}", true },
+};
+
 static void test_every_verb_parses(void **state)
 {
 	struct protocol_request p;
@@ -30,20 +68,44 @@ static void test_every_verb_parses(void **state)
 
 	(void)state;
 	for (unsigned verb = 0; verb < CTL_VERB_N; verb++) {
-		bool service =
-			verb != CTL_LIST && verb != CTL_LOG && verb != CTL_STATUS && verb != CTL_RELOAD &&
-			verb != CTL_FLOWS;
-		bool admin = verb == CTL_START || verb == CTL_STOP || verb == CTL_RELOAD;
+		const char *keys = needs[verb].keys;
 
-		snprintf(line, sizeof(line), "{\"version\":1,\"id\":%u,\"do\":\"%s\"%s}", verb,
-			 ctl_verb_name(verb), service ? ",\"service\":\"www\"" : "");
-		assert_int_equal(parse(line, &p, &e), 0);
+		assert_non_null(keys);
+		snprintf(line, sizeof(line), "{\"version\":1,\"id\":%u,\"do\":\"%s\"%s}", verb, ctl_verb_name(verb), keys);
+		if (parse(line, &p, &e) != 0)
+			fail_msg("%s: %s", line, e.text);
 		assert_int_equal(p.msg.verb, verb);
-		assert_string_equal(p.msg.service, service ? "www" : "");
-		assert_int_equal(p.needs_admin, admin);
+		assert_string_equal(p.msg.service, strstr(keys, "www") ? "www" : "");
+		assert_string_equal(p.msg.zone, strstr(keys, "zone") ? "jitsu.example" : "");
+		assert_int_equal(p.needs_admin, needs[verb].admin);
 		assert_false(p.cancel);
 		assert_false(p.msg.follow);
+		if (!*keys)
+			continue;
+		snprintf(line, sizeof(line), "{\"version\":1,\"id\":%u,\"do\":\"%s\"}", verb, ctl_verb_name(verb));
+		assert_int_equal(parse(line, &p, &e), -EINVAL); /* none of them can be left out */
+		assert_contains(e.text, " needs \"");
 	}
+}
+
+static void test_dnssec_keys(void **state)
+{
+	struct protocol_request p;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"dnssec-enable\",\"zone\":\"a.b\",\"algorithm\":\"ed25519\"}",
+			       &p, &e), 0);
+	assert_string_equal(p.msg.zone, "a.b");
+	assert_string_equal(p.msg.algorithm, "ed25519");
+	assert_false(p.msg.force || p.msg.ds_gone || p.msg.has_ds_ttl);
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"dnssec-disable\",\"zone\":\"a.b\",\"ds_gone\":true,"
+			       "\"force\":true,\"ds_ttl_s\":0}", &p, &e), 0);
+	assert_true(p.msg.force && p.msg.ds_gone && p.msg.has_ds_ttl);
+	assert_int_equal(p.msg.ds_ttl_s, 0);
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"dnssec-ds-seen\",\"zone\":\"a.b\",\"ds_ttl_s\":604800}", &p, &e),
+			 0);
+	assert_int_equal(p.msg.ds_ttl_s, 604800);
 }
 
 static void test_values_reach_the_request(void **state)
@@ -74,6 +136,52 @@ static void test_values_reach_the_request(void **state)
 	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"cancel\",\"of\":\"x\"}", &p, &e), 0);
 	assert_true(p.cancel);
 	assert_string_equal(p.of, "\"x\"");
+}
+
+static void assert_refused(const char *keys, int error, const char *words)
+{
+	struct protocol_request p;
+	char line[256];
+	struct err e;
+
+	snprintf(line, sizeof(line), "{\"version\":1,\"id\":1%s}", keys);
+	assert_int_equal(parse(line, &p, &e), error);
+	assert_contains(e.text, words);
+}
+
+/* What a client wrote reaches the launcher as our own writer writes it. */
+static void test_changes_of_the_registry(void **state)
+{
+	static char line[PROTOCOL_LINE_MAX];
+	struct protocol_request p;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"set\",\"service\":\"www\",\"dry_run\":true,\"record\":"
+			       "{ \"ttl\" :\"\\u0031s\", \"machine\":{\"memory\":null} , \"ports\":[80 ,1e1]}}", &p, &e), 0);
+	assert_string_equal(p.msg.record, "{\"ttl\":\"1s\",\"machine\":{\"memory\":null},\"ports\":[80,1e1]}");
+	assert_true(p.msg.dry_run);
+	assert_true(p.needs_admin);
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"import\",\"more\":true,\"exact\":true,"
+			       "\"record\":{\"services\":[]}}", &p, &e), 0);
+	assert_true(p.msg.more && p.msg.exact);
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"rollback\",\"revision\":0}", &p, &e), 0);
+	assert_int_equal(p.msg.revision, 0);
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"rename\",\"service\":\"a\",\"to\":\"b\"}", &p, &e), 0);
+	assert_string_equal(p.msg.to, "b");
+	assert_refused(",\"do\":\"set\",\"service\":\"www\"", -EINVAL, "\"set\" needs \"record\"");
+	assert_refused(",\"do\":\"set\",\"service\":\"www\",\"record\":1", -EINVAL, "expected an object, got a number");
+	assert_refused(",\"do\":\"rename\",\"service\":\"www\"", -EINVAL, "\"rename\" needs \"to\"");
+	assert_refused(",\"do\":\"rename\",\"service\":\"www\",\"to\":\"\"", -EINVAL, "expected 1 to 63 bytes");
+	assert_refused(",\"do\":\"diff\"", -EINVAL, "\"diff\" needs \"revision\"");
+	assert_refused(",\"do\":\"diff\",\"revision\":-1", -EINVAL, "expected a whole number from 0 on, got -1");
+	assert_refused(",\"do\":\"diff\",\"revision\":1,\"dry_run\":true", -EINVAL, "\"diff\" takes no \"dry_run\"");
+	assert_refused(",\"do\":\"remove\",\"service\":\"www\",\"dry_run\":1", -EINVAL, "expected true or false");
+	assert_refused(",\"do\":\"remove\",\"service\":\"www\",\"exact\":true", -EINVAL, "takes no \"exact\"");
+	snprintf(line, sizeof(line), "{\"version\":1,\"id\":1,\"do\":\"add\",\"record\":{\"name\":\"%0*d\"}}",
+		 MSG_RECORD_MAX, 0);
+	assert_int_equal(parse(line, &p, &e), -EMSGSIZE);
+	assert_contains(e.text, "\"record\": longer than");
 }
 
 static void test_bad_requests_say_what_is_wrong(void **state)
@@ -128,6 +236,18 @@ static void test_bad_requests_say_what_is_wrong(void **state)
 		{ V "\"do\":\"trace\",\"n\":0}", -EINVAL, "5", "\"n\": expected 1..1000, got 0" },
 		{ V "\"do\":\"trace\",\"n\":1001}", -EINVAL, "5", "\"n\": expected 1..1000, got 1001" },
 		{ V "\"do\":\"trace\",\"n\":1e2}", -EINVAL, "5", "\"n\": expected 1..1000, got 1e2" },
+		{ V "\"do\":\"dnssec-ds\",\"zone\":\"\"}", -EINVAL, "5", "the name is empty" },
+		{ V "\"do\":\"dnssec-ds\",\"zone\":7}", -EINVAL, "5", "\"zone\": expected a string, got a number" },
+		{ V "\"do\":\"dnssec-ds\",\"zone\":\"x\",\"force\":true}", -EINVAL, "5",
+		  "\"dnssec-ds\" takes no \"force\"" },
+		{ V "\"do\":\"dnssec-enable\",\"zone\":\"x\",\"algorithm\":13}", -EINVAL, "5",
+		  "\"algorithm\": expected a string" },
+		{ V "\"do\":\"dnssec-enable\",\"zone\":\"x\",\"algorithm\":\"abcdefghijklmnopqrstuvwxyz\"}", -EINVAL, "5",
+		  "\"algorithm\": unknown" },
+		{ V "\"do\":\"dnssec-ds-seen\",\"zone\":\"x\",\"ds_ttl_s\":604801}", -EINVAL, "5",
+		  "\"ds_ttl_s\": expected 0..604800, got 604801" },
+		{ V "\"do\":\"dnssec-ds-seen\",\"zone\":\"x\",\"force\":1}", -EINVAL, "5",
+		  "\"force\": expected true or false" },
 		{ V "\"do\":\"log\",\"follow\":1}", -EINVAL, "5",
 		  "\"follow\": expected true or false, got a number" },
 		{ V "\"do\":\"cancel\"}", -EINVAL, "5", "\"cancel\" needs \"of\"" },
@@ -302,7 +422,9 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_verb_parses),
+		cmocka_unit_test(test_dnssec_keys),
 		cmocka_unit_test(test_values_reach_the_request),
+		cmocka_unit_test(test_changes_of_the_registry),
 		cmocka_unit_test(test_bad_requests_say_what_is_wrong),
 		cmocka_unit_test(test_a_line_has_a_limit),
 		cmocka_unit_test(test_rows_become_objects),

@@ -29,6 +29,8 @@ struct world {
 	struct msg_dns_answered answered[LOG_MAX];
 	struct msg_dns_state acks[LOG_MAX];
 	struct msg_dns_loaded loaded; /* the newest */
+	struct msg_dns_counts counts; /* the newest */
+	unsigned n_counts;
 	struct slots *slots;
 };
 
@@ -57,6 +59,10 @@ static void on_launched(void *arg, struct ipc *ch, enum msg_type type, const voi
 		w->answered[w->n_answered++] = *(const struct msg_dns_answered *)body;
 	if (type == MSG_DNS_STATE_ACK && w->n_acks < LOG_MAX)
 		w->acks[w->n_acks++] = *(const struct msg_dns_state *)body;
+	if (type == MSG_DNS_COUNTS) {
+		w->counts = *(const struct msg_dns_counts *)body;
+		w->n_counts++;
+	}
 	if (type == MSG_DNS_LOADED) {
 		w->loaded = *(const struct msg_dns_loaded *)body;
 		w->n_loaded++;

@@ -70,10 +70,10 @@ static const struct row rows[] = {
 	{ "RRSIG and the like", { .name = "www.jitsu.example", .type = 46 }, .verdict = VERDICT_REPLY, .flags = QR | AA,
 	  .authority = 1 },
 
-	{ "AXFR", { .name = "jitsu.example", .type = TYPE_AXFR }, .tcp = true, .verdict = VERDICT_REPLY,
+	{ "AXFR", { .name = "jitsu.example", .type = TYPE_AXFR }, .tcp = true, .verdict = VERDICT_SPECIAL },
+	{ "IXFR", { .name = "jitsu.example", .type = TYPE_IXFR }, .friend = true, .verdict = VERDICT_SPECIAL },
+	{ "AXFR of class CH", { .name = "jitsu.example", .type = TYPE_AXFR, .class = 3 }, .verdict = VERDICT_REPLY,
 	  .rcode = RCODE_REFUSED, .flags = QR },
-	{ "IXFR", { .name = "jitsu.example", .type = TYPE_IXFR }, .friend = true, .verdict = VERDICT_REPLY,
-	  .rcode = RCODE_REFUSED, .flags = QR | RA },
 	{ "class CH", { .name = "version.bind", .type = 16, .class = 3 }, .verdict = VERDICT_REPLY, .rcode = RCODE_REFUSED,
 	  .flags = QR },
 	{ "class ANY", { .name = "www.jitsu.example", .type = 1, .class = 255 }, .verdict = VERDICT_REPLY,
@@ -88,8 +88,7 @@ static const struct row rows[] = {
 
 	{ "opcode STATUS, RD goes", { .name = "www.jitsu.example", .type = 1, .flags = 2 << 11 | RD | CD },
 	  .verdict = VERDICT_REPLY, .rcode = RCODE_NOTIMP, .flags = QR | 2 << 11 },
-	{ "opcode NOTIFY", { .name = "jitsu.example", .type = 6, .flags = 4 << 11 }, .verdict = VERDICT_REPLY,
-	  .rcode = RCODE_NOTIMP, .flags = QR | 4 << 11 },
+	{ "opcode NOTIFY", { .name = "jitsu.example", .type = 6, .flags = 4 << 11 }, .verdict = VERDICT_SPECIAL },
 	{ "opcode UPDATE", { .name = "jitsu.example", .type = 6, .flags = 5 << 11 }, .verdict = VERDICT_REPLY,
 	  .rcode = RCODE_NOTIMP, .flags = QR | 5 << 11 },
 	{ "opcode 15, header alone", { .flags = 15 << 11 }, .verdict = VERDICT_REPLY, .rcode = RCODE_NOTIMP,

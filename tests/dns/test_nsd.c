@@ -3,13 +3,19 @@
  *
  *	test_nsd [QUERIES [SEED]]	2000 without; LONG=1 in the environment: 20000
  *
+ * The same again with signed zones: our tables, which are asked directly then, are written to files for
+ * NSD with all that our signer put into them, so that each signature and each proof is the same, too.
+ *
  * Sections are compared as sets of records, in lower case: order and compression are nobody's
  * business but the client's.  Needs root (for a network namespace) and NSD's package; else skipped.
  */
 #include <sys/prctl.h>
 
+#include "tests/dns/keys.h"
 #include "tests/dns/process.h"
 #include "tests/netns.h"
+
+#include "dns/zone_walk.h"
 
 #define NSD_ADDR "127.0.0.2"
 enum { NSD_ERROR_US = 11000 }; /* it sends a hundred FORMERR and NOTIMP a second, and no more */
@@ -31,6 +37,7 @@ static unsigned below(unsigned n) { return (unsigned)(random_bits() >> 33) % n; 
 /* ---- zones ---- */
 
 static const char *const zones[] = { "test.example", "inner.test.example", "other.example" };
+static bool with_signatures; /* all of them are signed, and asked with DO alone */
 
 static char *read_text(const char *path)
 {
@@ -76,16 +83,21 @@ static void write_nsd_conf(const char *path)
 		   "remote-control:\n control-enable: no\n",
 		NSD_ADDR, NSD_PORT, cwd, nsd.dir, nsd.dir, nsd.dir, nsd.dir, WIRE_UDP_MAX, nsd.dir);
 	for (size_t i = 0; i < ARRAY_SIZE(zones); i++)
-		fprintf(f, "zone:\n name: %s\n zonefile: tests/dns/zones/%s\n", zones[i], zones[i]);
+		fprintf(f, "zone:\n name: %s\n zonefile: %s/%s\n", zones[i], with_signatures ? nsd.dir : "tests/dns/zones",
+			zones[i]);
 	fclose(f);
+}
+
+static void make_nsd_dir(void)
+{
+	strcpy(nsd.dir, "/tmp/jitsu-nsd-XXXXXX");
+	assert_non_null(mkdtemp(nsd.dir));
 }
 
 static void start_nsd(void)
 {
 	char conf[64];
 
-	strcpy(nsd.dir, "/tmp/jitsu-nsd-XXXXXX");
-	assert_non_null(mkdtemp(nsd.dir));
 	snprintf(conf, sizeof(conf), "%s/conf", nsd.dir);
 	write_nsd_conf(conf);
 	nsd.pid = fork();
@@ -98,7 +110,7 @@ static void start_nsd(void)
 
 static void stop_nsd(void)
 {
-	static const char *const files[] = { "conf", "pid", "xfrd", "list", "log" };
+	const char *const files[] = { "conf", "pid", "xfrd", "list", "log", zones[0], zones[1], zones[2] };
 	char path[64];
 
 	kill(nsd.pid, SIGTERM);
@@ -267,7 +279,7 @@ static uint8_t *put_opt(uint8_t *p, unsigned version)
 	p = wire_put16(p, sizes[below(ARRAY_SIZE(sizes))]);
 	*p++ = 0;
 	*p++ = (uint8_t)version;
-	p = wire_put16(p, below(3) ? 0 : 0x8000);
+	p = wire_put16(p, below(3) && !with_signatures ? 0 : 0x8000);
 	length = p;
 	p += 2;
 	for (; options > 0; options--) {
@@ -300,6 +312,12 @@ static void random_query(struct query *q)
 	q->flags = random_flags();
 	q->n_opt = below(2) ? 0 : below(40) ? 1 : 2;
 	q->version = below(30) ? 0 : 1 + below(255);
+	if (with_signatures) { /* what is refused was asked before */
+		q->class = CLASS_IN;
+		q->flags &= ~(unsigned)FLAG_OPCODE;
+		q->n_opt = 1;
+		q->version = 0;
+	}
 	p = wire_put16(p + q->name_n, q->type);
 	p = wire_put16(p, q->class);
 	for (unsigned i = 0; i < q->n_opt; i++)
@@ -317,6 +335,7 @@ static void random_query(struct query *q)
 struct server {
 	const char *what, *addr;
 	uint16_t port;
+	struct tables *tables; /* asked themselves, if there are any */
 	int udp, tcp;
 	uint8_t b[PACKET_MAX];
 	size_t n;
@@ -357,10 +376,24 @@ static void receive_all(struct server *s, uint8_t *to, size_t n)
 	}
 }
 
+static void ask_tables_of(struct server *s, const struct query *q, bool tcp)
+{
+	struct asker asker = { .addr = ip("127.0.0.1"), .tcp = tcp };
+	struct answer a;
+
+	answer_query(s->tables, &asker, q->b, q->n, s->b, &a);
+	assert_int_equal(a.verdict, VERDICT_REPLY);
+	s->n = a.n;
+}
+
 static void ask_tcp(struct server *s, const struct query *q)
 {
 	uint8_t head[2];
 
+	if (s->tables) {
+		ask_tables_of(s, q, true);
+		return;
+	}
 	if (s->tcp < 0)
 		s->tcp = client_socket(SOCK_STREAM, "127.0.0.1", s->addr, s->port);
 	send_tcp(s->tcp, q->b, q->n);
@@ -373,6 +406,10 @@ static void ask_udp(struct server *s, const struct query *q)
 {
 	ssize_t n;
 
+	if (s->tables) {
+		ask_tables_of(s, q, false);
+		return;
+	}
 	assert_int_equal(send(s->udp, q->b, q->n, 0), q->n);
 	do { /* not what was said to wait_for_nsd() late */
 		wait_readable(s, s->udp);
@@ -513,11 +550,21 @@ static bool is_any(const struct difference *d)
 	       (d->our_flags & ~(unsigned)FLAG_TC) == (d->their_flags & ~(unsigned)FLAG_TC);
 }
 
+/* Only ours has TC. */
+static bool is_cut_here(const struct difference *d)
+{
+	return d->our_flags & FLAG_TC && (d->our_flags & ~(unsigned)FLAG_TC) == d->their_flags;
+}
+
+static ldns_rr_type first_type(const ldns_rr_list *section)
+{
+	return ldns_rr_list_rr_count(section) > 0 ? ldns_rr_get_type(ldns_rr_list_rr(section, 0)) : LDNS_RR_TYPE_NULL;
+}
+
 /* The same referral, but for the glue. */
 static bool is_glue(const struct difference *d)
 {
-	return !(d->our_flags & FLAG_AA) && (d->our_flags & ~(unsigned)FLAG_TC) == d->their_flags &&
-	       d->our_flags & FLAG_TC && ldns_rr_list_rr_count(ldns_pkt_authority(d->ours->p)) > 0;
+	return is_cut_here(d) && first_type(ldns_pkt_authority(d->ours->p)) == LDNS_RR_TYPE_NS;
 }
 
 /* Addresses that nobody asked for: theirs has none, ours is whole all the same. */
@@ -527,16 +574,64 @@ static bool is_additional(const struct difference *d)
 	       ldns_rr_list_rr_count(ldns_pkt_additional(d->theirs->p)) == 0;
 }
 
-/* The only record of ours, twice. */
+/* The only record of ours (and its signature), twice. */
 static bool is_self(const struct difference *d)
 {
 	ldns_rr_list *ours = ldns_pkt_answer(d->ours->p), *theirs = ldns_pkt_answer(d->theirs->p);
+	size_t n = with_signatures ? 2 : 1;
+	bool same = ldns_rr_list_rr_count(ours) == n && ldns_rr_list_rr_count(theirs) == 2 * n &&
+		    ldns_rr_get_type(ldns_rr_list_rr(ours, 0)) == LDNS_RR_TYPE_CNAME;
 
-	return ldns_rr_list_rr_count(ours) == 1 && ldns_rr_list_rr_count(theirs) == 2 &&
-	       ldns_rr_get_type(ldns_rr_list_rr(ours, 0)) == LDNS_RR_TYPE_CNAME &&
-	       ldns_rr_compare(ldns_rr_list_rr(ours, 0), ldns_rr_list_rr(theirs, 0)) == 0 &&
-	       ldns_rr_compare(ldns_rr_list_rr(ours, 0), ldns_rr_list_rr(theirs, 1)) == 0;
+	for (size_t i = 0; same && i < 2 * n; i++)
+		same = ldns_rr_compare(ldns_rr_list_rr(ours, i % n), ldns_rr_list_rr(theirs, i)) == 0;
+	return same;
 }
+
+/* RRSIG as a question: ours are among theirs. */
+static bool is_rrsig(const struct difference *d)
+{
+	ldns_rr_list *ours = ldns_pkt_answer(d->ours->p);
+	bool cut = d->their_flags & FLAG_TC, among = d->q->type == TYPE_RRSIG && ldns_rr_list_rr_count(ours) > 0;
+
+	for (size_t i = 0; among && !cut && i < ldns_rr_list_rr_count(ours); i++)
+		among = ldns_rr_list_contains_rr(ldns_pkt_answer(d->theirs->p), ldns_rr_list_rr(ours, i));
+	return among;
+}
+
+/* Signed, and both say TC. */
+static bool is_both_cut(const struct difference *d)
+{
+	return with_signatures && d->our_flags & FLAG_TC && d->our_flags == d->their_flags;
+}
+
+/* Signed, and each record of theirs is among ours, which are more. */
+static bool is_more(const struct difference *d, unsigned where)
+{
+	const ldns_rr_list *ours = section_of(d->ours, where), *theirs = section_of(d->theirs, where);
+	bool among = with_signatures && ldns_rr_list_rr_count(ours) > ldns_rr_list_rr_count(theirs);
+
+	for (size_t i = 0; among && i < ldns_rr_list_rr_count(theirs); i++)
+		among = ldns_rr_list_contains_rr(ours, ldns_rr_list_rr(theirs, i));
+	return among;
+}
+
+static bool is_unproven(const struct difference *d)
+{
+	return with_signatures && ldns_pkt_get_rcode(d->theirs->p) == LDNS_RCODE_NXDOMAIN &&
+	       first_type(ldns_pkt_answer(d->theirs->p)) == LDNS_RR_TYPE_DNAME &&
+	       (is_cut_here(d) || is_more(d, IN_AUTHORITY));
+}
+
+/* Theirs did just fit. */
+static bool is_whole_soa(const struct difference *d)
+{
+	size_t limit = MIN(MAX(wire_get16(d->q->b + WIRE_HEADER + d->q->name_n + 7), WIRE_UDP_PLAIN), WIRE_UDP_MAX);
+
+	return with_signatures && is_cut_here(d) && first_type(ldns_pkt_authority(d->ours->p)) == LDNS_RR_TYPE_SOA &&
+	       d->theirs->n + 40 > limit;
+}
+
+static bool is_unsigned_additional(const struct difference *d) { return is_more(d, IN_ADDITIONAL); }
 
 static bool is_nsec3(const struct difference *d)
 {
@@ -582,7 +677,15 @@ static struct explanation explained[] = {
 	{ is_self, "a wildcard that is a CNAME of the name itself: once is enough", ANSWER, 0 },
 	{ is_badvers, "BADVERS: NSD does not echo DO, and copies other flags of the query", HEADER | EDNS, 0 },
 	{ is_class, "another class: NSD leaves out the question", QUESTION, 0 },
-	{ is_any, "ANY: RFC 8482, 4.2 (HINFO) here, 4.1 (one set) there", HEADER | SECTIONS, 0 },
+	{ is_any, "ANY: RFC 8482, 4.2 (HINFO) here, 4.1 (one set; here the smallest, if it is signed) there",
+	  HEADER | SECTIONS, 0 },
+	{ is_rrsig, "RRSIG: those of one set here, as RFC 8482 has it for ANY", HEADER | ANSWER, 0 },
+	{ is_both_cut, "signed answers that do not fit: as much as there was room for, and TC", SECTIONS, 0 },
+	{ is_unproven, "NXDOMAIN behind a DNAME: NSD 4.6 does not prove that the name is not there", HEADER | AUTHORITY, 0 },
+	{ is_whole_soa, "a signed \"no\" that just fits there: our SOA has names of other zones uncompressed",
+	  HEADER | AUTHORITY, 0 },
+	{ is_unsigned_additional, "additional sets whose signature does not fit: RFC 4035, 3.1.1 lets them stay",
+	  ADDITIONAL, 0 },
 	{ is_glue, "glue that does not fit: RFC 9471 wants TC, NSD 4.6 leaves it out", HEADER | ADDITIONAL, 0 },
 };
 
@@ -604,16 +707,16 @@ static void show(const struct difference *d)
 	char name[NAME_TEXT_MAX];
 	char *text;
 
-	print_message("---- %s type %u class %u flags %04x, %u OPT, version %u, %s; differs in", name_to_text(d->q->b + 12, name),
+	printf("---- %s type %u class %u flags %04x, %u OPT, version %u, %s; differs in", name_to_text(d->q->b + 12, name),
 		      d->q->type, d->q->class, d->q->flags, d->q->n_opt, d->q->version, d->tcp ? "TCP" : "UDP");
 	for (unsigned i = 0; i < WHERE_N; i++)
 		if (d->where & 1u << i)
-			print_message(" %s", where_names[i]);
+			printf(" %s", where_names[i]);
 	text = ldns_pkt2str(d->ours->p);
-	print_message("\n== ours, %zu bytes\n%s", d->ours->n, text);
+	printf("\n== ours, %zu bytes\n%s", d->ours->n, text);
 	free(text);
 	text = ldns_pkt2str(d->theirs->p);
-	print_message("== NSD's, %zu bytes\n%s", d->theirs->n, text);
+	printf("== NSD's, %zu bytes\n%s", d->theirs->n, text);
 	free(text);
 }
 
@@ -669,6 +772,8 @@ static int setup(void **state)
 	struct both *b = calloc(1, sizeof(*b));
 
 	*state = b;
+	with_signatures = false;
+	make_nsd_dir();
 	start_nsd();
 	start_process(&b->w);
 	load_ours(&b->w);
@@ -711,9 +816,114 @@ static void test_same_answers_as_nsd(void **state)
 
 	for (unsigned i = 0; i < n_queries && differ < SHOWN; i++)
 		differ += ask_both(&b->ours, &b->theirs, i);
-	for (size_t i = 0; i < ARRAY_SIZE(explained); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(explained); i++) {
 		print_message("%6u %s\n", explained[i].count, explained[i].why);
+		explained[i].count = 0;
+	}
 	assert_int_equal(differ, 0);
+}
+
+/* ---- signed zones ---- */
+
+static struct tables *make_signed_tables(void)
+{
+	static const unsigned algorithms[] = { LDNS_SIGN_ECDSAP256SHA256, LDNS_SIGN_ED25519, LDNS_SIGN_ECDSAP256SHA256 };
+	struct test_key *keys[ARRAY_SIZE(zones) + 1] = { NULL };
+	struct signatures *cache = signatures_new();
+	struct tables *t = tables_new();
+
+	for (size_t i = 0; i < ARRAY_SIZE(zones); i++) {
+		struct msg_dns_zone z = zone_msg(zones[i]);
+
+		keys[i] = make_key(zones[i], algorithms[i], KEY_ALL);
+		assert_int_equal(tables_add_zone(t, &z), 0);
+	}
+	assert_int_equal(tables_place(t), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(zones); i++) {
+		char path[100];
+		char *text;
+
+		snprintf(path, sizeof(path), "tests/dns/zones/%s", zones[i]);
+		text = read_text(path);
+		add_zone_text(t, zones[i], text);
+		free(text);
+	}
+	assert_int_equal(tables_finish(t), 0);
+	sign_tables(t, keys, cache, (uint32_t)(clock_wall_ms() / MS_PER_S));
+	signatures_free(cache);
+	for (size_t i = 0; keys[i]; i++)
+		free_key(keys[i]);
+	return t;
+}
+
+static void print_set(FILE *f, const struct tables *t, const struct zone_set *set)
+{
+	const uint8_t *p = set->records;
+
+	for (unsigned i = 0; i < set->count; i++) {
+		uint8_t b[WIRE_NAME_MAX + PACKET_MAX];
+		size_t n = WIRE_RECORD_HEAD + (size_t)wire_get16(p + 10), at = 0;
+		ldns_rr *rr = NULL;
+
+		memcpy(b, tables_name(t, set->owner), set->owner->name_n);
+		memcpy(b + set->owner->name_n, p + 2, n - 2);
+		assert_int_equal(ldns_wire2rr(&rr, b, set->owner->name_n + n - 2, &at, LDNS_SECTION_ANSWER), LDNS_STATUS_OK);
+		ldns_rr_print(f, rr);
+		ldns_rr_free(rr);
+		p += n;
+	}
+}
+
+static void write_zone(const struct tables *t, uint32_t zone)
+{
+	const struct zone_rrset *soa = zone_soa(t, zone);
+	struct zone_set set = { tables_node(t, tables_zone_at(t, zone)->apex), TYPE_SOA, 1, tables_bytes(t, soa), soa->n };
+	unsigned budget = UINT32_MAX;
+	struct zone_walk w;
+	char path[100];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", nsd.dir, zones[zone]);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	print_set(f, t, &set);
+	zone_walk_begin(&w, t, zone);
+	while (zone_walk_next(&w, &budget, &set) > 0)
+		print_set(f, t, &set);
+	fclose(f);
+}
+
+static int setup_signed(void **state)
+{
+	struct both *b = calloc(1, sizeof(*b));
+
+	*state = b;
+	with_signatures = true;
+	make_nsd_dir();
+	b->ours = (struct server){ .what = "jitsu", .tcp = -1, .udp = -1, .tables = make_signed_tables() };
+	for (uint32_t i = 0; i < ARRAY_SIZE(zones); i++)
+		write_zone(b->ours.tables, i);
+	start_nsd();
+	b->theirs = (struct server){ .what = "NSD", .addr = NSD_ADDR, .port = NSD_PORT, .tcp = -1 };
+	b->theirs.udp = client_socket(SOCK_DGRAM, "127.0.0.1", b->theirs.addr, b->theirs.port);
+	fill_pool();
+	wait_for_nsd(&b->theirs);
+	return 0;
+}
+
+static int teardown_signed(void **state)
+{
+	struct both *b = *state;
+
+	stop_nsd();
+	for (unsigned i = 0; i < pool.n; i++)
+		free(pool.names[i]);
+	pool.n = 0;
+	tables_free(b->ours.tables);
+	close_server(&b->ours);
+	close_server(&b->theirs);
+	free(b);
+	return 0;
 }
 
 /* Asks with this cookie; the one in the answer. */
@@ -777,6 +987,7 @@ static void test_skipped(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_same_answers_as_nsd, setup, teardown),
+					    cmocka_unit_test_setup_teardown(test_same_answers_as_nsd, setup_signed, teardown_signed),
 					    cmocka_unit_test_setup_teardown(test_cookies_of_nsd_are_good, setup, teardown) };
 	const struct CMUnitTest none[] = { cmocka_unit_test(test_skipped) };
 

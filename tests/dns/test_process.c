@@ -4,6 +4,8 @@
  */
 #include "tests/dns/process.h"
 
+#include "dns/tsig.h"
+
 /* upstreams, on 127.0.0.1 */
 static struct {
 	int udp, tcp;
@@ -440,7 +442,7 @@ static void test_reload_without_a_lost_query(void **state)
 	struct msg_dns_zone z = zone_msg("jitsu.example");
 	struct msg_dns_service s = service_msg(SVC_WWW, "www", "www.jitsu.example", "192.168.1.20", STATE_UP, ANSWER_READY);
 	size_t room = 2 * 1024 * 1024, n = 0, answered = 0, asked = 0;
-	uint64_t until = clock_now_ms() + WAIT_MS;
+	uint64_t until = clock_now_ms() + 5 * WAIT_MS;
 	char *text = malloc(room);
 	uint8_t b[2000];
 
@@ -507,6 +509,91 @@ static void test_a_large_answer_over_tcp(void **state)
 	free(b);
 }
 
+/* ---- signed ---- */
+
+static const struct msg_dns_tsig_key tsig_key = { .name = "key.example", .secret_n = 32, .secret = { 1, 2, 3 } };
+
+static void snapshot_with_key(struct world *w)
+{
+	struct msg_dns_conf conf = { .max_waiting = 100, .max_tcp = 16 };
+	struct msg_dns_zone z = zone_msg("jitsu.example");
+	struct msg_dns_service s = service_msg(SVC_WWW, "www", "www.jitsu.example", "192.168.1.20", STATE_OFF, ANSWER_READY);
+
+	ipc_send(w->launcher, MSG_BEGIN, NULL);
+	ipc_send(w->launcher, MSG_DNS_CONF, &conf);
+	ipc_send(w->launcher, MSG_DNS_TSIG_KEY, &tsig_key);
+	ipc_send(w->launcher, MSG_DNS_ZONE, &z);
+	ipc_send(w->launcher, MSG_DNS_SERVICE, &s);
+	ipc_send(w->launcher, MSG_END, NULL);
+	synchronise(w);
+	WAIT_FOR(w, w->ready);
+}
+
+static size_t make_signed(struct tsig_chain *chain, uint8_t *b, const char *name, unsigned type)
+{
+	size_t n = make_query(b, (struct ask){ .name = name, .type = type });
+
+	*chain = (struct tsig_chain){ .mac_n = 0 };
+	assert_true(tsig_key_of(&tsig_key, &chain->key));
+	n = tsig_sign(chain, b, n, clock_wall_ms() / MS_PER_S);
+	chain->later = false;
+	return n;
+}
+
+static void assert_signed(struct tsig_chain *chain, uint8_t *b, size_t n, unsigned rcode)
+{
+	struct tsig_record r;
+	struct wire_query q;
+
+	assert_int_equal(b[3] & FLAG_RCODE, rcode);
+	b[2] &= 0x7f;
+	assert_int_equal(wire_parse(b, n, &q), 0);
+	b[2] |= 0x80;
+	assert_true(q.tsig_at > 0 && tsig_parse(b, n, q.tsig_at, &r));
+	assert_int_equal(tsig_check(chain, b, &r, clock_wall_ms() / MS_PER_S), TSIG_OK);
+}
+
+/* Answers at once, and such that waited, over both. */
+static void test_signed_queries(void **state)
+{
+	struct world *w = *state;
+	int udp = client_socket(SOCK_DGRAM, "127.0.0.1", "127.0.0.1", w->port4);
+	int tcp = client_socket(SOCK_STREAM, "127.0.0.1", "127.0.0.1", w->port4);
+	uint8_t b[ANSWER_SIZE_MAX + 2];
+	struct tsig_chain chain, other;
+	size_t n;
+
+	snapshot_with_key(w);
+	n = make_signed(&chain, b, "none.jitsu.example", TYPE_A);
+	assert_int_equal(send(udp, b, n, 0), n);
+	n = receive(w, udp, b, sizeof(b));
+	assert_signed(&chain, b, n, RCODE_NXDOMAIN);
+	n = make_signed(&chain, b, "www.jitsu.example", TYPE_A);
+	assert_int_equal(send(udp, b, n, 0), n);
+	n = make_signed(&other, b, "www.jitsu.example", TYPE_A);
+	send_tcp(tcp, b, n);
+	WAIT_FOR(w, w->n_wakes == 2);
+	say_state(w, STATE_UP);
+	n = receive(w, udp, b, sizeof(b));
+	assert_signed(&chain, b, n, RCODE_NOERROR);
+	n = receive_tcp(w, tcp, b);
+	assert_signed(&other, b, n, RCODE_NOERROR);
+	n = make_signed(&other, b, "jitsu.example", TYPE_AXFR);
+	send_tcp(tcp, b, n);
+	n = receive_tcp(w, tcp, b);
+	assert_signed(&other, b, n, RCODE_REFUSED); /* nobody may have it */
+	n = make_signed(&chain, b, "jitsu.example", TYPE_SOA);
+	b[n - 10] ^= 1;
+	assert_int_equal(send(udp, b, n, 0), n);
+	receive(w, udp, b, sizeof(b));
+	assert_int_equal(b[3] & FLAG_RCODE, RCODE_NOTAUTH);
+	ask(udp, (struct ask){ .name = "jitsu.example", .type = TYPE_SOA, .flags = OPCODE_NOTIFY });
+	receive(w, udp, b, sizeof(b));
+	assert_int_equal(b[3] & FLAG_RCODE, RCODE_REFUSED);
+	close(udp);
+	close(tcp);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -526,6 +613,7 @@ int main(void)
 		T(test_forward_tcp),
 		T(test_reload_without_a_lost_query),
 		T(test_a_large_answer_over_tcp),
+		T(test_signed_queries),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

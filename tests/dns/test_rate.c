@@ -1,3 +1,5 @@
+#include <pthread.h>
+
 #include "tests/dns/util.h"
 
 #include "dns/rate.h"
@@ -103,6 +105,71 @@ static void test_more_networks_than_there_is_room_for(void **state)
 	rate_free(r);
 }
 
+/* ---- several threads ---- */
+
+enum { THREADS = 4, TRIES = 20000 };
+
+struct share {
+	struct rate *rate;
+	_Atomic unsigned *passed;
+};
+
+static void *ask_much(void *arg)
+{
+	const struct share *s = arg;
+	struct ip_addr a = ip("192.0.2.1");
+
+	for (unsigned i = 0; i < TRIES; i++)
+		*s->passed += rate_take(s->rate, &a, T0 + i % 3) == RATE_PASS;
+	return NULL;
+}
+
+/* They share one budget, without a lock: not one answer more. */
+static void test_threads_share_a_budget(void **state)
+{
+	_Atomic unsigned passed = 0;
+	struct share s = { limiter(500, 2), &passed };
+	pthread_t threads[THREADS];
+
+	(void)state;
+	for (unsigned i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, ask_much, &s), 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(passed, 500);
+	rate_free(s.rate);
+}
+
+/* A worker whose clock is a moment behind, because it was preempted, gets nothing more for it. */
+static void test_a_clock_that_is_behind(void **state)
+{
+	struct rate *r = limiter(10, 0);
+
+	(void)state;
+	assert_int_equal(passes(r, "192.0.2.1", 100, T0), 10);
+	assert_int_equal(passes(r, "192.0.2.1", 100, T0 - 500 * NS_PER_MS), 0);
+	assert_int_equal(passes(r, "192.0.2.1", 100, T0 + 99 * NS_PER_MS), 0);
+	rate_free(r);
+}
+
+/* The highest rates are as exact as the lowest, and the words of a bucket may wrap. */
+static void test_a_high_rate(void **state)
+{
+	struct rate *r = limiter(1000000, 0);
+	unsigned n = 0;
+
+	(void)state;
+	assert_int_equal(passes(r, "192.0.2.1", 1100000, T0), 1000000);
+	for (unsigned ms = 1; ms <= 1000; ms++)
+		n += passes(r, "192.0.2.1", 1500, T0 + ms * NS_PER_MS);
+	assert_in_range(n, 999000, 1000100);
+	for (unsigned hours = 1; hours < 50; hours++)
+		assert_int_equal(passes(r, "192.0.2.1", 3, T0 + hours * 1800 * NS_PER_S), 3);
+	rate_set(r, 2, 0);
+	assert_int_equal(passes(r, "192.0.2.1", 100, T0 + 200000 * NS_PER_S), 2);
+	rate_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -111,6 +178,9 @@ int main(void)
 		cmocka_unit_test(test_slip),
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_more_networks_than_there_is_room_for),
+		cmocka_unit_test(test_threads_share_a_budget),
+		cmocka_unit_test(test_a_clock_that_is_behind),
+		cmocka_unit_test(test_a_high_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,8 +23,11 @@ struct world {
 	struct msg_wake wakes[LOG_MAX];
 	struct msg_dns_answered answered[LOG_MAX];
 	struct msg_dns_state acks[LOG_MAX];
+	struct view view; /* the newest */
+	unsigned n_special, n_published, n_settled, settled_before_acks; /* how many acks had gone then */
 	unsigned acks_after_replies; /* how many replies had gone when the last ack went */
 	int forward_result;
+	bool special_verified, special_is_served;
 };
 
 static void on_reply(void *arg, const struct client *to, const uint8_t *packet, size_t n)
@@ -92,7 +95,44 @@ static void on_tables(void *arg, const struct tables *t)
 	w->n_tables++;
 }
 
-static const struct serve_ops ops = { on_reply, on_tell, on_mark, on_forward, on_tables };
+static void on_publish(void *arg, const struct view *view)
+{
+	struct world *w = arg;
+
+	assert_non_null(view->tables);
+	assert_non_null(view->rate);
+	w->view = *view;
+	w->n_published++;
+}
+
+static void on_settle(void *arg)
+{
+	struct world *w = arg;
+
+	w->settled_before_acks = w->n_acks;
+	w->n_settled++;
+}
+
+/* As special.c: a good signature is verified, and an answer of serve.c's own stays as it is. */
+static size_t on_special(void *arg, const struct client *from, const uint8_t *packet, size_t n, struct answer *a,
+			 uint8_t *reply, bool *waits)
+{
+	struct world *w = arg;
+
+	(void)from;
+	(void)waits;
+	assert_int_equal(a->verdict, VERDICT_SPECIAL);
+	w->n_special++;
+	a->verified = w->special_verified;
+	if (!w->special_is_served)
+		a->verdict = VERDICT_REPLY;
+	memcpy(reply, packet, n);
+	reply[2] |= 0x80;
+	return n;
+}
+
+static const struct serve_ops ops = { on_reply,	  on_tell,   on_mark,	on_forward,
+				      on_tables, on_publish, on_settle, on_special };
 
 static int setup(void **state)
 {
@@ -168,6 +208,7 @@ static void say_refused(struct world *w, uint32_t token)
 struct asked {
 	size_t n; /* of the answer at once */
 	unsigned rcode;
+	bool cut; /* TC */
 	bool waits;
 };
 
@@ -179,8 +220,10 @@ static struct asked ask_for(struct world *w, const char *name, unsigned type, co
 	size_t n = make_query(query, (struct ask){ .name = name, .type = type, .id = port, .flags = FLAG_RD });
 
 	r.n = serve_query(w->serve, &c, query, n, reply, &r.waits);
-	if (r.n)
+	if (r.n) {
 		r.rcode = reply[3] & 15;
+		r.cut = reply[2] & FLAG_TC >> 8;
+	}
 	return r;
 }
 
@@ -192,6 +235,50 @@ static struct asked ask(struct world *w, uint16_t port)
 static unsigned rcode_of(const struct world *w, unsigned i) { return w->replies[i].b[3] & 15; }
 
 /* ---- tests ---- */
+
+/* What workers answer from is told before anything else goes by it. */
+static void test_workers_know_before_others_hear(void **state)
+{
+	struct world *w = *state;
+	struct msg_dns_state nobody = { .svc = 99, .gen = GEN, .state = STATE_UP, .answer = ANSWER_READY };
+	struct tables *first;
+
+	assert_int_equal(w->n_published, 0);
+	snapshot(w, STATE_UP, ANSWER_READY);
+	assert_int_equal(w->n_published, 1);
+	first = w->view.tables;
+	say_state(w, STATE_DRAINING);
+	assert_int_equal(w->n_settled, 1);
+	assert_int_equal(w->settled_before_acks, 0);
+	assert_int_equal(w->n_acks, 1);
+	assert_int_equal(tables_service(first, SVC_WWW, GEN)->state, STATE_DRAINING);
+	serve_launcher_msg(w->serve, MSG_DNS_STATE, &nobody); /* nothing to settle */
+	assert_int_equal(w->n_settled, 1);
+	assert_int_equal(w->n_acks, 2);
+	snapshot(w, STATE_UP, ANSWER_READY);
+	assert_int_equal(w->n_published, 2);
+	assert_ptr_not_equal(w->view.tables, first);
+}
+
+/* Workers give cookies, too: also when the main thread hears of no query for a day. */
+static void test_a_new_secret_is_published(void **state)
+{
+	struct world *w = *state;
+	struct cookies before;
+
+	assert_int_equal(serve_roll_ns(w->serve), UINT64_MAX);
+	snapshot(w, STATE_UP, ANSWER_READY);
+	before = w->view.cookies;
+	assert_int_equal(before.n, 1);
+	assert_int_equal(serve_roll_ns(w->serve), T0 + SERVE_ROLL_S * NS_PER_S);
+	serve_expire(w->serve, serve_roll_ns(w->serve) - 1);
+	assert_int_equal(w->n_published, 1);
+	serve_expire(w->serve, serve_roll_ns(w->serve));
+	assert_int_equal(w->n_published, 2);
+	assert_int_equal(w->view.cookies.n, 2);
+	assert_memory_equal(w->view.cookies.secrets[1], before.secrets[0], COOKIE_SECRET);
+	assert_memory_not_equal(w->view.cookies.secrets[0], before.secrets[0], COOKIE_SECRET);
+}
 
 static void test_nothing_before_the_first_end(void **state)
 {
@@ -482,7 +569,8 @@ static void test_other_family_wakes_without_waiting(void **state)
 	assert_int_equal(w->wakes[0].token, 0);
 }
 
-static void test_no_place_is_servfail_and_still_wakes(void **state)
+/* Over UDP he may be a forger, and find a place over TCP. */
+static void test_no_place_is_said_and_still_wakes(void **state)
 {
 	struct world *w = *state;
 	struct asked a;
@@ -492,14 +580,114 @@ static void test_no_place_is_servfail_and_still_wakes(void **state)
 	end(w);
 	assert_true(ask(w, 1).waits);
 	a = ask(w, 2); /* its network's share is 1 of 4 */
-	assert_int_equal(a.rcode, RCODE_SERVFAIL);
+	assert_true(a.cut);
 	assert_int_equal(w->n_wakes, 2);
 	assert_int_equal(w->wakes[1].token, 0);
+	assert_false(w->wakes[1].verified);
 	ask(w, 3);
 	assert_int_equal(w->n_wakes, 2); /* paced */
+	a = ask_for(w, "www.jitsu.example", TYPE_A, "10.0.0.1", 4, 9);
+	assert_int_equal(a.rcode, RCODE_SERVFAIL);
+	assert_int_equal(w->n_wakes, 3); /* the pace of others is not his */
+	assert_true(w->wakes[2].verified);
 	assert_true(ask_for(w, "www.jitsu.example", TYPE_A, "10.9.0.1", 1, 0).waits);
 	say_state(w, STATE_UP);
 	assert_int_equal(w->n_replies, 2);
+}
+
+/* What the launcher says instead of waking. */
+static void test_refused_in_three_ways(void **state)
+{
+	static const struct {
+		uint8_t how;
+		uint64_t conn;
+		bool cut;
+		unsigned rcode, answers;
+	} cases[] = {
+		{ REFUSED_FAIL, 0, false, RCODE_SERVFAIL, 0 },	{ REFUSED_FAIL, 5, false, RCODE_SERVFAIL, 0 },
+		{ REFUSED_PROVE, 0, true, RCODE_NOERROR, 0 },	{ REFUSED_PROVE, 5, false, RCODE_SERVFAIL, 0 },
+		{ REFUSED_ANSWER, 0, false, RCODE_NOERROR, 1 }, { REFUSED_ANSWER, 5, false, RCODE_NOERROR, 1 },
+	};
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct msg_dns_refused m = { .svc = SVC_WWW, .gen = GEN, .how = cases[i].how };
+
+		assert_true(ask_for(w, "www.jitsu.example", TYPE_A, "10.0.0.1", (uint16_t)(i + 1), cases[i].conn).waits);
+		m.token = w->wakes[i].token;
+		serve_launcher_msg(w->serve, MSG_DNS_REFUSED, &m);
+		assert_int_equal(w->n_replies, i + 1);
+		assert_int_equal(!!(w->replies[i].b[2] & FLAG_TC >> 8), cases[i].cut);
+		assert_int_equal(rcode_of(w, i), cases[i].rcode);
+		assert_int_equal(w->replies[i].b[7], cases[i].answers);
+		assert_int_equal(w->answered[i].rcode, cases[i].rcode);
+	}
+	assert_int_equal(w->n_marks, 2);
+}
+
+/* A flood of clients that may be anybody: so many wakes a second, the others are told to show who they are, and
+ * who has is not kept waiting by them. */
+static void test_a_flood_of_wakes(void **state)
+{
+	struct world *w = *state;
+	unsigned waits = 0, cut = 0;
+
+	begin(w, 4000);
+	for (uint32_t i = 0; i < 4; i++) {
+		static const char *const names[] = { "a", "b", "c", "d" };
+
+		add_service(w, 10 + i, GEN, names[i], STATE_OFF, i < 2 ? ANSWER_AT_ONCE : ANSWER_READY);
+	}
+	end(w);
+	for (unsigned i = 0; i < 2 * SERVE_UNVERIFIED_WAKES; i++) {
+		char addr[32];
+		struct asked a;
+
+		if (w->n_wakes >= LOG_MAX - 8)
+			w->n_wakes = 0;
+		snprintf(addr, sizeof(addr), "198.%u.%u.1", 18 + i / 256, i % 256);
+		a = ask_for(w, i % 2 ? "c.jitsu.example" : "d.jitsu.example", TYPE_A, addr, 1, 0);
+		waits += a.waits;
+		cut += a.cut;
+	}
+	assert_int_equal(waits, SERVE_UNVERIFIED_WAKES);
+	assert_int_equal(cut, SERVE_UNVERIFIED_WAKES);
+	w->n_wakes = 0;
+	assert_true(ask_for(w, "a.jitsu.example", TYPE_A, "198.51.100.1", 1, 0).n > 0);
+	assert_int_equal(w->n_wakes, 0); /* answered, and not woken */
+	assert_true(ask_for(w, "a.jitsu.example", TYPE_A, "198.51.100.1", 1, 7).n > 0);
+	assert_true(ask_for(w, "c.jitsu.example", TYPE_A, "198.51.100.1", 1, 7).waits);
+	assert_int_equal(w->n_wakes, 2);
+	clock_fake_ns(T0 + NS_PER_S);
+	assert_true(ask_for(w, "b.jitsu.example", TYPE_A, "198.51.100.1", 1, 0).n > 0);
+	assert_int_equal(w->n_wakes, 3);
+}
+
+/* Workers pass on the first of them. */
+static void test_a_worker_passes_on_what_is_new(void **state)
+{
+	struct world *w = *state;
+	struct asker asker = { .addr = ip("10.0.0.1") };
+	static struct counts counts;
+	uint8_t query[512], reply[WIRE_UDP_MAX];
+	size_t n = make_query(query, (struct ask){ .name = "www.jitsu.example", .type = TYPE_A });
+	struct zone_service *www;
+	enum view_pass pass;
+
+	snapshot(w, STATE_OFF, ANSWER_AT_ONCE);
+	www = tables_service(w->view.tables, SVC_WWW, GEN);
+	for (unsigned i = 0; i < 6; i++) { /* a pause is two rounds */
+		pass = PASS_NOT;
+		size_t reply_n = view_query(&w->view, &asker, T0 + i * ZONE_WAKE_PAUSE_MS * NS_PER_MS / 2, query, n, reply,
+					    &counts, &pass);
+
+		assert_int_equal(pass, i % 2 ? PASS_NOT : PASS_ANYBODY);
+		assert_int_equal(reply_n > 0, i % 2);
+	}
+	assert_true(atomic_load(&www->passed_ns[0]) > 0);
+	say_state_answer(w, STATE_STOPPING, ANSWER_AT_ONCE);
+	assert_int_equal(atomic_load(&www->passed_ns[0]), 0); /* in each new state anew */
 }
 
 static void test_tcp_client_goes(void **state)
@@ -868,17 +1056,17 @@ static void limited_snapshot(struct world *w, uint32_t rate, uint16_t n_secrets)
 	end(w);
 }
 
-struct counts {
+struct flooded {
 	unsigned whole, cut, silent;
 	size_t largest;
 };
 
 /* `cookie`: NULL, or 8 bytes, or 24. */
-static struct counts flood(struct world *w, const char *from, unsigned n, uint64_t conn, const uint8_t *cookie,
+static struct flooded flood(struct world *w, const char *from, unsigned n, uint64_t conn, const uint8_t *cookie,
 			   size_t cookie_n, uint8_t *reply)
 {
 	struct client c = { .addr = ip(from), .port = 9, .conn = conn, .t_ns = clock_now_ns() };
-	struct counts counts = { 0 };
+	struct flooded counts = { 0 };
 
 	for (unsigned i = 0; i < n; i++) {
 		uint8_t query[512];
@@ -907,7 +1095,7 @@ static void test_a_network_over_its_rate(void **state)
 {
 	uint8_t *reply = malloc(ANSWER_SIZE_MAX);
 	struct world *w = *state;
-	struct counts c;
+	struct flooded c;
 
 	limited_snapshot(w, 20, 1);
 	c = flood(w, "192.0.2.1", 100, 0, NULL, 0, reply);
@@ -934,6 +1122,30 @@ static const uint8_t *cookie_in(const uint8_t *reply)
 }
 
 /* Who has had an answer of ours is not limited; who only says so is. */
+/* NOTIFY, zones and bad signatures are limited like all that may be forged; good signatures are not. */
+static void test_special_queries_and_the_rate(void **state)
+{
+	struct world *w = *state;
+	uint8_t b[512], reply[ANSWER_SIZE_MAX];
+	size_t n = make_query(b, (struct ask){ .name = "jitsu.example", .type = TYPE_SOA, .flags = OPCODE_NOTIFY });
+	struct client c = { .addr = ip("198.51.100.1"), .port = 999, .t_ns = T0 };
+	unsigned unlimited = 0;
+	bool waits = false;
+
+	limited_snapshot(w, 5, 0);
+	for (unsigned i = 0; i < 100; i++)
+		unlimited += serve_query(w->serve, &c, b, n, reply, &waits) == n && !(reply[2] & FLAG_TC >> 8);
+	assert_int_equal(w->n_special, 100);
+	assert_in_range(unlimited, 5, 20);
+	w->special_verified = true;
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(serve_query(w->serve, &c, b, n, reply, &waits), n);
+	w->special_verified = false;
+	w->special_is_served = true; /* it was limited already, if it had to be */
+	assert_int_equal(serve_query(w->serve, &c, b, n, reply, &waits), n);
+	assert_false(waits);
+}
+
 static void test_a_cookie_is_beyond_the_rate(void **state)
 {
 	uint8_t *reply = malloc(ANSWER_SIZE_MAX), cookie[COOKIE_FULL];
@@ -1020,6 +1232,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_nothing_before_the_first_end),
+		T(test_workers_know_before_others_hear),
+		T(test_a_new_secret_is_published),
 		T(test_wake_and_answer_when_up),
 		T(test_started_is_answered_when_booting),
 		T(test_many_ask_while_it_starts),
@@ -1035,7 +1249,10 @@ int main(void)
 		T(test_at_once_is_not_for_a_conflict),
 		T(test_waiters_answered_at_once_wake_the_new_launcher),
 		T(test_other_family_wakes_without_waiting),
-		T(test_no_place_is_servfail_and_still_wakes),
+		T(test_no_place_is_said_and_still_wakes),
+		T(test_refused_in_three_ways),
+		T(test_a_flood_of_wakes),
+		T(test_a_worker_passes_on_what_is_new),
 		T(test_tcp_client_goes),
 		T(test_launcher_away),
 		T(test_tables_serve_while_the_launcher_is_away),
@@ -1055,6 +1272,7 @@ int main(void)
 		T(test_a_newer_snapshot_ends_the_reading),
 		T(test_serial_is_told),
 		T(test_a_network_over_its_rate),
+		T(test_special_queries_and_the_rate),
 		T(test_a_cookie_is_beyond_the_rate),
 		T(test_a_slip_has_the_cookie),
 		T(test_our_own_secret_rolls),

@@ -301,6 +301,76 @@ static void test_unread_answers_are_bounded(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- answers of several messages ---- */
+
+static unsigned n_room;
+
+static void on_room(void *arg, uint64_t conn)
+{
+	struct world *w = arg;
+
+	assert_int_equal(conn, w->held[0].conn);
+	assert_int_equal(tcp_unsent(w->tcp, conn), 0);
+	n_room++;
+}
+
+static void test_an_answer_in_parts(void **state)
+{
+	struct world *w = *state;
+	int fd = connect_from(w, "127.0.0.1");
+	static uint8_t part[60000], b[5 * 60002];
+	size_t sent = 0;
+
+	n_room = 0;
+	tcp_on_room(w->tcp, on_room);
+	send_tcp(fd, (const uint8_t *)"hi", 2);
+	run_ms(w, 10);
+	assert_int_equal(w->n_held, 1);
+	assert_int_equal(n_room, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		memset(part, 'a' + (int)i, sizeof(part));
+		tcp_part(w->tcp, &w->held[0], part, sizeof(part));
+		assert_true(tcp_unsent(w->tcp, w->held[0].conn) >= sizeof(part));
+	}
+	assert_int_equal(receive(w, fd, b, 4 * (sizeof(part) + 2)), 4 * (sizeof(part) + 2));
+	run_ms(w, 2);
+	assert_true(n_room > 0);
+	for (unsigned i = 0; i < 4; i++, sent += sizeof(part) + 2)
+		assert_true(wire_get16(b + sent) == sizeof(part) && b[sent + 2] == 'a' + i && b[sent + 60001] == 'a' + i);
+	run_ms(w, 2 * IDLE_MS); /* it goes on: nobody is idle */
+	assert_int_equal(tcp_count(w->tcp), 1);
+	tcp_reply(w->tcp, &w->held[0], part, 10);
+	assert_int_equal(receive(w, fd, b, 12), 12);
+	n_room = 0;
+	tcp_part(w->tcp, &w->held[0], part, 10); /* it is over */
+	run_ms(w, 10);
+	assert_int_equal(n_room, 0);
+	run_ms(w, 2 * IDLE_MS);
+	assert_true(is_closed(w, fd)); /* idle */
+	assert_int_equal(w->n_gone, 0);
+	assert_int_equal(tcp_unsent(w->tcp, w->held[0].conn), SIZE_MAX);
+	close(fd);
+}
+
+static void test_an_answer_that_cannot_go_on(void **state)
+{
+	struct world *w = *state;
+	int fd = connect_from(w, "127.0.0.1");
+	uint8_t b[16];
+
+	tcp_on_room(w->tcp, on_room);
+	send_tcp(fd, (const uint8_t *)"hi", 2);
+	run_ms(w, 10);
+	tcp_part(w->tcp, &w->held[0], b, sizeof(b));
+	tcp_close(w->tcp, w->held[0].conn);
+	tcp_close(w->tcp, w->held[0].conn + 1); /* nobody's */
+	assert_int_equal(tcp_count(w->tcp), 1); /* not before the loop's next turn */
+	run_ms(w, 10);
+	assert_int_equal(tcp_count(w->tcp), 0);
+	assert_int_equal(w->n_gone, 1);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -314,6 +384,8 @@ int main(void)
 		T(test_idle_makes_room),
 		T(test_full_is_not_read),
 		T(test_unread_answers_are_bounded),
+		T(test_an_answer_in_parts),
+		T(test_an_answer_that_cannot_go_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

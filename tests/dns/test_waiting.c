@@ -4,7 +4,7 @@
 
 static struct client client(const char *addr, uint16_t port)
 {
-	return (struct client){ .addr = ip(addr), .port = port, .local = ip("127.0.0.1") };
+	return (struct client){ .addr = ip(addr), .port = port, .local = ip("127.0.0.1"), .verified = true };
 }
 
 /* A query for the nth name, from this client; waits for service `svc` until `deadline`. */
@@ -224,6 +224,41 @@ static void test_by_service_and_moved(void **state)
 	waiting_free(w);
 }
 
+/* Those who may be anybody take half, and never a place of the others. */
+static void test_half_is_for_those_who_are_verified(void **state)
+{
+	struct waiting *w = waiting_new(8, 42);
+	struct waiter *q, *first = NULL;
+	unsigned n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		char addr[32];
+		struct client c;
+		uint8_t b[512];
+		size_t size = make_query(b, (struct ask){ .name = "www.jitsu.example", .type = 1, .id = 1 });
+
+		snprintf(addr, sizeof(addr), "10.1.%u.1", i);
+		c = client(addr, 1);
+		c.verified = false;
+		if (waiting_add(w, &c, b, size, 5, GEN, 100, &q) < 0)
+			continue;
+		first = first ? first : q;
+		n++;
+	}
+	assert_int_equal(n, 4);
+	for (unsigned i = 0; i < 4; i++) {
+		char addr[32];
+
+		snprintf(addr, sizeof(addr), "10.2.%u.1", i);
+		assert_int_equal(add(w, addr, 1, 1, 5, 100, &q), 0);
+	}
+	assert_int_equal(add(w, "10.3.0.1", 1, 1, 5, 100, &q), -ENOSPC);
+	waiting_remove(w, first);
+	assert_int_equal(add(w, "10.3.0.1", 1, 1, 5, 100, &q), 0); /* they may have all of it */
+	waiting_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +267,7 @@ int main(void)
 		cmocka_unit_test(test_tokens_are_never_zero_nor_twice),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_one_network_has_its_share),
+		cmocka_unit_test(test_half_is_for_those_who_are_verified),
 		cmocka_unit_test(test_smallest_table_still_holds_one),
 		cmocka_unit_test(test_deadlines_in_order),
 		cmocka_unit_test(test_against_a_model),

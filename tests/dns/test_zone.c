@@ -256,6 +256,33 @@ static void test_many_services(void **state)
 	tables_free(t);
 }
 
+/* Whatever a batch holds: packets of any length, cut anywhere (what ASan looks for), and too many of them. */
+static void test_touching_a_batch_is_harmless(void **state)
+{
+	struct tables *t = example_tables(STATE_UP, ANSWER_READY);
+	uint8_t long_name[WIRE_HEADER + 64] = { 0 }, packet[WIRE_HEADER + 64] = { 0 };
+	struct zone_match m;
+
+	(void)state;
+	put_dotted(packet + WIRE_HEADER, "www.jitsu.example");
+	memset(long_name + WIRE_HEADER, WIRE_LABEL_MAX, 64); /* a label, and the end where another one should be */
+	for (size_t n = 1; n <= sizeof(long_name); n++) {
+		uint8_t *cut = malloc(n), *copy = malloc(n);
+		struct iovec batch[TABLES_TOUCH_MAX + 1];
+
+		memcpy(cut, packet, n);
+		memcpy(copy, long_name, n);
+		for (unsigned i = 0; i < ARRAY_SIZE(batch); i++)
+			batch[i] = (struct iovec){ i % 2 ? cut : copy, n - i % 2 };
+		for (unsigned k = 0; k <= ARRAY_SIZE(batch); k++)
+			tables_touch(t, batch, k);
+		free(cut);
+		free(copy);
+	}
+	assert_true(find(t, "www.jitsu.example", &m) && m.node);
+	tables_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -268,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_services_by_index_and_generation),
 		cmocka_unit_test(test_forward_bounds),
 		cmocka_unit_test(test_many_services),
+		cmocka_unit_test(test_touching_a_batch_is_harmless),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
 #ifndef TESTS_DNS_UTIL_H
 #define TESTS_DNS_UTIL_H
 
+#include <stdbool.h> /* before ldns, which would make a bool of its own */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -97,7 +99,7 @@ static UNUSED struct msg_dns_zone zone_msg(const char *name)
 static UNUSED struct msg_dns_service service_msg(uint32_t svc, const char *name, const char *names, const char *addrs,
 						 uint8_t state, uint8_t answer)
 {
-	struct msg_dns_service m = { .svc = svc, .gen = GEN, .state = state, .answer = answer, .ttl_s = 60,
+	struct msg_dns_service m = { .svc = svc, .gen = GEN, .state = state, .answer = answer, .ttl_s = 60, .ttl_down_s = 60,
 				     .max_hold_ms = 60000 };
 	char text[1024], *save = NULL;
 

@@ -66,6 +66,7 @@ static struct world {
 static union {
 	struct msg_peer peer;
 	struct msg_want_backend want;
+	struct msg_listen listen;
 	struct msg_dns_service service;
 	struct msg_dns_state state;
 	struct msg_dns_refused refused;
@@ -249,8 +250,9 @@ static void launch(void)
 {
 	struct msg_keep keep = { 0 }, none = { 0 };
 	int fds[2], slots = slots_create();
-	unsigned backends = 0;
+	unsigned backends = 0, listens = 0;
 	enum msg_type type;
+	cpu_set_t cpus;
 
 	assert_true(slots >= 0);
 	assert_int_equal(ipc_pair(fds), 0);
@@ -275,8 +277,14 @@ static void launch(void)
 			assert_string_equal(got.want.name, "hv");
 			backends++;
 		}
+		if (type == MSG_WANT_LISTEN) { /* a socket for each CPU, without another word */
+			assert_int_equal(sched_getaffinity(0, sizeof(cpus), &cpus), 0);
+			assert_int_equal(got.listen.sharers, got.listen.proto == LISTEN_UDP ? CPU_COUNT(&cpus) : 0);
+			listens++;
+		}
 	}
 	assert_int_equal(backends, 1);
+	assert_true(listens >= 2);
 	meet_control();
 }
 
@@ -388,13 +396,16 @@ static void expect_state_(const char *name, enum service_state state, const char
 }
 #define expect_state(name, state) expect_state_(name, state, __FILE__, __LINE__)
 
-static void wake_from(const char *name, uint32_t token, const char *client)
+static void wake_as(const char *name, uint32_t token, const char *client, bool verified)
 {
-	struct msg_wake m = { .svc = of(name)->svc, .gen = of(name)->gen, .token = token, .t_ns = clock_now_ns() };
+	struct msg_wake m = { .svc = of(name)->svc, .gen = of(name)->gen, .token = token, .verified = verified,
+			      .t_ns = clock_now_ns() };
 
 	assert_int_equal(ip_parse(client, &m.client), 0);
 	say(w.dns, MSG_WAKE, &m);
 }
+
+static void wake_from(const char *name, uint32_t token, const char *client) { wake_as(name, token, client, true); }
 
 static void wake(const char *name) { wake_from(name, 1, "192.0.2.1"); }
 

@@ -14,11 +14,15 @@ static void test_limits(void **state)
 		uint64_t memory;
 		enum budget_verdict verdict;
 	} cases[] = {
-		{ { 2, 2, 100, 0, 0, 0 }, 100, BUDGET_OK },	  { { 2, 2, 100, 0, 0, 0 }, 101, BUDGET_MEMORY },
-		{ { 2, 2, 100, 1, 0, 60 }, 40, BUDGET_OK },	  { { 2, 2, 100, 1, 0, 60 }, 41, BUDGET_MEMORY },
-		{ { 2, 2, 100, 2, 0, 0 }, 1, BUDGET_RUNNING },	  { { 3, 2, 100, 2, 2, 0 }, 1, BUDGET_STARTING },
-		{ { 3, 2, 100, 2, 1, 0 }, 1, BUDGET_OK },	  { { 3, 2, 100, 2, 1, 200 }, 1, BUDGET_MEMORY },
-		{ { 9, 9, 100, 1, 1, 50 }, UINT64_MAX, BUDGET_MEMORY },
+		{ { 2, 2, 100, 0, 0, 0, 0, 0, 0 }, 100, BUDGET_OK },
+		{ { 2, 2, 100, 0, 0, 0, 0, 0, 0 }, 101, BUDGET_MEMORY },
+		{ { 2, 2, 100, 1, 0, 60, 0, 0, 0 }, 40, BUDGET_OK },
+		{ { 2, 2, 100, 1, 0, 60, 0, 0, 0 }, 41, BUDGET_MEMORY },
+		{ { 2, 2, 100, 2, 0, 0, 0, 0, 0 }, 1, BUDGET_RUNNING },
+		{ { 3, 2, 100, 2, 2, 0, 0, 0, 0 }, 1, BUDGET_STARTING },
+		{ { 3, 2, 100, 2, 1, 0, 0, 0, 0 }, 1, BUDGET_OK },
+		{ { 3, 2, 100, 2, 1, 200, 0, 0, 0 }, 1, BUDGET_MEMORY },
+		{ { 9, 9, 100, 1, 1, 50, 0, 0, 0 }, UINT64_MAX, BUDGET_MEMORY },
 	};
 	char why[200];
 
@@ -29,6 +33,55 @@ static void test_limits(void **state)
 		if (cases[i].verdict != BUDGET_OK)
 			assert_non_null(strstr(why, "limits."));
 	}
+}
+
+/* What clients want who may be anybody gets half of each limit, and always one. */
+static void test_unproven(void **state)
+{
+	static const struct {
+		struct budget b;
+		uint64_t memory;
+		enum budget_verdict verdict, of_others;
+	} cases[] = {
+		{ { 4, 4, 100, 2, 1, 50, 1, 1, 50 }, 40, BUDGET_MEMORY, BUDGET_OK },
+		{ { 4, 4, 100, 2, 1, 50, 1, 1, 10 }, 40, BUDGET_OK, BUDGET_OK },
+		{ { 4, 4, 100, 2, 2, 20, 1, 2, 10 }, 40, BUDGET_STARTING, BUDGET_OK },
+		{ { 4, 4, 100, 3, 1, 20, 2, 1, 10 }, 40, BUDGET_RUNNING, BUDGET_OK },
+		{ { 1, 1, 100, 0, 0, 0, 0, 0, 0 }, 100, BUDGET_OK, BUDGET_OK },
+		{ { 5, 1, 100, 1, 1, 1, 1, 1, 1 }, 1, BUDGET_STARTING, BUDGET_STARTING },
+	};
+	char why[200];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(budget_admit_unproven(&cases[i].b, cases[i].memory), cases[i].verdict);
+		assert_int_equal(budget_admit(&cases[i].b, cases[i].memory), cases[i].of_others);
+		budget_explain(&cases[i].b, cases[i].verdict, cases[i].memory, why, sizeof(why));
+		if (cases[i].verdict != BUDGET_OK)
+			assert_non_null(strstr(why, "limits."));
+		if (cases[i].verdict != cases[i].of_others)
+			assert_non_null(strstr(why, "not verified"));
+	}
+}
+
+static void test_allowance(void **state)
+{
+	struct allowance a = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 3; i++) { /* zeroed, it is full */
+		assert_true(allowance_has(&a, 3, 60000, 5000));
+		allowance_take(&a);
+	}
+	assert_false(allowance_has(&a, 3, 60000, 5000));
+	assert_false(allowance_has(&a, 3, 60000, 24999));
+	assert_true(allowance_has(&a, 3, 60000, 25001));
+	assert_true(allowance_has(&a, 3, 60000, 25001)); /* looking takes nothing */
+	allowance_take(&a);
+	assert_false(allowance_has(&a, 3, 60000, 25002));
+	assert_true(allowance_has(&a, 1, 60000, 1000000)); /* never more than there may be */
+	allowance_take(&a);
+	assert_false(allowance_has(&a, 1, 60000, 1000000));
 }
 
 static bool take(struct sources *s, const char *who, uint64_t now_ms)
@@ -106,7 +159,7 @@ static void test_back_off(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_limits), cmocka_unit_test(test_unproven), cmocka_unit_test(test_allowance),
 		cmocka_unit_test(test_bucket_empties_and_fills),
 		cmocka_unit_test(test_ipv6_networks_are_56_bits),
 		cmocka_unit_test(test_flood_of_sources),

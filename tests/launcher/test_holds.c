@@ -761,6 +761,82 @@ static void test_nobody_comes(void **state)
 	assert_non_null(strstr(field(CTL_WHY, "a", "state"), "stopping"));
 }
 
+/* A query wakes it, and nobody comes: until it is off again. */
+static void wake_in_vain(const char *client, int32_t id)
+{
+	uint32_t req;
+
+	wake_from("a", 0, client);
+	expect_stage("a", HOLD_STAGE_BOOT);
+	expect_state("a", STATE_STARTING);
+	say_result(expect_start("dom-a"), "dom-a", 0, "", id);
+	expect(w.synproxy, MSG_PROBE_START);
+	expect_state("a", STATE_BOOTING);
+	expect_stage("a", HOLD_STAGE_UP);
+	expect_state("a", STATE_UP);
+	tell("a", HOLD_MOVE);
+	expect(w.synproxy, MSG_HOLD_MOVED);
+	drain_to_stop();
+	req = expect_target(MSG_BE_STOP, "dom-a");
+	say_result(req, "dom-a", 0, "", -1);
+	expect_stage("a", HOLD_STAGE_SLEEP);
+	expect_state("a", STATE_OFF);
+	expect(w.synproxy, MSG_PROBE_STOP);
+}
+
+static void begin_muting(void)
+{
+	begin_with("\"mute_after\":2", SERVICE("a", "1", LAZY ",\"dns_grace\":\"100ms\""));
+	connect_with(DOMAINS({ "dom-a", -1, DOMAIN_OFF }));
+	meet(&w.dns, ROLE_DNS);
+	hear_snapshot();
+	meet_synproxy();
+	tell("a", HOLD_FREE);
+	expect_stage("a", HOLD_STAGE_SLEEP);
+	expect_state("a", STATE_OFF);
+}
+
+/* A resolver that asks again and again for nobody: its queries are answered, and wake no more. */
+static void test_who_wakes_in_vain_is_muted(void **state)
+{
+	(void)state;
+	begin_muting();
+	wake_in_vain("192.0.2.1", 5);
+	assert_string_equal(field(CTL_WHY, "a", "muted"), "");
+	wake_in_vain("192.0.2.77", 6); /* of the same network */
+	assert_non_null(strstr(field(CTL_WHY, "a", "muted"), "192.0.2.0/24: nobody came after 2 wakes"));
+	assert_non_null(strstr(field(CTL_SHOW, "a", "muted"), "192.0.2.0/24"));
+	wake_from("a", 9, "192.0.2.1");
+	expect(w.dns, MSG_DNS_REFUSED);
+	assert_int_equal(got.refused.token, 9);
+	assert_int_equal(got.refused.how, REFUSED_ANSWER);
+	assert_string_equal(field(CTL_SHOW, "a", "dns_wakes_muted"), "1");
+	wake_as("a", 10, "192.0.2.1", false); /* may be a forger: not what was muted */
+	expect_start("dom-a");
+}
+
+static void test_packets_wake_whoever_is_muted(void **state)
+{
+	(void)state;
+	begin_muting();
+	wake_in_vain("192.0.2.1", 5);
+	wake_in_vain("192.0.2.1", 6);
+	wake_from("a", 0, "192.0.2.1");
+	quiet(w.be);
+	knock("a", CAUSE_SYN, "192.0.2.1");
+	expect_start("dom-a");
+}
+
+static void test_others_are_not_muted(void **state)
+{
+	(void)state;
+	begin_muting();
+	wake_in_vain("192.0.2.1", 5);
+	wake_in_vain("198.51.100.1", 6); /* one each */
+	wake_from("a", 0, "192.0.2.1");
+	expect_start("dom-a");
+}
+
 /* Who came himself keeps it for idle_timeout. */
 static void test_grace_is_not_for_those_who_came(void **state)
 {
@@ -1803,6 +1879,9 @@ int main(int argc, char **argv)
 		HOLDS(test_stopped_by_the_operator),
 		HOLDS(test_the_vm_dies),
 		HOLDS(test_nobody_comes),
+		HOLDS(test_who_wakes_in_vain_is_muted),
+		HOLDS(test_packets_wake_whoever_is_muted),
+		HOLDS(test_others_are_not_muted),
 		HOLDS(test_grace_is_not_for_those_who_came),
 		HOLDS(test_in_use_at_the_first_look),
 		HOLDS(test_in_use_while_asleep),

@@ -1124,6 +1124,35 @@ static void test_a_hostile_control(void **state)
 	assert_int_equal(got.end.error, -EBUSY);
 }
 
+static void test_what_dns_has_counted(void **state)
+{
+	struct msg_dns_counts m = { .workers = 3, .n = DNS_COUNT_N };
+	uint32_t first, second;
+
+	(void)state;
+	begin(SERVICE("a", "1", LAZY));
+	m.counts[DNS_COUNT_UDP4].n = 5000000000;
+	m.counts[DNS_COUNT_QUEUE_FULL].n = 1;
+	say(w.dns, MSG_DNS_COUNTS, &m); /* nobody asked */
+	first = ask(CTL_STATS, "", false);
+	expect(w.dns, MSG_DNS_COUNTS_ASK);
+	say(w.dns, MSG_DNS_COUNTS, &m);
+	expect(w.control, MSG_CTL_ROW);
+	assert_int_equal(got.row.n_fields, 1 + DNS_COUNT_N);
+	assert_string_equal(got.row.fields[0].key, "workers");
+	assert_string_equal(got.row.fields[0].value, "3");
+	assert_string_equal(got.row.fields[1].key, "queries_udp4");
+	assert_string_equal(got.row.fields[1].value, "5000000000");
+	assert_string_equal(got.row.fields[DNS_COUNT_N].key, "queue_full");
+	expect_end(first, 0);
+	second = ask(CTL_STATS, "", false);
+	expect(w.dns, MSG_DNS_COUNTS_ASK); /* and says nothing */
+	expect_end(second, -ETIMEDOUT);
+	hang_up(&w.dns);
+	quiet(w.be);
+	expect_end(ask(CTL_STATS, "", false), -ENOTCONN);
+}
+
 /* Nobody asked it to probe: what it says makes nothing ready. */
 static void test_a_hostile_synproxy(void **state)
 {
@@ -1498,6 +1527,7 @@ static const struct CMUnitTest second_half[] = {
 	CASE(test_a_silent_dns_keeps_it_up),
 	CASE(test_idle_without_a_hypervisor),
 	CASE(test_the_queue_waits_for_its_last_client),
+	CASE(test_what_dns_has_counted),
 	CASE(test_another_domain_from_the_next_start_on),
 	CASE(test_removed_while_an_operator_waits),
 };

@@ -107,9 +107,9 @@ test_wakes_per_source() {
     limits='"max_starting": 4, "wakes_per_source": "2/min"'
     configure "$(service a 20)" "$(service b 21)" "$(service c 22)"
     start_jitsud || return 1
-    ask a > /dev/null && ask b > /dev/null || return 1
-    [ "$(ask_status c)" = SERVFAIL ] || fail "the third wake passed" || return 1
-    [ "$(ask a)" = 10.77.0.20 ] || fail "an answer for a running service was refused too"
+    ask a A +tcp > /dev/null && ask b A +tcp > /dev/null || return 1
+    [ "$(ask_status c +tcp)" = SERVFAIL ] || fail "the third wake passed" || return 1
+    [ "$(ask a A +tcp)" = 10.77.0.20 ] || fail "an answer for a running service was refused too"
 }
 
 run_tests "$@"

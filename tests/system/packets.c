@@ -6,6 +6,9 @@
  *     packets arp IF ask|tell MAC SENDER TARGET  one broadcast ARP frame of that station
  *     packets scan IF FROM N TO N PORT COUNT RATE
  *         COUNT forged SYNs, RATE each second, from N addresses (FROM and those after it) to N others
+ *     packets queries IF OWN DNS FROM N ZONE M COUNT RATE
+ *         COUNT forged queries to DNS for the A of s1.ZONE .. sM.ZONE, RATE each second, from N addresses, each of
+ *         a network (/24) of its own: FROM, and every 256th after it.  OWN is whom DNS's MAC is told.
  *     packets clients SECONDS N SOURCES IP:PORT...
  *         N HTTP clients at once, from the addresses SOURCES (comma-separated, in turn) to the
  *         servers named, in turn.  A line each: server, ms to connect, ms to the first byte,
@@ -358,6 +361,74 @@ static int scan(char **argv)
 	return 0;
 }
 
+/* ---- queries ---- */
+
+static uint8_t *put_label(uint8_t *p, const char *text, size_t n)
+{
+	*p++ = (uint8_t)n;
+	memcpy(p, text, n);
+	return p + n;
+}
+
+static uint8_t *put_name(uint8_t *p, const char *name)
+{
+	while (*name) {
+		size_t n = strcspn(name, ".");
+
+		p = put_label(p, name, n);
+		name += n + (name[n] == '.');
+	}
+	*p++ = 0;
+	return p;
+}
+
+static size_t query_fill(uint8_t *frame, uint32_t from, uint32_t to, unsigned id, const char *name)
+{
+	uint8_t *ip = frame + ETH_HLEN, *udp = ip + 20, *dns = udp + 8, *p = dns + 12;
+
+	memset(ip, 0, 40);
+	p = put_name(p, name);
+	put16(p, 1); /* A, IN */
+	put16(p + 2, 1);
+	p += 4;
+	put16(dns, id);
+	put16(dns + 4, 1);
+	put16(udp, 1024 + id % 60000);
+	put16(udp + 2, 53);
+	put16(udp + 4, (unsigned)(p - udp)); /* without a checksum */
+	ip[0] = 0x45;
+	put16(ip + 2, (unsigned)(p - ip));
+	ip[8] = 64;
+	ip[9] = IPPROTO_UDP;
+	put32(ip + 12, from);
+	put32(ip + 16, to);
+	put16(ip + 10, fold(sum16(0, ip, 20)));
+	return (size_t)(p - frame);
+}
+
+static int queries(char **argv)
+{
+	uint32_t own_ip = ip4(argv[1]), to = ip4(argv[2]), from = ip4(argv[3]), n_from = (uint32_t)atoi(argv[4]);
+	unsigned names = (unsigned)atoi(argv[6]), count = (unsigned)atoi(argv[7]), rate = (unsigned)atoi(argv[8]);
+	uint8_t own[ETH_ALEN], mac[ETH_ALEN], frame[FRAME_BYTES];
+	int fd = card_open(argv[0], ETH_P_ARP, own);
+	uint64_t began;
+
+	if (!n_from || !names || !rate || strlen(argv[5]) > 200)
+		return usage();
+	resolve(fd, own, own_ip, to, mac);
+	ethernet(frame, mac, own, ETH_P_IP);
+	began = clock_now_ns();
+	for (unsigned i = 0; i < count; i++) {
+		char name[256];
+
+		snprintf(name, sizeof(name), "s%u.%s", i % names + 1, argv[5]);
+		card_send(fd, frame, query_fill(frame, from + i % n_from * 256, to, i & 0xffff, name));
+		sleep_until(began + (i + 1) * NS_PER_S / rate);
+	}
+	return 0;
+}
+
 /* ---- clients ---- */
 
 static const char request[] = "GET / HTTP/1.0\r\n\r\n";
@@ -495,6 +566,8 @@ int main(int argc, char **argv)
 		return arp(argv + 2);
 	if (strcmp(what, "scan") == 0 && argc == 10)
 		return scan(argv + 2);
+	if (strcmp(what, "queries") == 0 && argc == 11)
+		return queries(argv + 2);
 	if (strcmp(what, "clients") == 0 && argc >= 6)
 		return clients(argc - 2, argv + 2);
 	return usage();

@@ -68,4 +68,42 @@ test_listen_change() {
     return 0
 }
 
+workers_are() { [ "$(ctl stats --json | sed -n 's/.*"workers":\([0-9]*\).*/\1/p')" = "$1" ]; }
+
+# From ports that lead to all of its sockets.
+all_are_answered() {
+    local i
+    for i in $(seq 20); do
+        ask www | grep -q 10.77.0.20 || fail "query $i was lost" || return 1
+    done
+}
+
+test_workers_follow_the_configuration() {
+    local top_keys='"dns": {"workers": 1},'
+    configure "$(service www 20)"
+    start_jitsud || return 1
+    summon www > /dev/null || return 1
+    workers_are 2 || fail "not one for each address: $(ctl stats)" || return 1 # two of them
+    local dns; dns=$(process_pid dns)
+    sed -i 's/"workers": 1/"workers": 3/' "$dir/jitsud.json"
+    reload_and_wait 1 || return 1
+    wait_until 5 workers_are 6 || fail "not three for each: $(ctl stats)" || return 1
+    [ "$(process_pid dns)" = "$dns" ] || fail "dns was restarted for more workers" || return 1
+    all_are_answered || return 1
+    sed -i 's/"workers": 3/"workers": 2/' "$dir/jitsud.json"
+    reload_and_wait 2 || return 1
+    wait_until 10 workers_are 4 || fail "not two for each: $(ctl stats)" || return 1
+    all_are_answered || return 1
+    kill -9 "$(process_pid dns)"
+    wait_until 10 workers_are 4 || fail "the next dns has others: $(ctl stats)" || return 1
+    all_are_answered || return 1
+    ctl stats | grep -q '^queries udp4  *[2-9][0-9]' || fail "they are not counted: $(ctl stats)" || return 1
+    # sockets that share a port do not share it with another jitsud
+    sed "s|\"run_dir\": \"$dir/run\"|\"run_dir\": \"$dir/run2\"|" "$dir/jitsud.json" > "$dir/second.json"
+    in_host timeout 20 "$BUILD/jitsud" -c "$dir/second.json" > "$dir/second.log" 2>&1 && fail "a second one runs" && return 1
+    grep -q "cannot listen on $host_ip:53 (UDP): another program holds it" "$dir/second.log" ||
+        fail "it does not say why: $(cat "$dir/second.log")" || return 1
+    all_are_answered
+}
+
 run_tests "$@"

@@ -1,0 +1,650 @@
+/* One change of one service costs what that service costs.
+ *
+ * A reload parses, judges and compares all services.  A command does not: its services alone are
+ * parsed, against the rest of the configuration that is in force, and judged by an index of what the
+ * others have (claims.h).  Then it is committed, and only then put in force, so that whatever ends the
+ * launcher in between leaves something that the next one finds whole.  What is committed can no longer
+ * fail.  dns is told all at once, TELL_MS later: many commands become one snapshot.
+ *
+ * The registry may be away: locked, damaged, on a full disk.  Then its services that are in force go on
+ * as they are, what asks for it is refused with the reason, and each such question tries anew.  A launcher
+ * that starts without it knows the file's services only; the others' VMs are left alone until it is back.
+ */
+#include "launcher/registrar.h"
+
+#include <limits.h>
+#include <pwd.h>
+
+#include "launcher/zone_files.h"
+
+enum { TELL_MS = 20, LEARN_MS = 5000, MANY = 64 };
+
+struct registrar {
+	struct launcher *l;
+	struct registry *registry; /* NULL: not to be had */
+	struct claims *claims; /* of what is in force */
+	struct event *tell, *learn;
+	char why[MSG_TEXT_MAX]; /* it could not be opened */
+};
+
+bool service_is_in_file(const struct service *s) { return s->conf->line != 0; }
+
+size_t registrar_count(const struct launcher *l) { return claims_count(l->registrar->claims); }
+
+/* ---- the database ---- */
+
+static int open_registry(struct registrar *r, const char *state_dir, struct err *e)
+{
+	char path[PATH_MAX];
+	int error;
+
+	snprintf(path, sizeof(path), "%.4000s/registry.db", state_dir);
+	error = registry_open(path, &r->registry, e);
+	if (error < 0)
+		str_copy(r->why, e->text);
+	else
+		r->why[0] = '\0';
+	return error;
+}
+
+struct registry *registrar_registry(struct launcher *l, struct err *e)
+{
+	struct registrar *r = l->registrar;
+
+	if (r->registry)
+		return r->registry;
+	if (open_registry(r, l->conf->state_dir, e) < 0)
+		return NULL;
+	log_info("the registry is there again");
+	reload_services(l);
+	registrar_begin(l);
+	return r->registry;
+}
+
+void registrar_explain(struct launcher *l, char *out, size_t size)
+{
+	struct registrar *r = l->registrar;
+	uint64_t number = 0;
+	struct err e;
+
+	if (!r->registry)
+		snprintf(out, size, "%s", r->why);
+	else if (registry_newest(r->registry, &number, &e) < 0)
+		snprintf(out, size, "%s", e.text);
+	else
+		snprintf(out, size, "revision %llu", (unsigned long long)number);
+}
+
+/* ---- what is in force ---- */
+
+static struct conf_ref *ref_new(struct service_conf *s)
+{
+	struct conf_ref *ref = calloc(1, sizeof(*ref));
+
+	if (!ref)
+		abort();
+	*ref = (struct conf_ref){ .service = s, .refs = 1 };
+	return ref;
+}
+
+static void add_ref(struct inventory *v, struct conf_ref *ref)
+{
+	if (v->n == v->room) {
+		v->room = MAX(v->room * 2, (size_t)64);
+		v->refs = realloc(v->refs, v->room * sizeof(*v->refs));
+		if (!v->refs)
+			abort();
+	}
+	v->refs[v->n++] = ref;
+}
+
+void inventory_clear(struct inventory *v)
+{
+	claims_free(v->claims);
+	for (size_t i = 0; i < v->n; i++)
+		conf_unref(v->refs[i]);
+	free(v->refs);
+	*v = (struct inventory){ 0 };
+}
+
+struct gathering {
+	struct launcher *l;
+	const struct conf *conf;
+	struct inventory *out;
+	struct buf *mistakes;
+	bool lenient, failed;
+};
+
+/* Each line with the service before it. */
+static void add_lines(struct buf *out, const char *name, const struct buf *lines)
+{
+	for (const char *line = lines->text ? lines->text : ""; *line;) {
+		size_t n = strcspn(line, "\n");
+
+		buf_addf(out, "%s%s%s%.*s\n", name ? "service \"" : "", name ? name : "", name ? "\": " : "", (int)n, line);
+		line += n + (line[n] == '\n');
+	}
+}
+
+static void left_out(struct gathering *g, const char *name, const struct buf *why)
+{
+	cleanup_buf struct buf lines = { 0 };
+	char *rest = NULL;
+
+	g->failed = true;
+	add_lines(&lines, name, why);
+	for (char *line = lines.text ? strtok_r(lines.text, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
+		if (g->lenient)
+			log_error("in the registry, and left out: %s", line);
+		else
+			buf_addf(g->mistakes, "in the registry: %s\n", line);
+	}
+}
+
+static bool gather_one(void *arg, const char *name, const char *body)
+{
+	struct gathering *g = arg;
+	cleanup_buf struct buf why = { 0 };
+	struct service_conf *s = conf_parse_service(g->conf, body, strlen(body), NULL, &why);
+
+	if (s && g->out->n + g->conf->services.n >= SLOTS_MAX) {
+		buf_addf(&why, "there can be no more than %d services\n", SLOTS_MAX);
+	} else if (s && claims_fit(g->out->claims, s, &why)) {
+		if (!claims_add(g->out->claims, s))
+			abort();
+		add_ref(g->out, ref_new(s));
+		return true;
+	}
+	conf_free_service(s);
+	left_out(g, name, &why);
+	return true;
+}
+
+/* Those in force, where nothing else is known of them. */
+static int gather_running(struct gathering *g)
+{
+	struct service *s;
+
+	FOR_EACH_SERVICE(g->l, s) {
+		cleanup_buf struct buf body = { 0 };
+
+		if (s->removed || service_is_in_file(s))
+			continue;
+		conf_print_service(s->conf, &body);
+		gather_one(g, s->conf->name, body.text);
+	}
+	return 0;
+}
+
+static int gather_registry(struct gathering *g)
+{
+	struct registrar *r = g->l->registrar;
+	struct err e;
+
+	if (!r->registry && open_registry(r, g->conf->state_dir, &e) < 0) {
+		log_error("%s", e.text);
+		return gather_running(g);
+	}
+	if (registry_each(r->registry, REGISTRY_SERVICE, "", gather_one, g, &e) < 0) {
+		buf_addf(g->mistakes, "%s\n", e.text);
+		return e.code;
+	}
+	return 0;
+}
+
+int registrar_gather(struct launcher *l, const struct conf *conf, bool lenient, struct inventory *out,
+		     struct buf *mistakes)
+{
+	struct gathering g = { .l = l, .conf = conf, .out = out, .mistakes = mistakes, .lenient = lenient };
+	int error;
+
+	*out = (struct inventory){ .claims = claims_new() };
+	if (!out->claims || !claims_add_bridges(out->claims, conf))
+		abort();
+	for (size_t i = 0; i < conf->services.n; i++) {
+		if (!claims_add(out->claims, &conf->services.v[i]))
+			abort();
+	}
+	error = gather_registry(&g);
+	if (error == 0 && g.failed && !lenient)
+		error = -EINVAL;
+	if (error < 0)
+		inventory_clear(out);
+	return error;
+}
+
+void registrar_take(struct launcher *l, struct inventory *v)
+{
+	claims_free(l->registrar->claims);
+	l->registrar->claims = v->claims;
+	v->claims = NULL;
+	inventory_clear(v);
+}
+
+static bool set_order(void *arg, const char *name, const char *body)
+{
+	struct service *s = service_by_name(arg, name);
+
+	if (s)
+		orders_set(s, body);
+	return true;
+}
+
+static bool know_fact(void *arg, const struct registry_fact *f)
+{
+	struct service *s = service_by_name(arg, f->name);
+
+	if (s && s->wakes == 0 && strcmp(f->key, "last_wake_ms") == 0)
+		s->last_wake_ms = strtoull(f->value, NULL, 10);
+	if (s && s->wakes == 0 && strcmp(f->key, "wakes") == 0) /* the last of its keys */
+		s->wakes = strtoull(f->value, NULL, 10);
+	return true;
+}
+
+void registrar_begin(struct launcher *l)
+{
+	struct registrar *r = l->registrar;
+	struct err e;
+
+	if (!r->registry)
+		return;
+	if (registry_each(r->registry, REGISTRY_ORDER, "", set_order, l, &e) < 0 ||
+	    registry_learned(r->registry, know_fact, l, &e) < 0)
+		log_error("%s", e.text);
+}
+
+/* ---- what is learned ---- */
+
+/* All at once: each commit waits for the disk. */
+struct lesson {
+	struct registry_fact *facts;
+	char (*texts)[24];
+	size_t n;
+};
+
+static void add_fact(struct lesson *lesson, const struct service *s, const char *key, uint64_t value)
+{
+	char *text = lesson->texts[lesson->n];
+
+	snprintf(text, sizeof(lesson->texts[0]), "%llu", (unsigned long long)value);
+	lesson->facts[lesson->n++] = (struct registry_fact){ s->conf->name, key, text, clock_wall_ms() };
+}
+
+static void on_learn(evutil_socket_t fd, short what, void *arg)
+{
+	struct launcher *l = arg;
+	struct lesson lesson = { .facts = calloc(2 * l->n_services + 1, sizeof(*lesson.facts)),
+				 .texts = calloc(2 * l->n_services + 1, sizeof(*lesson.texts)) };
+	struct service *s;
+	struct err e;
+
+	(void)fd;
+	(void)what;
+	if (!lesson.facts || !lesson.texts)
+		abort();
+	FOR_EACH_SERVICE(l, s) {
+		if (s->unlearned && !s->removed) {
+			add_fact(&lesson, s, "last_wake_ms", s->last_wake_ms);
+			add_fact(&lesson, s, "wakes", s->wakes);
+		}
+		s->unlearned = false;
+	}
+	if (lesson.n > 0 && l->registrar->registry && registry_learn(l->registrar->registry, lesson.facts, lesson.n, &e) < 0)
+		log_limited(LOG_WARN, "what was learned of services is not kept: %s", e.text);
+	free(lesson.facts);
+	free(lesson.texts);
+}
+
+void registrar_learn(struct service *s)
+{
+	struct timeval tv = clock_timeval_ms(LEARN_MS);
+	struct registrar *r = s->l->registrar;
+
+	s->unlearned = true;
+	if (r && !evtimer_pending(r->learn, NULL))
+		event_add(r->learn, &tv);
+}
+
+static void forget_learned(struct registrar *r, const char *name)
+{
+	const struct registry_fact all = { .name = name };
+	struct err e;
+
+	if (registry_learn(r->registry, &all, 1, &e) < 0)
+		log_warn("service=%s what was learned of it is not forgotten: %s", name, e.text);
+}
+
+/* ---- telling ---- */
+
+static void on_tell(evutil_socket_t fd, short what, void *arg)
+{
+	struct launcher *l = arg;
+
+	(void)fd;
+	(void)what;
+	zone_files_changed(l->zone_files, (uint32_t)(clock_wall_ms() / MS_PER_S));
+	operators_edits_told(l);
+	if (l->dns_told)
+		dns_snapshot(l);
+}
+
+static void tell_later(struct launcher *l)
+{
+	struct timeval tv = clock_timeval_ms(TELL_MS);
+
+	l->dns_loading = true;
+	if (!evtimer_pending(l->registrar->tell, NULL))
+		event_add(l->registrar->tell, &tv);
+}
+
+/* ---- a change ---- */
+
+static char *copy(const char *text)
+{
+	char *s = text ? strdup(text) : NULL;
+
+	if (text && !s)
+		abort();
+	return s;
+}
+
+void edit_add(struct edit *ed, enum registry_kind kind, const char *name, const char *body)
+{
+	if (ed->n == ed->room) {
+		ed->room = MAX(ed->room * 2, (size_t)4);
+		ed->v = realloc(ed->v, ed->room * sizeof(*ed->v));
+		if (!ed->v)
+			abort();
+	}
+	ed->v[ed->n++] = (struct edit_change){ .kind = kind, .name = copy(name), .body = copy(body) };
+}
+
+static void free_change(struct edit_change *c)
+{
+	conf_unref(c->ref);
+	free(c->name);
+	free(c->body);
+}
+
+void edit_clear(struct edit *ed)
+{
+	for (size_t i = 0; i < ed->n; i++)
+		free_change(&ed->v[i]);
+	free(ed->v);
+	ed->v = NULL;
+	ed->n = ed->room = 0;
+}
+
+static int say(struct edit *ed, const struct edit_change *c, int error, const struct buf *lines, struct buf *mistakes)
+{
+	add_lines(mistakes, ed->named ? c->name : NULL, lines);
+	return error;
+}
+
+/* Its text becomes what the registry keeps. */
+static int parse_change(struct edit *ed, struct edit_change *c, struct buf *mistakes)
+{
+	cleanup_buf struct buf lines = { 0 }, given = { 0 };
+	struct service_conf *s = conf_parse_service(ed->l->conf, c->body, strlen(c->body), &given, &lines);
+
+	if (!s)
+		return say(ed, c, -EINVAL, &lines, mistakes);
+	c->ref = ref_new(s);
+	if (given.error)
+		abort();
+	free(c->body);
+	c->body = copy(given.text);
+	if (strcmp(s->name, c->name) == 0)
+		return 0;
+	buf_addf(&lines, "name: this is \"%s\", and the service \"%s\"\n", s->name, c->name);
+	return say(ed, c, -EINVAL, &lines, mistakes);
+}
+
+/* True when the registry says so already. */
+static bool says_so(struct registry *reg, const struct edit_change *c)
+{
+	cleanup_buf struct buf body = { 0 };
+	struct err e;
+	int error = registry_get(reg, c->kind, c->name, &body, &e);
+
+	if (!c->body)
+		return error == -ENOENT;
+	return error == 0 && body.text && strcmp(body.text, c->body) == 0;
+}
+
+static int check_origin(struct edit *ed, const struct edit_change *c, struct buf *mistakes)
+{
+	const struct service_conf *known = claims_find(ed->l->registrar->claims, c->name);
+	cleanup_buf struct buf lines = { 0 };
+
+	if (c->kind != REGISTRY_SERVICE || !c->body || !known || !known->line)
+		return 0;
+	buf_addf(&lines, "\"%s\" is in the configuration file, line %u: change it there, and reload\n", c->name,
+		 known->line);
+	return say(ed, c, -EPERM, &lines, mistakes);
+}
+
+static int prepare(struct edit *ed, struct registry *reg, struct buf *mistakes)
+{
+	size_t kept = 0;
+	int error = 0;
+
+	for (size_t i = 0; i < ed->n; i++) {
+		struct edit_change *c = &ed->v[i];
+		int r = check_origin(ed, c, mistakes);
+
+		if (r == 0 && c->kind == REGISTRY_SERVICE && c->body)
+			r = parse_change(ed, c, mistakes);
+		if (r < 0)
+			error = r;
+	}
+	if (error < 0)
+		return error;
+	for (size_t i = 0; i < ed->n; i++) {
+		if (says_so(reg, &ed->v[i]))
+			free_change(&ed->v[i]);
+		else
+			ed->v[kept++] = ed->v[i];
+	}
+	ed->n = kept;
+	return 0;
+}
+
+static void unclaim_old(struct edit *ed)
+{
+	for (size_t i = 0; i < ed->n; i++) {
+		struct edit_change *c = &ed->v[i];
+
+		c->old = c->kind == REGISTRY_SERVICE ? service_by_name(ed->l, c->name) : NULL;
+		if (c->old && service_is_in_file(c->old)) /* the registry has one that was left out for it */
+			c->old = NULL;
+		if (c->old)
+			claims_remove(ed->l->registrar->claims, c->old->conf);
+	}
+}
+
+static int claim_new(struct edit *ed, struct buf *mistakes)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < ed->n; i++) {
+		struct edit_change *c = &ed->v[i];
+		cleanup_buf struct buf lines = { 0 };
+
+		if (!c->ref)
+			continue;
+		if (!claims_fit(ed->l->registrar->claims, c->ref->service, &lines)) {
+			error = say(ed, c, -EEXIST, &lines, mistakes);
+			continue;
+		}
+		if (!claims_add(ed->l->registrar->claims, c->ref->service))
+			abort();
+		c->claimed = true;
+	}
+	return error;
+}
+
+/* As if nothing had been asked. */
+static void undo(struct edit *ed)
+{
+	struct claims *claims = ed->l->registrar->claims;
+
+	for (size_t i = 0; i < ed->n; i++) {
+		if (ed->v[i].claimed)
+			claims_remove(claims, ed->v[i].ref->service);
+	}
+	for (size_t i = 0; i < ed->n; i++) {
+		if (ed->v[i].old && !claims_add(claims, ed->v[i].old->conf))
+			abort();
+	}
+}
+
+/* Those that are removed may keep their places until their VMs are off. */
+static int check_room(const struct edit *ed, struct buf *mistakes)
+{
+	size_t n = 0, fresh = 0;
+	const struct service *s;
+
+	FOR_EACH_SERVICE(ed->l, s)
+		n++;
+	for (size_t i = 0; i < ed->n; i++)
+		fresh += ed->v[i].ref && !ed->v[i].old;
+	if (fresh == 0 || n + fresh <= SLOTS_MAX)
+		return 0;
+	buf_addf(mistakes, "there can be no more than %d services, and there are %zu: remove some\n", SLOTS_MAX, n);
+	return -ENOSPC;
+}
+
+static void user_name(uint32_t uid, char *out, size_t size)
+{
+	struct passwd pw, *found = NULL;
+	char room[1024];
+
+	out[0] = '\0';
+	if (getpwuid_r(uid, &pw, room, sizeof(room), &found) == 0 && found)
+		snprintf(out, size, "%s", found->pw_name);
+}
+
+static int commit(struct edit *ed, struct registry *reg, uint64_t *number, struct buf *mistakes)
+{
+	struct registry_change *changes = calloc(ed->n, sizeof(*changes));
+	char user[MSG_NAME_MAX];
+	struct registry_author by = { ed->uid, user, ed->command, clock_wall_ms() };
+	struct err e;
+	int error;
+
+	if (!changes)
+		abort();
+	user_name(ed->uid, user, sizeof(user));
+	for (size_t i = 0; i < ed->n; i++)
+		changes[i] = (struct registry_change){ .kind = ed->v[i].kind, .name = ed->v[i].name, .after = ed->v[i].body };
+	error = registry_commit(reg, changes, ed->n, &by, number, &e);
+	if (error < 0)
+		buf_addf(mistakes, "%s\n", e.text);
+	free(changes);
+	return error;
+}
+
+static void put_in_force(struct edit *ed)
+{
+	struct launcher *l = ed->l;
+	bool services = false;
+
+	for (size_t i = 0; i < ed->n; i++) { /* first, so that their places are free */
+		if (!ed->v[i].old || ed->v[i].ref)
+			continue;
+		forget_learned(l->registrar, ed->v[i].name);
+		reload_remove(ed->v[i].old);
+	}
+	for (size_t i = 0; i < ed->n; i++) {
+		struct edit_change *c = &ed->v[i];
+
+		services |= c->kind == REGISTRY_SERVICE;
+		if (c->ref)
+			reload_put(l, c->ref, c->ref->service, ed->n <= MANY);
+	}
+	for (size_t i = 0; i < ed->n; i++) {
+		struct service *s = ed->v[i].kind == REGISTRY_ORDER ? service_by_name(l, ed->v[i].name) : NULL;
+
+		if (s)
+			orders_set(s, ed->v[i].body);
+	}
+	if (!services)
+		return;
+	if (ed->n > MANY)
+		holds_refresh(l);
+	else if (!synproxy_is_current(l))
+		synproxy_snapshot(l);
+	tell_later(l);
+	wake_pump(l);
+}
+
+int registrar_edit(struct edit *ed, uint64_t *number, struct buf *mistakes)
+{
+	uint64_t fresh = 0;
+	struct err e;
+	struct registry *reg = registrar_registry(ed->l, &e);
+	int error;
+
+	if (!reg) {
+		buf_addf(mistakes, "%s\n", e.text);
+		return e.code;
+	}
+	error = prepare(ed, reg, mistakes);
+	if (error < 0)
+		return error;
+	unclaim_old(ed);
+	error = claim_new(ed, mistakes);
+	if (error == 0)
+		error = check_room(ed, mistakes);
+	if (error == 0 && ed->n > 0 && !ed->dry_run)
+		error = commit(ed, reg, &fresh, mistakes);
+	if (error < 0 || ed->dry_run) {
+		undo(ed);
+		return error;
+	}
+	put_in_force(ed);
+	*number = fresh;
+	return 0;
+}
+
+int registrar_record(struct launcher *l, const char *name, struct buf *body, struct err *e)
+{
+	struct registry *reg = registrar_registry(l, e);
+	const struct service_conf *known;
+	int error;
+
+	if (!reg)
+		return e->code;
+	error = registry_get(reg, REGISTRY_SERVICE, name, body, e);
+	if (error != -ENOENT)
+		return error;
+	known = claims_find(l->registrar->claims, name);
+	if (known && known->line)
+		return err_set(e, -EPERM, "\"%s\" is in the configuration file, line %u: change it there, and reload", name,
+			       known->line);
+	return err_set(e, -ENOENT, "there is no service \"%s\"; \"jitsuctl list\" shows them", name);
+}
+
+void registrar_stop(struct launcher *l)
+{
+	on_learn(-1, 0, l);
+	registry_free(l->registrar->registry);
+	l->registrar->registry = NULL;
+	str_copy(l->registrar->why, "jitsud is stopping");
+}
+
+struct registrar *registrar_new(struct launcher *l)
+{
+	struct registrar *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		abort();
+	r->l = l;
+	r->claims = claims_new();
+	r->tell = evtimer_new(l->base, on_tell, l);
+	r->learn = evtimer_new(l->base, on_learn, l);
+	if (!r->claims || !r->tell || !r->learn)
+		abort();
+	return r;
+}

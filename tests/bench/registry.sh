@@ -1,0 +1,128 @@
+#!/bin/bash
+# The registry benchmark: many services that came by command.
+#
+#     BENCH_N=10000      services
+#     BENCH_ADDS=200     of them added one by one at the end
+#
+# Prints a table, and the figures as "name value" lines to descriptor 3.
+set -u
+. "$(dirname "$0")/lib.sh"
+need_root
+n=${BENCH_N:-10000}
+adds=${BENCH_ADDS:-200}
+
+# services FROM TO: the JSON of an import; each with a name, an address of 10.128.0.0/9 and the unikernel
+services() {
+    awk -v from="$1" -v to="$2" -v kernel="$dir/images/www.elf" 'BEGIN {
+        print "{\"services\": ["
+        for (i = from; i < to; i++)
+            printf "%s{\"name\": \"s%d\", \"dns\": [\"s%d.jitsu.example\"], \"ip\": [\"10.%d.%d.%d/8\"], \"ports\": [80], \"ttl\": \"1s\", " \
+                "\"machine\": {\"kernel\": \"%s\", \"memory\": \"16MiB\", \"cmdline\": \"ip={ip}/{prefix} name={name}\"}}\n",
+                (i > from ? "," : ""), i, i, 128 + int(i / 62500), int(i / 250) % 250, i % 250 + 1, kernel
+        print "]}"
+    }'
+}
+
+# Sum of PSS of our processes, in MiB; QEMU's are not ours.
+pss_mib() {
+    local pid sum=0 kib
+    for pid in "$jitsud_pid" $(cut -d' ' -f1 "$dir"/run/pids/* 2> /dev/null); do
+        kib=$(awk '/^Pss:/ { print $2 }' "/proc/$pid/smaps_rollup" 2> /dev/null)
+        sum=$((sum + ${kib:-0}))
+        printf '  %-28s %8.1f MiB PSS\n' "$(tr '\0' ' ' < "/proc/$pid/cmdline" | sed 's/.*--role \([a-z]*\).*/\1/' | cut -c1-28)" \
+            "$(awk -v k="${kib:-0}" 'BEGIN { print k / 1024 }')" >&2
+    done
+    awk -v k=$sum 'BEGIN { printf "%.1f", k / 1024 }'
+}
+
+# exec of jitsud to its first right answer: $start
+measure_start() {
+    local begin; begin=$(now_ms)
+    [ -z "$warm" ] || [ -e "$dir/run/qemu" ] || cp -a "$warm/." "$dir/run/"
+    nsenter --net="/run/netns/$host" -- "$BUILD/jitsud" -c "$dir/jitsud.json" >> "$dir/log" 2>&1 &
+    jitsud_pid=$!
+    until in_client dig +short +tries=1 +time=1 "@$host_ip" "s$((n - 1)).jitsu.example" SOA 2> /dev/null; do
+        [ $(( $(now_ms) - begin )) -lt 60000 ] || die "no answer"
+    done > /dev/null
+    until in_client dig +tries=1 +time=1 "@$host_ip" "s$((n - 1)).jitsu.example" TXT 2> /dev/null | grep -q NOERROR; do
+        [ $(( $(now_ms) - begin )) -lt 60000 ] || die "no right answer"
+        sleep 0.01
+    done
+    start=$(( $(now_ms) - begin ))
+}
+
+cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$(process_pid launcher)/stat"; }
+
+# Until the launcher has nothing to do: each address is claimed some time after an import.
+wait_quiet() {
+    local before=-1 now quiet=0
+    while [ $quiet -lt 3 ]; do
+        now=$(cpu_ticks)
+        [ $((now - before)) -le 1 ] && quiet=$((quiet + 1)) || quiet=0
+        before=$now
+        sleep 0.5
+    done
+}
+
+# The launcher's CPU per wake, in ms: some services started and stopped by command.
+wake_cpu_ms() { # wake_cpu_ms SERVICE WAKES
+    local before i
+    wait_quiet
+    before=$(cpu_ticks)
+    for i in $(seq "$2"); do
+        ctl start "$1" > /dev/null || die "$1 does not start"
+        ctl stop "$1" > /dev/null || die "$1 does not stop"
+    done
+    awk -v t=$(( $(cpu_ticks) - before )) -v n="$2" 'BEGIN { printf "%.2f", t * 10 / n }'
+}
+
+row() { printf '%-34s %12s  %s\n' "$1" "$2" "${3:-}"; }
+
+bench() {
+    local begin import_ms adds_s list_ms start few many pss
+    configure
+    sed -i 's/"log": "info"/"log": "warn"/' "$dir/jitsud.json"
+    services 0 10 > "$dir/few.json"
+    services 0 $((n - adds)) > "$dir/many.json"
+    start_jitsud || die "jitsud does not start"
+    ctl import "$dir/few.json" > /dev/null || die "not imported"
+    few=$(wake_cpu_ms s0 20)
+    begin=$(now_ms)
+    ctl import "$dir/many.json" > /dev/null || die "not imported"
+    import_ms=$(( $(now_ms) - begin ))
+    begin=$(now_ms)
+    local i
+    for i in $(seq $((n - adds)) $((n - 1))); do
+        ctl add "s$i" --dns "s$i.jitsu.example" --ip "10.250.$((i / 250 % 250)).$((i % 250 + 1))/8" \
+            --kernel "$dir/images/www.elf" > /dev/null || die "not added"
+    done
+    adds_s=$(awk -v n="$adds" -v ms=$(( $(now_ms) - begin )) 'BEGIN { printf "%.0f", n * 1000 / ms }')
+    begin=$(now_ms)
+    [ "$(ctl list | wc -l)" -ge "$n" ] || die "not all are listed"
+    list_ms=$(( $(now_ms) - begin ))
+    many=$(wake_cpu_ms s0 20)
+    pss=$(pss_mib)
+    wait_quiet
+    stop_jitsud
+    measure_start
+    row "with $n services" ""
+    row "import" "$import_ms ms"
+    row "add, one by one" "$adds_s /s"
+    row "jitsuctl list" "$list_ms ms"
+    row "exec to the first right answer" "$start ms"
+    row "memory (PSS, all processes)" "$pss MiB"
+    row "launcher's CPU per wake" "$many ms" "with 10 services: $few ms"
+    figure registry_import_10k_ms "$import_ms"
+    figure registry_adds_per_s "$adds_s"
+    figure jitsuctl_list_10k_ms "$list_ms"
+    figure registry_start_10k_ms "$start"
+    figure registry_pss_10k_mib "$pss"
+    figure wake_cpu_10k_vs_10 "$(ratio "$many" "$few")"
+}
+
+# /run is memory on every host.
+trap 'stop_jitsud; end_leftovers; umount "$dir/run" 2> /dev/null; clean_up' EXIT
+make_dir
+mount -t tmpfs -o mode=755 none "$dir/run" || die "no tmpfs"
+make_networks || die "no network namespaces"
+bench
