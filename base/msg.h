@@ -366,7 +366,8 @@ struct msg_dns_zone_serial {
 };
 
 /* The snapshot with this seq is in force (error 0), or is not and never will be: the file of `zone`
- * has a mistake.  What was in force before stays, and the launcher sends another one. */
+ * has a mistake, or, where that is "", something else is wrong (a key, no memory).  What was in force before
+ * stays, and the launcher sends another one. */
 struct msg_dns_loaded {
 	uint32_t seq;
 	int32_t error; /* 0 or -errno */

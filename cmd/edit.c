@@ -10,7 +10,7 @@
 enum { PART_MAX = MSG_RECORD_MAX - 256 };
 
 static const struct edit_command commands[] = {
-	{ "add", "NAME --KEY VALUE... | -f FILE", "register a service: help add lists the options", "add", 0, 1,
+	{ "add", "NAME --KEY VALUE... | -f FILE", "register a service (help add: options)", "add", 0, 1,
 	  EDIT_CHANGES | EDIT_WORDS | EDIT_FILE },
 	{ "set", "NAME KEY=VALUE...", "change a service; KEY= is its default again", "set", 1, RECORD_WORDS_MAX,
 	  EDIT_CHANGES | EDIT_WORDS | EDIT_FILE },

@@ -190,13 +190,13 @@ int listeners_want(struct listeners *l, const struct msg_listen *what, listener_
 		h = add(l, what);
 	had = h->n;
 	r = open_up_to(h, n, e);
-	if (r < 0 && had == 0)
+	if (r < 0 && had == 0) {
 		remove_one(l, h);
-	if (r < 0)
 		return r;
-	h->wanted = n;
+	}
+	h->wanted = r < 0 ? had : n;
 	tell(h, had, fn, arg);
-	return 0;
+	return r;
 }
 
 bool listeners_sweep(struct listeners *l)

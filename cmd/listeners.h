@@ -15,7 +15,7 @@ void listeners_free(struct listeners *l); /* closes all */
 typedef void listener_fn(void *arg, const struct msg_listen *what, int fd);
 
 /* Keeps or opens this one, with what->sharers sockets if it is UDP, and marks them as wanted; each that is new is
- * told to fn.  0, or -errno and a sentence: then nothing was opened. */
+ * told to fn.  0, or -errno and a sentence: then nothing was opened, and those that were there stay. */
 int listeners_want(struct listeners *l, const struct msg_listen *what, listener_fn *fn, void *arg, struct err *e);
 
 /* The list is over: closes what is not marked, and takes all marks away.  Whether any was closed. */

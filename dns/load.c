@@ -72,7 +72,7 @@ void load_add_key(struct load *l, const struct msg_dns_key *m, int fd)
 
 const char *load_zone(const struct load *l)
 {
-	return l->bad_key.code == 0 && l->at < l->n ? l->sources[l->at].zone : signing_zone(l->signing);
+	return l->bad_key.code == 0 && l->at < l->n ? l->sources[l->at].zone : "";
 }
 
 static void next_file(struct load *l)

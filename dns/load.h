@@ -24,7 +24,7 @@ void load_add_key(struct load *l, const struct msg_dns_key *m, int fd);
 /* After tables_place().  1: there is more; 0: the tables are finished, and signed; -errno with *e: a file
  * or a key has a mistake, or there is no memory. */
 int load_step(struct load *l, struct tables *t, struct err *e);
-/* The zone that load_step() was at, or "". */
+/* The zone whose file load_step() was at; "": no file is to blame. */
 const char *load_zone(const struct load *l);
 
 #endif

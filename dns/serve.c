@@ -668,7 +668,7 @@ void serve_key(struct serve *s, const struct msg_dns_key *m, int fd)
 	if (!s->load)
 		s->load = load_new(s->signatures);
 	if (!s->load) {
-		log_error("zone %s: no memory to sign it", m->zone);
+		refuse_next(s, -ENOMEM, "", "dns has no memory to sign its zones");
 		return;
 	}
 	taken = -1;

@@ -97,7 +97,8 @@ void signing_free(struct signing *s)
 	free(s);
 }
 
-const char *signing_zone(const struct signing *s) { return s->signer ? s->signer->zone_name : ""; }
+/* For sentences; or "". */
+static const char *signing_zone(const struct signing *s) { return s->signer ? s->signer->zone_name : ""; }
 
 /* ---- keys ---- */
 

@@ -27,7 +27,5 @@ int signing_add_key(struct signing *s, const struct msg_dns_key *m, int fd, stru
 
 /* After tables_finish().  1: there is more; 0: all zones with a key that signs are signed; -errno with *e. */
 int signing_step(struct signing *s, struct tables *t, uint32_t now_s, struct err *e);
-/* The zone whose key could not be used, or that was being signed; or "". */
-const char *signing_zone(const struct signing *s);
 
 #endif

@@ -14,7 +14,8 @@
  * we would answer; or another client needs the place and this one is idle.
  *
  * An answer of several messages (a zone) is given piece by piece: tcp_part(), as long as tcp_unsent() is small,
- * then tcp_reply().  Each time that all has been sent on_room() is called.  Its query waits meanwhile.
+ * then tcp_reply().  Each time that all has been sent while a query waits, on_room() is called: also before its
+ * first part, which other answers may have left no room for.
  *
  * Memory, for each client: QUERY_MAX of input; OUTPUT_MAX of output, the one answer (at most 64 KiB) with
  * which it was reached, and those to the TCP_WAITING_MAX queries that were taken before.  (Of a zone, what
@@ -56,7 +57,6 @@ struct connection {
 	struct event *idle;
 	struct client client;
 	unsigned waiting; /* queries to be answered by tcp_reply() */
-	bool parts; /* it was given a part of an answer */
 	bool doomed; /* tcp_close() */
 	bool finishing;
 };
@@ -200,7 +200,7 @@ static void on_written(struct bufferevent *bev, void *arg)
 	struct connection *c = arg;
 
 	(void)bev;
-	if (c->parts && c->waiting > 0)
+	if (c->waiting > 0 && c->tcp->on_room)
 		c->tcp->on_room(c->tcp->arg, c->client.conn);
 	read_queries(c);
 }
@@ -252,7 +252,6 @@ void tcp_part(struct tcp *t, const struct client *to, const uint8_t *packet, siz
 	if (!c || c->waiting == 0)
 		return;
 	send_message(c, packet, n);
-	c->parts = true;
 	used(c);
 }
 

@@ -19,7 +19,7 @@ enum {
 /* A connection ended with queries unanswered: whoever holds them forgets them. */
 typedef void tcp_gone_fn(void *arg, uint64_t conn);
 
-/* A connection has sent all that it was given, and an answer of several messages goes on: tcp_part(). */
+/* A connection has sent all that it was given, and an answer of several messages may go on: tcp_part(). */
 typedef void tcp_room_fn(void *arg, uint64_t conn);
 
 /* `idle_ms`: TCP_IDLE_MS but for tests.  NULL: no memory. */

@@ -185,11 +185,10 @@ int tsig_check(struct tsig_chain *chain, const uint8_t *packet, const struct tsi
 	if (CRYPTO_memcmp(mac, record->mac, record->mac_n) != 0)
 		return TSIG_BADSIG;
 	go_on(chain, mac);
-	if (record->mac_n < whole) {
-		chain->mac_n = (uint8_t)record->mac_n; /* its MAC is what was sent */
-		return TSIG_BADTRUNC;
-	}
-	return apart > record->fudge_s ? TSIG_BADTIME : TSIG_OK;
+	chain->mac_n = (uint8_t)record->mac_n; /* its MAC is what was sent */
+	if (apart > record->fudge_s)
+		return TSIG_BADTIME;
+	return record->mac_n < whole ? TSIG_BADTRUNC : TSIG_OK;
 }
 
 /* ---- writing ---- */

@@ -373,12 +373,14 @@ static int64_t zone_like(struct tables *t, const struct name *name, uint32_t lik
 	return r < 0 ? r : zone;
 }
 
-static bool may_have_ptr(const struct tables *t, uint32_t node)
+static bool may_have_ptr(const struct tables *t, const struct zone_match *m)
 {
-	if (tables_rrset(t, &t->nodes[node], TYPE_PTR) || t->nodes[node].flags & NODE_CNAME)
+	const struct zone_node *above = m->node ? tables_node(t, m->node->parent) : m->encloser;
+
+	if (m->node && (tables_rrset(t, m->node, TYPE_PTR) || m->node->flags & NODE_CNAME))
 		return false; /* its zone's file says what it is */
-	for (uint32_t i = t->nodes[node].parent; i != ZONE_NONE; i = t->nodes[i].parent)
-		if (t->nodes[i].flags & (NODE_DNAME | NODE_CUT))
+	for (; above; above = tables_node(t, above->parent))
+		if (above->flags & (NODE_DNAME | NODE_CUT))
 			return false;
 	return true;
 }
@@ -391,16 +393,18 @@ static int place_reverse(struct tables *t, const struct ip_addr *addr, const str
 	int64_t zone, i;
 
 	name_of_address(addr, &name);
-	if (tables_find(t, name.b, name.n, name.labels, &match))
+	if (!tables_find(t, name.b, name.n, name.labels, &match))
+		zone = zone_like(t, &name, like);
+	else if (may_have_ptr(t, &match))
 		zone = match.zone - t->zones;
 	else
-		zone = zone_like(t, &name, like);
+		return 0;
 	if (zone < 0)
 		return (int)zone;
 	i = tables_place_name(t, &name, (uint32_t)zone, NULL);
 	if (i < 0)
 		return (int)i;
-	return may_have_ptr(t, (uint32_t)i) ? tables_add_data(t, (uint32_t)i, TYPE_PTR, ttl_s, target->b, target->n) : 0;
+	return tables_add_data(t, (uint32_t)i, TYPE_PTR, ttl_s, target->b, target->n);
 }
 
 static int place_addresses(struct tables *t, const struct unplaced *u)

@@ -125,6 +125,21 @@ static void send_conf(struct launcher *l)
 	ipc_send(l->dns, MSG_DNS_CONF, &m);
 }
 
+/* dns may make other signatures than it did: another process always does.  Secondaries must not take them for
+ * those that they have, or changes to them for changes to their own. */
+static void raise_signed(struct launcher *l)
+{
+	uint32_t now_s = (uint32_t)(clock_wall_ms() / MS_PER_S);
+
+	for (size_t i = 0; i < l->conf->zones.n; i++) {
+		const char *name = l->conf->zones.v[i].name;
+		const struct dnssec_zone *z = dnssec_zone(l->dnssec, name);
+
+		if (z && z->keys.n > 0)
+			zone_files_zone_again(l->zone_files, name, now_s);
+	}
+}
+
 void dns_snapshot(struct launcher *l)
 {
 	struct service *s;
@@ -135,6 +150,7 @@ void dns_snapshot(struct launcher *l)
 	event_del(l->dns_late);
 	l->dns_told = true;
 	l->dns_seq = ++l->last_seq;
+	raise_signed(l);
 	ipc_send(l->dns, MSG_BEGIN, NULL);
 	send_conf(l);
 	secondaries_send_keys(l->secondaries, l->dns);
@@ -213,6 +229,7 @@ static void loaded(struct launcher *l, const struct msg_dns_loaded *m)
 	l->dns_loading = false;
 	if (m->error) {
 		log_error("dns goes on with what it had: %s", m->text);
+		dnssec_refused(l);
 	} else {
 		zone_files_accepted(l->zone_files);
 		dnssec_loaded(l);

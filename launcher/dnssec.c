@@ -9,8 +9,12 @@
  * so that setting the wall clock neither shortens nor prolongs it.  When the host was booted meanwhile the wall clock
  * says how much had passed; if it says that none had, or less, the wait begins anew.
  *
- * A wait is at least as long as anything the phase has seen: a TTL that is lowered meanwhile does not shorten it.
- * (One that rose and fell within the phase is forgotten by a launcher that is restarted.)
+ * A host without a battery for its clock boots years ago.  When its clock is set, what is on disk is put right, lest
+ * a later boot count those years; and dns is told anew, for the signatures that it made ran out long ago.
+ *
+ * A wait is at least as long as anything the phase has seen: a TTL that is lowered meanwhile does not shorten it,
+ * nor one that was lowered just before the phase, as people do to make a roll shorter.  (One that rose and fell
+ * within the phase, or fell before it, is forgotten by a launcher that is restarted.)
  *
  * Files are read at each new configuration.  If they are damaged, or gone, keys that are in force stay: a zone
  * whose parent has a DS would be lost for everybody who validates.  A launcher that has never had them can only go
@@ -31,7 +35,8 @@ struct dnssec {
 	char dir[MSG_PATH_MAX];
 	size_t n;
 	struct dnssec_zone *zones;
-	int64_t told_ms; /* when dns was last told */
+	struct dnssec_time told; /* when dns was last told */
+	int64_t renew_ms; /* when it must be again */
 };
 
 /* ---- time ---- */
@@ -65,6 +70,8 @@ static void rebase(struct dnssec_time *since, const struct dnssec_time *now)
 	since->wall_s = now->wall_s - MIN(now->wall_s, ms / MS_PER_S);
 }
 
+enum { ANY, DNSKEY }; /* of served_ttl_s and past_ms */
+
 static uint32_t longest_ttl(const struct dnssec_zone *z)
 {
 	return MAX(z->ttl_s, z->told_ttl_s ? z->told_ttl_s : z->configured_ttl_s);
@@ -83,6 +90,18 @@ static uint32_t wait_for(const struct dnssec_zone *z, const struct dnssec_keys *
 	case DNSSEC_WAIT_DS_TTL: ttl_s = k->ds_ttl_s; break;
 	}
 	return ttl_s + z->delay_s + MARGIN_S;
+}
+
+/* The same from now on, with what may be left of longer TTLs from before. */
+static uint32_t wait_from(const struct dnssec_zone *z, const struct dnssec_keys *k, const struct dnssec_time *now)
+{
+	enum dnssec_wait wait = dnssec_wait_of(k->phase);
+	int64_t left_ms = z->past_ms[wait == DNSSEC_WAIT_DNSKEY_TTL ? DNSKEY : ANY] - now->mono_ms;
+	uint32_t s = wait_for(z, k);
+
+	if (left_ms <= 0 || wait == DNSSEC_WAIT_NONE || wait == DNSSEC_WAIT_DS_TTL)
+		return s;
+	return MAX(s, (uint32_t)(left_ms / MS_PER_S) + z->delay_s + MARGIN_S);
 }
 
 uint64_t dnssec_left_ms(const struct dnssec_zone *z, const struct dnssec_time *now)
@@ -210,6 +229,10 @@ void dnssec_set(struct dnssec *d, const struct conf *conf, const struct dnssec_t
 			abort();
 		read_ttls(z, c, conf);
 		z->told_ttl_s = before ? before->told_ttl_s : 0;
+		for (unsigned k = 0; before && k < ARRAY_SIZE(z->past_ms); k++) {
+			z->served_ttl_s[k] = before->served_ttl_s[k];
+			z->past_ms[k] = before->past_ms[k];
+		}
 		read_keys(d, z, before ? &before->keys : NULL, now);
 	}
 	for (size_t i = 0; i < old.n; i++)
@@ -303,7 +326,7 @@ static int move(struct dnssec *d, struct dnssec_zone *z, enum dnssec_event event
 		k.phase = m->next;
 		k.since = *now;
 		k.served = false;
-		k.wait_s = wait_for(z, &k);
+		k.wait_s = wait_from(z, &k, now);
 		r = save(d, z, &k, e);
 	}
 	if (r == 0) {
@@ -424,16 +447,61 @@ uint64_t dnssec_next_ms(const struct dnssec *d, const struct dnssec_time *now)
 	return next;
 }
 
-void dnssec_told(struct dnssec *d, const struct dnssec_time *now) { d->told_ms = now->mono_ms; }
+/* The wall clock was, since dns was last told. */
+static bool was_set(const struct dnssec *d, const struct dnssec_time *now)
+{
+	int64_t wall_ms = ((int64_t)now->wall_s - (int64_t)d->told.wall_s) * MS_PER_S;
+
+	return llabs(wall_ms - (now->mono_ms - d->told.mono_ms)) >= DNSSEC_CLOCK_MS;
+}
+
+static void mend_waits(struct dnssec *d, const struct dnssec_time *now)
+{
+	struct err e;
+
+	for (size_t i = 0; i < d->n; i++) {
+		struct dnssec_zone *z = &d->zones[i];
+
+		if (!z->keys.served || strcmp(z->keys.since.boot, now->boot) != 0)
+			continue;
+		rebase(&z->keys.since, now);
+		if (!z->mistake[0] && save(d, z, &z->keys, &e) < 0)
+			warn_of_save(z, &e);
+	}
+}
+
+void dnssec_told(struct dnssec *d, const struct dnssec_time *now)
+{
+	if (d->told.boot[0] && was_set(d, now))
+		mend_waits(d, now);
+	d->told = *now;
+	d->renew_ms = now->mono_ms + DNSSEC_RENEW_MS;
+}
+
+void dnssec_not_taken(struct dnssec *d, const struct dnssec_time *now)
+{
+	d->renew_ms = now->mono_ms + DNSSEC_REFUSED_MS;
+}
 
 uint64_t dnssec_renew_ms(const struct dnssec *d, const struct dnssec_time *now)
 {
-	int64_t ms = d->told_ms + DNSSEC_RENEW_MS - now->mono_ms;
+	int64_t ms = was_set(d, now) ? 0 : d->renew_ms - now->mono_ms;
 
 	for (size_t i = 0; i < d->n; i++)
 		if (d->zones[i].keys.n > 0)
 			return ms > 0 ? (uint64_t)ms : 0;
 	return UINT64_MAX;
+}
+
+/* What was answered until now may be in caches for as long as it said. */
+static void keep_past(struct dnssec_zone *z, const struct dnssec_time *now)
+{
+	const uint32_t ttl_s[] = { [ANY] = longest_ttl(z), [DNSKEY] = z->ttl_s };
+
+	for (unsigned k = 0; k < ARRAY_SIZE(ttl_s); k++) {
+		z->past_ms[k] = MAX(z->past_ms[k], now->mono_ms + (int64_t)z->served_ttl_s[k] * MS_PER_S);
+		z->served_ttl_s[k] = ttl_s[k];
+	}
 }
 
 void dnssec_served(struct dnssec *d, const struct dnssec_time *now)
@@ -443,11 +511,12 @@ void dnssec_served(struct dnssec *d, const struct dnssec_time *now)
 	for (size_t i = 0; i < d->n; i++) {
 		struct dnssec_zone *z = &d->zones[i];
 
+		keep_past(z, now);
 		if (z->keys.n == 0 || z->keys.served)
 			continue;
 		z->keys.served = true;
 		z->keys.since = *now;
-		z->keys.wait_s = MAX(z->keys.wait_s, wait_for(z, &z->keys));
+		z->keys.wait_s = MAX(z->keys.wait_s, wait_from(z, &z->keys, now));
 		if (!z->mistake[0] && save(d, z, &z->keys, &e) < 0)
 			warn_of_save(z, &e);
 	}

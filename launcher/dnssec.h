@@ -10,6 +10,9 @@
 enum {
 	DNSSEC_DS_TTL_S = 86400, /* of the parent's DS, unless the operator says another */
 	DNSSEC_RENEW_MS = 12 * 3600 * 1000, /* dns is told everything anew, so that it makes new signatures in time */
+	DNSSEC_REFUSED_MS = 10 * 60 * 1000, /* dns could not take it: the next try */
+	DNSSEC_CLOCK_MS = 30 * 60 * 1000, /* the wall clock was set by as much: all is signed anew */
+	DNSSEC_LOOK_MS = 60 * 1000, /* so soon that is noticed */
 	DNSSEC_SECONDARIES_S = 3600, /* what secondaries have is no older, even where no NOTIFY reaches them */
 };
 
@@ -23,6 +26,10 @@ struct dnssec_zone {
 	uint32_t configured_ttl_s; /* no record that follows from the configuration has a longer one */
 	uint32_t told_ttl_s; /* the longest of any record, as dns told; 0: not yet */
 	uint32_t delay_s; /* until all its servers have what is new */
+	/* The longest TTLs of its records and of DNSKEY in what dns answers by, and until when (by the monotonic
+	 * clock) somebody may have those of what it answered by before; 0: nobody */
+	uint32_t served_ttl_s[2];
+	int64_t past_ms[2];
 	int64_t retry_ms; /* a step could not be saved: not before */
 };
 
@@ -56,10 +63,13 @@ int dnssec_step(struct dnssec *d, struct dnssec_zone *z, enum dnssec_event event
 bool dnssec_tick(struct dnssec *d, const struct dnssec_time *now);
 /* Milliseconds until there may be one; UINT64_MAX: never. */
 uint64_t dnssec_next_ms(const struct dnssec *d, const struct dnssec_time *now);
-/* dns is being told, and the serials of signed zones rise. */
+/* dns is being told, and the serials of signed zones rise.  If the wall clock was set since the last time, waits
+ * that have begun are put down by the new one. */
 void dnssec_told(struct dnssec *d, const struct dnssec_time *now);
-/* Milliseconds until that must be again; UINT64_MAX: no zone is signed. */
+/* Milliseconds until that must be again, unless the wall clock is set; UINT64_MAX: no zone is signed. */
 uint64_t dnssec_renew_ms(const struct dnssec *d, const struct dnssec_time *now);
+/* dns goes on with what it had, and must be told again soon. */
+void dnssec_not_taken(struct dnssec *d, const struct dnssec_time *now);
 /* dns answers by all that it was told: the waits begin. */
 void dnssec_served(struct dnssec *d, const struct dnssec_time *now);
 /* The longest TTL of the zone's records. */

@@ -1,8 +1,8 @@
 /* The zones' keys between dnssec.c, which knows what they do, dns, which must be told, and operators.
  *
  * Whatever changes is on disk first, and then in a new snapshot.  One goes out every DNSSEC_RENEW_MS in any case, so
- * that dns makes new signatures long before the old ones end; the serials of signed zones rise with it, or
- * secondaries would keep the old ones.
+ * that dns makes new signatures long before the old ones end, and when the wall clock was set; the serials of signed
+ * zones rise with it, or secondaries would keep the old ones.
  */
 #include <dirent.h>
 
@@ -16,7 +16,7 @@
 static void arm(struct launcher *l, const struct dnssec_time *now)
 {
 	uint64_t ms = MIN(dnssec_next_ms(l->dnssec, now), dnssec_renew_ms(l->dnssec, now));
-	struct timeval tv = clock_timeval_ms(ms);
+	struct timeval tv = clock_timeval_ms(MIN(ms, (uint64_t)DNSSEC_LOOK_MS));
 
 	event_del(l->dnssec_timer);
 	if (ms != UINT64_MAX)
@@ -78,8 +78,7 @@ void dnssec_send_keys(struct launcher *l, const char *zone)
 		dnssec_describe_key(z, i, &m);
 		if (fd < 0)
 			log_error("zone %s: key %u cannot be given to dns: %s", zone, m.tag, strerror(-fd));
-		else
-			ipc_send_fd(l->dns, MSG_DNS_KEY, &m, fd);
+		ipc_send_fd(l->dns, MSG_DNS_KEY, &m, fd); /* without fd dns refuses it all: better than unsigned */
 	}
 }
 
@@ -89,6 +88,15 @@ void dnssec_loaded(struct launcher *l)
 
 	dnssec_now(&now);
 	dnssec_served(l->dnssec, &now);
+	arm(l, &now);
+}
+
+void dnssec_refused(struct launcher *l)
+{
+	struct dnssec_time now;
+
+	dnssec_now(&now);
+	dnssec_not_taken(l->dnssec, &now);
 	arm(l, &now);
 }
 

@@ -345,6 +345,7 @@ int dnssec_init(struct launcher *l);
 void dnssec_configured(struct launcher *l); /* a configuration is in force */
 void dnssec_send_keys(struct launcher *l, const char *zone); /* within a snapshot */
 void dnssec_loaded(struct launcher *l); /* dns answers by the newest snapshot */
+void dnssec_refused(struct launcher *l); /* or goes on with what it had, which is no zone file's fault */
 /* A CTL_DNSSEC request: each row of its answer goes to `each`.  0, or -errno with *e. */
 int dnssec_ask(struct launcher *l, const struct msg_ctl_request *ask, dnssec_row_fn *each, void *arg, struct err *e);
 

@@ -80,6 +80,14 @@ int xdp_attach(struct xdp *x, int ifindex, const char *ifname, enum xdp_way way,
 	return fd;
 }
 
+bool xdp_is_attached(int link)
+{
+	struct bpf_link_info info = { 0 };
+	uint32_t n = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(link, &info, &n) == 0 && info.xdp.ifindex != 0;
+}
+
 static struct dns_xdp_place place_key(const struct xdp_place *p)
 {
 	struct dns_xdp_place key = { .ifindex = (uint32_t)p->ifindex, .port = htons(p->port) };

@@ -32,6 +32,9 @@ enum xdp_way {
  * or -errno with *e: -EBUSY and -EEXIST when another program is there, which stays. */
 int xdp_attach(struct xdp *x, int ifindex, const char *ifname, enum xdp_way way, struct err *e);
 
+/* False: the interface has gone, though there may be another with its number. */
+bool xdp_is_attached(int link);
+
 struct xdp_place {
 	int ifindex;
 	struct mac_addr mac; /* the interface's own: whatever is not sent to it is left alone */

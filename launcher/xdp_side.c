@@ -389,6 +389,10 @@ static void choose_interfaces(struct xdp_side *x, const struct places *p)
 	for (size_t i = 0; i < p->n; i++) {
 		struct interface *known = find_interface(x, p->v[i].ifindex);
 
+		if (known && known->link >= 0 && !xdp_is_attached(known->link)) {
+			drop_interface(x, (size_t)(known - x->interfaces));
+			known = NULL;
+		}
 		if (!known)
 			add_interface(x, p->v[i].ifindex);
 		else if (!known->wanted)

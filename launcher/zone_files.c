@@ -143,6 +143,14 @@ void zone_files_served(struct zone_files *z, const char *zone, uint32_t serial)
 	save_serial(z, en);
 }
 
+void zone_files_zone_again(struct zone_files *z, const char *zone, uint32_t now_s)
+{
+	struct entry *en = find(z, zone);
+
+	if (en && en->told)
+		raise_serial(en, now_s);
+}
+
 /* ---- reading ---- */
 
 /* The operator's file: regular, below the directory, no links on the way. */

@@ -27,6 +27,8 @@ void zone_files_set(struct zone_files *z, const struct conf *conf, uint32_t now_
 void zone_files_changed(struct zone_files *z, uint32_t now_s);
 /* The same of this zone alone: its keys or signatures have changed. */
 void zone_files_zone_changed(struct zone_files *z, const char *zone, uint32_t now_s);
+/* It goes to dns once more, and may become another: a later serial, if dns has served it with this one. */
+void zone_files_zone_again(struct zone_files *z, const char *zone, uint32_t now_s);
 
 /* The text that dns shall use for this zone, and whether what does not fit in it may be left out
  * (it fitted once); -ENOENT: none. */
@@ -44,8 +46,8 @@ void zone_files_mistakes(const struct zone_files *z, struct buf *out);
 
 /* The least serial that the zone may be served with: later than any before, also of earlier launchers. */
 uint32_t zone_files_serial(const struct zone_files *z, const char *zone);
-/* It is served with this one.  Only the first time since zone_files_set() or zone_files_changed() counts: dns
- * cannot make us write without end. */
+/* It is served with this one.  Only the first time since the least one was raised counts: dns cannot make us
+ * write without end. */
 void zone_files_served(struct zone_files *z, const char *zone, uint32_t serial);
 
 #endif

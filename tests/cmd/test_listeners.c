@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/util.h"
@@ -230,6 +231,34 @@ static void test_sharers_come_and_go(void **state)
 	listeners_free(l);
 }
 
+/* Those that are there serve on, also when the list ends. */
+static void test_no_room_for_more_sharers(void **state)
+{
+	struct listeners *l = listeners_new();
+	struct msg_listen udp = on_loopback(LISTEN_UDP, free_port());
+	struct rlimit was, few;
+	struct told t;
+	struct err e;
+
+	(void)state;
+	udp.sharers = 2;
+	assert_int_equal(want(l, &udp, &t, &e), 0);
+	assert_false(listeners_sweep(l));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	few = (struct rlimit){ (rlim_t)MAX(t.fds[0], t.fds[1]) + 2, was.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	udp.sharers = 8;
+	assert_int_equal(want(l, &udp, &t, &e), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_int_equal(t.n, 0);
+	assert_int_equal(held(l), 2);
+	assert_false(listeners_sweep(l));
+	assert_int_equal(held(l), 2);
+	assert_true(listeners_sweep(l)); /* the next list lacks it */
+	assert_int_equal(held(l), 0);
+	listeners_free(l);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -238,6 +267,7 @@ int main(void)
 		cmocka_unit_test(test_a_taken_port_says_so),
 		cmocka_unit_test(test_two_of_us_do_not_share_a_port),
 		cmocka_unit_test(test_sharers_come_and_go),
+		cmocka_unit_test(test_no_room_for_more_sharers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,6 +38,15 @@ static UNUSED int bound_socket(int type, const char *addr, uint16_t *port)
 	return fd;
 }
 
+/* Link-local ones are lo's. */
+static UNUSED void set_scope(struct sockaddr_storage *ss)
+{
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
+
+	if (ss->ss_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr))
+		in6->sin6_scope_id = if_nametoindex("lo");
+}
+
 /* A client's socket from `from` to `to`. */
 static UNUSED int client_socket(int type, const char *from, const char *to, uint16_t port)
 {
@@ -47,8 +56,10 @@ static UNUSED int client_socket(int type, const char *from, const char *to, uint
 	int fd = socket(ss.ss_family, type | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
+	set_scope(&ss);
 	assert_int_equal(bind(fd, (struct sockaddr *)&ss, n), 0);
 	n = ip_to_sockaddr(&b, port, &ss);
+	set_scope(&ss);
 	assert_int_equal(connect(fd, (struct sockaddr *)&ss, n), 0);
 	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 	return fd;

@@ -244,8 +244,14 @@ static void test_a_bad_key(void **state)
 	give_key(&f->w, f->old, f->fresh->text);
 	end_snapshot(f);
 	assert_int_equal(f->w.loaded.error, -EINVAL);
-	assert_string_equal(f->w.loaded.zone, "jitsu.example");
+	assert_string_equal(f->w.loaded.zone, ""); /* its file is not to blame */
 	assert_non_null(strstr(f->w.loaded.text, "of zone jitsu.example is another key"));
+	check_all(f, f->old);
+	begin_snapshot(f);
+	ipc_send(f->w.launcher, MSG_DNS_KEY, &f->old->msg); /* without its file: not a zone without signatures */
+	end_snapshot(f);
+	assert_int_equal(f->w.loaded.error, -EBADF);
+	assert_string_equal(f->w.loaded.zone, "");
 	check_all(f, f->old);
 }
 

@@ -2,6 +2,8 @@
  * its upstreams.  As root (and without sanitizers) it runs in its sandbox, so that a system call
  * missing from its list fails here.
  */
+#include <sched.h>
+
 #include "tests/dns/process.h"
 
 #include "dns/tsig.h"
@@ -596,6 +598,37 @@ static void test_signed_queries(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* A wildcard of no interface, as a host's are. */
+static int wildcard6(uint16_t *port)
+{
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	socklen_t n = sizeof(in6);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&in6, n), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in6, &n), 0);
+	*port = ntohs(in6.sin6_port);
+	return fd;
+}
+
+/* An answer that waited finds its way, also when only the address it leaves from is link-local.  The last test:
+ * it stays in its network namespace. */
+static void test_link_local_addresses(void **state)
+{
+	struct world *w;
+	uint16_t port;
+
+	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 || system("ip link set lo up") != 0 ||
+	    system("ip -6 addr add fe80::1/64 dev lo nodad && ip -6 addr add fe80::2/64 dev lo nodad") != 0)
+		skip();
+	assert_int_equal(setup(state), 0);
+	w = *state;
+	give_socket(w, wildcard6(&port), LISTEN_UDP, "::", port);
+	wake_over(w, "fe80::2", "fe80::1", port);
+	wake_over(w, "::1", "fe80::1", port);
+	teardown(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -614,6 +647,7 @@ int main(void)
 		T(test_reload_without_a_lost_query),
 		T(test_a_large_answer_over_tcp),
 		T(test_signed_queries),
+		cmocka_unit_test(test_link_local_addresses),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -572,6 +572,26 @@ static void test_a_large_zone_in_steps(void **state)
 	signatures_free(cache);
 }
 
+/* A wildcard's proof of one zone and a denial of another are not given together: here both would need an NSEC at
+ * sub.jitsu.example, and whoever got them would take them for one set, which no signature is of. */
+static void test_proofs_are_of_one_zone(void **state)
+{
+	struct fixture *f = *state;
+	struct test_key *keys[] = { f->outer, f->inner, NULL };
+	struct msg_dns_zone outer = zone_msg("jitsu.example"), inner = zone_msg("sub.jitsu.example");
+	struct tables *t = tables_new();
+
+	assert_int_equal(tables_add_zone(t, &outer), 0);
+	assert_int_equal(tables_add_zone(t, &inner), 0);
+	assert_int_equal(tables_place(t), 0);
+	add_zone_text(t, "jitsu.example", "*.w CNAME x\n* CNAME nope.sub\nlost CNAME nope.sub\n");
+	assert_int_equal(tables_finish(t), 0);
+	sign_tables(t, keys, f->cache, NOW);
+	check(f, t, "t" D, TYPE_A, "OK: t CNAME+, | sub NSEC+, | ");
+	check(f, t, "lost" D, TYPE_A, "NX: lost CNAME+, | sub SOA+, sub NSEC+, | ");
+	tables_free(t);
+}
+
 /* The reverse names of services are signed where they lie in a signed zone. */
 static void test_reverse_names(void **state)
 {
@@ -793,6 +813,7 @@ int main(void)
 		cmocka_unit_test(test_a_walk_has_everything),
 		cmocka_unit_test(test_a_large_zone_in_steps),
 		cmocka_unit_test(test_reverse_names),
+		cmocka_unit_test(test_proofs_are_of_one_zone),
 		cmocka_unit_test(test_a_roll),
 		cmocka_unit_test(test_cds_is_the_ds),
 		cmocka_unit_test(test_keys_that_cannot_be_used),

@@ -241,6 +241,39 @@ static void test_what_cannot_be_in_a_zone(void **state)
 	}
 }
 
+/* A name of which all records were left out is none: neither it nor a wildcard stands in anyone's way. */
+static void test_what_is_left_out_leaves_no_name(void **state)
+{
+	struct tables *t = begin_tables(STATE_OFF);
+
+	(void)state;
+	assert_int_equal(tables_place(t), 0);
+	assert_string_equal(add_text(t, "jitsu.example", "d DNAME e\nx.e A 10.0.0.9\n"), "");
+	assert_string_not_equal(add_text(t, "jitsu.example", "*.a NS b\n"), "");
+	assert_string_not_equal(add_text(t, "jitsu.example", "x.d A 1.2.3.4\n"), "");
+	assert_string_not_equal(add_text(t, "jitsu.example", "y.z TYPE1 \\# 3 010203\n"), "");
+	assert_int_equal(tables_finish(t), 0);
+	ANSWERS(t, "q.a.jitsu.example", TYPE_A, RCODE_NXDOMAIN, SOA);
+	ANSWERS(t, "a.jitsu.example", TYPE_A, RCODE_NXDOMAIN, SOA);
+	ANSWERS(t, "z.jitsu.example", TYPE_A, RCODE_NXDOMAIN, SOA);
+	ANSWERS(t, "x.d.jitsu.example", TYPE_A, 0, "d.jitsu.example.\t300\tIN\tDNAME\te.jitsu.example.",
+		"x.d.jitsu.example.\t300\tIN\tCNAME\tx.e.jitsu.example.", "x.e.jitsu.example.\t300\tIN\tA\t10.0.0.9");
+	tables_free(t);
+}
+
+/* One DNAME that leads on twice is given once (RFC 2181, 5). */
+static void test_a_dname_is_given_once(void **state)
+{
+	struct tables *t = tables_with(STATE_OFF, "d DNAME e\nx.e CNAME y.d\ny.e A 10.0.0.9\n");
+
+	(void)state;
+	ANSWERS(t, "x.d.jitsu.example", TYPE_A, 0, "d.jitsu.example.\t300\tIN\tDNAME\te.jitsu.example.",
+		"x.d.jitsu.example.\t300\tIN\tCNAME\tx.e.jitsu.example.",
+		"x.e.jitsu.example.\t300\tIN\tCNAME\ty.d.jitsu.example.",
+		"y.d.jitsu.example.\t300\tIN\tCNAME\ty.e.jitsu.example.", "y.e.jitsu.example.\t300\tIN\tA\t10.0.0.9");
+	tables_free(t);
+}
+
 /* A set must fit into one message, or nobody could ever be told of it. */
 static void test_a_set_too_large(void **state)
 {
@@ -401,6 +434,23 @@ static void test_reverse_zone_with_a_file(void **state)
 	tables_free(t);
 }
 
+/* The zone's file says by a DNAME who knows: a service's reverse name must not stand before it. */
+static void test_reverse_names_below_a_dname(void **state)
+{
+	struct tables *t = begin_tables(STATE_UP);
+	struct msg_dns_zone reverse = zone_msg("168.192.in-addr.arpa");
+
+	(void)state;
+	assert_int_equal(tables_add_zone(t, &reverse), 0);
+	assert_int_equal(tables_place(t), 0);
+	assert_string_equal(add_text(t, "168.192.in-addr.arpa", "1 DNAME rev.elsewhere.\n"), "");
+	assert_int_equal(tables_finish(t), 0);
+	ANSWERS(t, "20.1.168.192.in-addr.arpa", TYPE_PTR, 0,
+		"1.168.192.in-addr.arpa.\t300\tIN\tDNAME\trev.elsewhere.",
+		"20.1.168.192.in-addr.arpa.\t300\tIN\tCNAME\t20.rev.elsewhere.");
+	tables_free(t);
+}
+
 /* ---- warnings ---- */
 
 static void keep_warning(void *arg, const char *sentence)
@@ -459,6 +509,8 @@ int main(void)
 		cmocka_unit_test(test_an_alias_of_a_service_in_conflict_fails),
 		cmocka_unit_test(test_services_are_never_additional),
 		cmocka_unit_test(test_what_cannot_be_in_a_zone),
+		cmocka_unit_test(test_what_is_left_out_leaves_no_name),
+		cmocka_unit_test(test_a_dname_is_given_once),
 		cmocka_unit_test(test_a_set_too_large),
 		cmocka_unit_test(test_records_that_are_said_twice),
 		cmocka_unit_test(test_soa_and_ns_of_the_file_count),
@@ -468,6 +520,7 @@ int main(void)
 		cmocka_unit_test(test_a_zone_within_one_with_a_file),
 		cmocka_unit_test(test_ds_of_a_zone_without_one_is_the_parents_no),
 		cmocka_unit_test(test_reverse_zone_with_a_file),
+		cmocka_unit_test(test_reverse_names_below_a_dname),
 		cmocka_unit_test(test_name_servers_without_an_address),
 		cmocka_unit_test(test_a_hundred_thousand_names),
 	};

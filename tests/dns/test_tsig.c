@@ -183,10 +183,15 @@ static void test_macs_cut_short(void **state)
 	for (uint16_t mac_n = 0; mac_n <= TSIG_MAC_MAX + 1; mac_n++) {
 		struct tsig_chain server = { .key = chain.key };
 		int expected = mac_n < 32 || mac_n > 64 ? -EBADMSG : mac_n < 64 ? TSIG_BADTRUNC : TSIG_OK;
+		int too_late = expected == -EBADMSG ? -EBADMSG : TSIG_BADTIME; /* the time is looked at first: 5.2 */
 
 		r.mac_n = mac_n;
 		assert_int_equal(tsig_check(&server, b, &r, T), expected);
 		if (expected == TSIG_BADTRUNC)
+			assert_int_equal(server.mac_n, mac_n);
+		server = (struct tsig_chain){ .key = chain.key };
+		assert_int_equal(tsig_check(&server, b, &r, T + TSIG_FUDGE_S + 1), too_late);
+		if (too_late == TSIG_BADTIME)
 			assert_int_equal(server.mac_n, mac_n);
 	}
 }

@@ -839,6 +839,40 @@ static void test_ttls(void **state)
 	zone.secondaries.n = 0;
 }
 
+/* Whoever lowers TTLs to make a roll shorter has to wait until the longer ones are gone. */
+static void test_ttls_lowered_before_a_roll(void **state)
+{
+	const struct dnssec_wish short_ds = { .ds_ttl_s = 10, .force = true };
+
+	(void)state;
+	zone.ttl_ms = 4000 * 1000;
+	restart();
+	step(DNSSEC_ENABLE);
+	dnssec_told_ttl(d, "jitsu.example", 6000);
+	dnssec_served(d, &now);
+	step_with(DNSSEC_DS_SEEN, &insist);
+	pass(9000);
+	dnssec_served(d, &now);
+	zone.ttl_ms = TTL_S * 1000;
+	dnssec_set(d, &conf, &now);
+	dnssec_told_ttl(d, "jitsu.example", 300);
+	pass(10);
+	dnssec_served(d, &now);
+	pass(100);
+	step(DNSSEC_ROLL);
+	dnssec_served(d, &now);
+	assert_true(dnssec_left_ms(the_zone(), &now) == (4000 - 100 + 1) * 1000);
+	step_with(DNSSEC_DS_SEEN, &short_ds);
+	dnssec_served(d, &now);
+	assert_true(dnssec_left_ms(the_zone(), &now) == (6000 - 100 + 1) * 1000);
+	pass(6000);
+	dnssec_served(d, &now);
+	step_with(DNSSEC_DS_SEEN, &insist);
+	step(DNSSEC_ROLL);
+	dnssec_served(d, &now);
+	assert_true(dnssec_left_ms(the_zone(), &now) == (TTL_S + 1) * 1000); /* as long as ever */
+}
+
 static void test_signatures_are_renewed(void **state)
 {
 	(void)state;
@@ -852,6 +886,38 @@ static void test_signatures_are_renewed(void **state)
 	pass(86400);
 	assert_true(dnssec_renew_ms(d, &now) == 0);
 	dnssec_told(d, &now);
+	assert_true(dnssec_renew_ms(d, &now) == DNSSEC_RENEW_MS);
+	dnssec_not_taken(d, &now);
+	assert_true(dnssec_renew_ms(d, &now) == DNSSEC_REFUSED_MS);
+	dnssec_told(d, &now);
+	assert_true(dnssec_renew_ms(d, &now) == DNSSEC_RENEW_MS);
+}
+
+/* A board without a battery for its clock: it boots in 1970, and learns the time later. */
+static void test_the_wall_clock_is_set(void **state)
+{
+	const uint64_t right_s = now.wall_s;
+
+	(void)state;
+	now.wall_s = 100;
+	restart();
+	assert_true(dnssec_renew_ms(d, &now) == UINT64_MAX);
+	step(DNSSEC_ENABLE);
+	dnssec_told(d, &now);
+	dnssec_served(d, &now);
+	pass(100);
+	assert_true(dnssec_left_ms(dnssec_nth(d, 0), &now) == (TTL_S + 1 - 100) * 1000);
+	now.wall_s = right_s;
+	assert_true(dnssec_renew_ms(d, &now) == 0); /* what was signed in 1970 is no good */
+	dnssec_told(d, &now);
+	assert_true(dnssec_renew_ms(d, &now) == DNSSEC_RENEW_MS);
+	assert_true(dnssec_left_ms(dnssec_nth(d, 0), &now) == (TTL_S + 1 - 100) * 1000);
+	boot("boot-2", 10000, 50);
+	assert_true(dnssec_left_ms(dnssec_nth(d, 0), &now) == (TTL_S + 1 - 150) * 1000); /* and not over */
+	now.wall_s -= 3600; /* it went wrong by an hour */
+	assert_true(dnssec_renew_ms(d, &now) == 0);
+	dnssec_told(d, &now);
+	now.wall_s += 10; /* as NTP does every day */
 	assert_true(dnssec_renew_ms(d, &now) == DNSSEC_RENEW_MS);
 }
 
@@ -997,7 +1063,9 @@ int main(void)
 		T(test_the_wall_clock_may_jump),
 		T(test_a_reboot),
 		T(test_ttls),
+		T(test_ttls_lowered_before_a_roll),
 		T(test_signatures_are_renewed),
+		T(test_the_wall_clock_is_set),
 		T(test_as_many_zones_as_dns_can_sign),
 		T(test_damaged_files_leave_the_keys_in_force),
 		T(test_files_that_are_gone),

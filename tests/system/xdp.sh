@@ -89,4 +89,18 @@ test_killed_launcher() {
     wait_until 10 eval 'plain www > /dev/null; [ "$(xdp_answers)" -gt '"$before"' ]' || fail "the next launcher's does not answer"
 }
 
+# Another interface of the same number and address, made before anybody looked.
+test_interface_is_replaced() {
+    begin "$(service www 20 ready '["tcp:80"]')" || return 1
+    local pid number; pid=$(process_pid launcher)
+    number=$(ip -n "$host" -o link show d0 | cut -d: -f1)
+    kill -STOP "$pid"
+    ip -n "$host" link del d0
+    ip -n "$host" link add d0 index "$number" type veth peer name eth1 netns "$client" || return 1
+    ip -n "$host" addr add $xdp_ip/24 dev d0
+    ip -n "$host" link set d0 up
+    kill -CONT "$pid"
+    wait_until "$patience" has_program || fail "no program on the new d0: $(ctl status | grep -A2 '^xdp ')"
+}
+
 run_tests "$@"
