@@ -123,5 +123,5 @@ void bell_heard(struct bell *b)
 	ssize_t n = read(b->fd, &times, sizeof(times));
 
 	(void)n; /* nothing to read: it was heard already */
-	atomic_store(&b->rung, false);
+	atomic_exchange(&b->rung, false); /* a store alone would not show what was put before the last ring */
 }

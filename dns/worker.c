@@ -105,6 +105,17 @@ static bool take_pktinfo(struct msghdr *m, struct ip_addr *local)
 	return false;
 }
 
+/* Of the link-local address of either side: 0 when neither is one. */
+static uint32_t scope_of(const struct worker *w, unsigned i)
+{
+	const struct cmsghdr *c = w->conf.any ? CMSG_FIRSTHDR(&w->in[i].msg_hdr) : NULL;
+	struct in6_pktinfo info = { .ipi6_ifindex = w->peers[i].in6.sin6_scope_id };
+
+	if (info.ipi6_ifindex == 0 && c)
+		memcpy(&info, CMSG_DATA(c), sizeof(info)); /* as take_pktinfo6() left it */
+	return info.ipi6_ifindex;
+}
+
 /* ---- a batch ---- */
 
 static void pass(struct worker *w, unsigned i, const struct ip_addr *addr, const struct ip_addr *local,
@@ -115,7 +126,7 @@ static void pass(struct worker *w, unsigned i, const struct ip_addr *addr, const
 			       .local = *local, .t_ns = now_ns, .verified = whose == PASS_VERIFIED };
 
 	if (w->conf.v6)
-		from.scope = peer->in6.sin6_scope_id;
+		from.scope = scope_of(w, i);
 	if (queue_put(w->conf.queue, &from, w->queries[i], w->in[i].msg_len)) {
 		count_one(w->conf.counts, DNS_COUNT_PASSED);
 		bell_ring(w->conf.bell);

@@ -617,13 +617,15 @@ static void test_link_local_addresses(void **state)
 {
 	struct world *w;
 	uint16_t port;
+	int fd;
 
 	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 || system("ip link set lo up") != 0 ||
 	    system("ip -6 addr add fe80::1/64 dev lo nodad && ip -6 addr add fe80::2/64 dev lo nodad") != 0)
 		skip();
 	assert_int_equal(setup(state), 0);
 	w = *state;
-	give_socket(w, wildcard6(&port), LISTEN_UDP, "::", port);
+	fd = wildcard6(&port);
+	give_socket(w, fd, LISTEN_UDP, "::", port);
 	wake_over(w, "fe80::2", "fe80::1", port);
 	wake_over(w, "::1", "fe80::1", port);
 	teardown(state);
