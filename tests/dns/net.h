@@ -38,6 +38,24 @@ static UNUSED int bound_socket(int type, const char *addr, uint16_t *port)
 	return fd;
 }
 
+/* Two sockets on one port that nobody has, neither for UDP nor for TCP.  False when the host has no such
+ * family. */
+static UNUSED bool bound_pair(const char *addr, uint16_t *port, int *udp, int *tcp)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		*port = 0;
+		*udp = bound_socket(SOCK_DGRAM, addr, port);
+		if (*udp < 0)
+			return false;
+		*tcp = bound_socket(SOCK_STREAM, addr, port);
+		if (*tcp >= 0)
+			return true;
+		close(*udp); /* somebody else has it for TCP */
+	}
+	fail_msg("no port of %s is free", addr);
+	return false;
+}
+
 /* Link-local ones are lo's. */
 static UNUSED void set_scope(struct sockaddr_storage *ss)
 {

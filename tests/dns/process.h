@@ -114,15 +114,16 @@ static void give_socket(struct world *w, int fd, uint8_t proto, const char *addr
 
 static void give_sockets(struct world *w)
 {
-	int udp6 = bound_socket(SOCK_DGRAM, "::", &w->port6);
+	int udp, tcp;
 
-	give_socket(w, bound_socket(SOCK_DGRAM, "0.0.0.0", &w->port4), LISTEN_UDP, "0.0.0.0", w->port4);
-	give_socket(w, bound_socket(SOCK_STREAM, "0.0.0.0", &w->port4), LISTEN_TCP, "0.0.0.0", w->port4);
-	w->has_v6 = udp6 >= 0;
+	assert_true(bound_pair("0.0.0.0", &w->port4, &udp, &tcp));
+	give_socket(w, udp, LISTEN_UDP, "0.0.0.0", w->port4);
+	give_socket(w, tcp, LISTEN_TCP, "0.0.0.0", w->port4);
+	w->has_v6 = bound_pair("::", &w->port6, &udp, &tcp);
 	if (!w->has_v6)
 		return;
-	give_socket(w, udp6, LISTEN_UDP, "::", w->port6);
-	give_socket(w, bound_socket(SOCK_STREAM, "::", &w->port6), LISTEN_TCP, "::", w->port6);
+	give_socket(w, udp, LISTEN_UDP, "::", w->port6);
+	give_socket(w, tcp, LISTEN_TCP, "::", w->port6);
 }
 
 static void give_slots(struct world *w)

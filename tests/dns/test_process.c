@@ -19,9 +19,7 @@ static int setup(void **state)
 	struct world *w = calloc(1, sizeof(*w));
 
 	start_process(w);
-	upstream.udp = bound_socket(SOCK_DGRAM, "127.0.0.1", &upstream.port);
-	upstream.tcp = bound_socket(SOCK_STREAM, "127.0.0.1", &upstream.port);
-	assert_true(upstream.udp >= 0 && upstream.tcp >= 0);
+	assert_true(bound_pair("127.0.0.1", &upstream.port, &upstream.udp, &upstream.tcp));
 	close(bound_socket(SOCK_DGRAM, "127.0.0.1", &upstream.dead_port));
 	*state = w;
 	return 0;
