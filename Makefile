@@ -20,15 +20,15 @@ DNS := answer canonical changes cookie count forward key load main name notify n
 	transfer tsig udp view waiting wire worker zone zone_build zone_file zone_rrset zone_static zone_touch zone_walk
 SYNPROXY := agenda claim flows frame handover handover_packets handover_ports handover_release hold hold_store lookup \
 	main ports probe taps wards
-CONTROL := main peer protocol requests server session
-LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store fdb filter flows hold_filter hold_tap hold_bridges hold_events \
+CONTROL := main peer protocol requests server session watchers
+LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store events fdb filter flows hold_filter hold_tap hold_bridges hold_events \
 	hold_place holds hypervisor identity idle image journal links main managers mutes netlink edits orders registrar operators port prober ready \
 	reaper reload rows run_state secondaries service service_fsm start sweeps synproxy_side tap trace use wake wake_dns wake_packet \
-	quiesce xdp xdp_side zone_files
+	quiesce xdp xdp_side zone_files zones
 BACKENDS := backend workers
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale xml
 JITSUD := jitsud kept leftovers listeners programs run_dir supervisor users
-JITSUCTL := client dnssec edit jitsuctl listing record render table text waterfall
+JITSUCTL := client dnssec edit event jitsuctl listing live old_jitsu record render screen table text top waterfall
 
 # libraries of each
 BASE_LIBS := -levent_core -levent_pthreads -lseccomp -lcap-ng
@@ -55,6 +55,7 @@ TESTS += synproxy/test_agenda base/test_bucket synproxy/test_claim synproxy/test
 TESTS += base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
 TESTS += config/test_claims config/test_registry config/test_load config/test_manual config/test_memory config/test_value
 TESTS += cmd/test_edit launcher/test_edits
+TESTS += cmd/test_old_jitsu cmd/test_top launcher/test_events
 TESTS += cmd/test_kept cmd/test_leftovers cmd/test_listeners cmd/test_run_dir cmd/test_supervisor
 TESTS += cmd/test_listing cmd/test_render cmd/test_text cmd/test_waterfall
 FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_frame fuzz_hold fuzz_ipc fuzz_probe fuzz_tsig

@@ -62,9 +62,15 @@ static const char *const verb_names[] = {
 	[CTL_DNSSEC_DISABLE] = "dnssec-disable", [CTL_DNSSEC_ROLL] = "dnssec-roll", [CTL_DNSSEC_DS_SEEN] = "dnssec-ds-seen",
 	[CTL_ADD] = "add",     [CTL_SET] = "set",	  [CTL_REMOVE] = "remove", [CTL_RENAME] = "rename",
 	[CTL_PIN] = "pin",     [CTL_HISTORY] = "history", [CTL_DIFF] = "diff",	   [CTL_ROLLBACK] = "rollback",
-	[CTL_EXPORT] = "export", [CTL_IMPORT] = "import",
+	[CTL_EXPORT] = "export", [CTL_IMPORT] = "import", [CTL_ZONES] = "zones",
 };
 static_assert(ARRAY_SIZE(verb_names) == CTL_VERB_N, "a verb has no name");
+
+static const char *const event_names[] = {
+	[CTL_EVENT_BEGIN] = "begin", [CTL_EVENT_STATE] = "state",	[CTL_EVENT_WAKE] = "wake",
+	[CTL_EVENT_WOKEN] = "woken", [CTL_EVENT_REVISION] = "revision",
+};
+static_assert(ARRAY_SIZE(event_names) == CTL_EVENT_N, "an event has no name");
 
 static const char *const dns_count_names[] = {
 	[DNS_COUNT_UDP4] = "queries_udp4", [DNS_COUNT_UDP6] = "queries_udp6",
@@ -91,6 +97,7 @@ const char *stop_name(unsigned how) { return NAME_OF(stop_names, how); }
 const char *isolation_name(unsigned isolation) { return NAME_OF(isolation_names, isolation); }
 const char *hold_stage_name(unsigned stage) { return NAME_OF(hold_stage_names, stage); }
 const char *ctl_verb_name(unsigned verb) { return NAME_OF(verb_names, verb); }
+const char *ctl_event_name(unsigned event) { return NAME_OF(event_names, event); }
 const char *dns_count_name(unsigned what) { return NAME_OF(dns_count_names, what); }
 
 /* ---- codecs ---- */
@@ -277,6 +284,17 @@ MSG_TABLE(ctl_data, msg_ctl_data, F_U32(struct msg_ctl_data, id), F_LIST(struct 
 MSG_TABLE(ctl_end, msg_ctl_end, F_U32(struct msg_ctl_end, id), F_I32(struct msg_ctl_end, error),
 	     F_STR(struct msg_ctl_end, text));
 
+MSG_TABLE(ctl_watch, msg_ctl_watch, F_BOOL(struct msg_ctl_watch, on));
+
+MSG_TABLE(ctl_event, msg_ctl_event, F_U64(struct msg_ctl_event, number), F_U64(struct msg_ctl_event, wall_ms),
+	     F_U8(struct msg_ctl_event, event), F_STR(struct msg_ctl_event, service),
+	     F_U8(struct msg_ctl_event, state), F_U8(struct msg_ctl_event, before),
+	     F_U64(struct msg_ctl_event, wake), F_U8(struct msg_ctl_event, cause),
+	     F_BYTES(struct msg_ctl_event, client), F_U64(struct msg_ctl_event, ms),
+	     F_STR(struct msg_ctl_event, result), F_U64(struct msg_ctl_event, revision),
+	     F_U32(struct msg_ctl_event, changes), F_U32(struct msg_ctl_event, uid),
+	     F_STR(struct msg_ctl_event, text));
+
 MSG_TABLE(disk, msg_disk, F_STR(struct msg_disk, path), F_STR(struct msg_disk, format),
 	     F_BOOL(struct msg_disk, read_only));
 
@@ -381,9 +399,11 @@ static const struct {
 	TYPE(MSG_FLOWS_END, flows_end),
 	TYPE(MSG_CTL_REQUEST, ctl_request),
 	TYPE(MSG_CTL_CANCEL, ctl_cancel),
+	TYPE(MSG_CTL_WATCH, ctl_watch),
 	TYPE(MSG_CTL_ROW, ctl_row),
 	TYPE(MSG_CTL_DATA, ctl_data),
 	TYPE(MSG_CTL_END, ctl_end),
+	TYPE(MSG_CTL_EVENT, ctl_event),
 	TYPE(MSG_BE_START, be_start),
 	TYPE(MSG_BE_STOP, be_target),
 	TYPE(MSG_BE_RESUME, be_target),

@@ -153,10 +153,12 @@ enum msg_type {
 	/* control -> launcher */
 	MSG_CTL_REQUEST = 96,
 	MSG_CTL_CANCEL,
+	MSG_CTL_WATCH,
 	/* launcher -> control: any number of rows, lines and data, then one end */
 	MSG_CTL_ROW,
 	MSG_CTL_DATA,
 	MSG_CTL_END,
+	MSG_CTL_EVENT, /* while there is somebody who watches */
 
 	/* launcher -> backend; backends/backend.h is the contract */
 	MSG_BE_START = 112,
@@ -639,6 +641,7 @@ enum ctl_verb {
 	CTL_DIFF, /* a row per change of `revision`.  Not admin */
 	CTL_ROLLBACK, /* to what `revision` left */
 	CTL_EXPORT, /* data: JSON lines, a service each, behind `service`, at most `n`; one row.  Not admin */
+	CTL_ZONES, /* a row per zone: its serial, file, signing, secondaries */
 	CTL_IMPORT, /* `record` has an array `services`; with `more`, kept until the last part comes */
 	CTL_VERB_N
 };
@@ -701,6 +704,38 @@ struct msg_ctl_end {
 	uint32_t id;
 	int32_t error; /* 0 or -errno */
 	char text[MSG_TEXT_MAX]; /* the sentence when error is not 0 */
+};
+
+/* Events are told from now on, or no more.  The first one is EVENT_BEGIN. */
+struct msg_ctl_watch {
+	bool on;
+};
+
+enum ctl_event {
+	CTL_EVENT_BEGIN, /* `number` is that of the newest event, whoever heard it */
+	CTL_EVENT_STATE, /* a service went from `before` to `state`; text: why */
+	CTL_EVENT_WAKE, /* it is woken: `wake` is the wake's number */
+	CTL_EVENT_WOKEN, /* that wake ended: `text` says how, `ms` is how long it took */
+	CTL_EVENT_REVISION, /* the registry has a new one; text: the command */
+	CTL_EVENT_N
+};
+const char *ctl_event_name(unsigned event); /* "begin", "state" .. */
+
+struct msg_ctl_event {
+	uint64_t number; /* of this launcher's events, from 1 on; one that is not told leaves a gap */
+	uint64_t wall_ms;
+	uint8_t event; /* enum ctl_event */
+	char service[MSG_NAME_MAX]; /* "": several */
+	uint8_t state, before; /* enum service_state */
+	uint64_t wake;
+	uint8_t cause; /* enum wake_cause */
+	struct ip_addr client; /* zero: none */
+	uint64_t ms;
+	char result[16]; /* CTL_EVENT_WOKEN: as in a trace */
+	uint64_t revision;
+	uint32_t changes; /* objects that it changed */
+	uint32_t uid; /* whose command it was */
+	char text[MSG_TEXT_MAX];
 };
 
 /* ---- backends ---- */

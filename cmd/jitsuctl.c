@@ -9,11 +9,16 @@
 #include "cmd/client.h"
 #include "cmd/dnssec.h"
 #include "cmd/edit.h"
+#include "cmd/event.h"
 #include "cmd/listing.h"
+#include "cmd/live.h"
+#include "cmd/old_jitsu.h"
 #include "cmd/render.h"
+#include "cmd/screen.h"
+#include "cmd/top.h"
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
-enum { N_MAX = 1000, TRACE_N = 5 };
+enum { WORDS_WIDTH = 23, N_MAX = 1000, TRACE_N = 5, LINE_WIDTH = 4096 /* of lines that nobody's terminal breaks */ };
 
 struct options {
 	const char *socket;
@@ -35,6 +40,9 @@ struct run {
 	const struct edit_command *edit; /* a command of the registry, NULL else; and its arguments */
 	int n_args;
 	char **args;
+	int n_old; /* what follows `import-jitsu` */
+	char **old;
+	bool old_dry_run;
 	struct client *client;
 	struct term term;
 	bool out_failed;
@@ -203,6 +211,8 @@ static int do_list(struct run *r) { return do_listing(r, LISTING_SERVICES, NULL)
 
 static int do_stats(struct run *r) { return do_listing(r, LISTING_COUNTS, NULL); }
 
+static int do_zones(struct run *r) { return do_listing(r, LISTING_ZONES, "no zone is configured"); }
+
 static int do_flows(struct run *r) { return do_listing(r, LISTING_FLOWS, "nothing is held"); }
 
 static int do_show(struct run *r)
@@ -303,6 +313,66 @@ static int do_log(struct run *r)
 	struct shape shape = { .row = render_log };
 
 	return ask(r, "log", print_shape, &shape);
+}
+
+static int print_event(struct run *r, const struct client_reply *reply, void *arg)
+{
+	int64_t *left = arg;
+	cleanup_buf struct buf out = { 0 };
+
+	if (reply->kind != REPLY_ROW)
+		return 0;
+	if (r->opt.json)
+		render_json(reply->row, &out);
+	else
+		event_render(reply->row, &r->term, clock_wall_ms(), &out);
+	print(r, &out);
+	return *left > 0 && --*left == 0 ? -1 : 0;
+}
+
+/* The service must be there, or a misspelt one would be watched for ever. */
+static int do_watch(struct run *r)
+{
+	struct client_request q = { .verb = "watch", .service = r->name, .n = -1, .ds_ttl_s = -1, .revision = -1 };
+	int64_t left = r->opt.n;
+	int status = r->name ? ask(r, "show", drop_row, NULL) : EXIT_OK;
+
+	if (!isatty(STDOUT_FILENO))
+		r->term.width = LINE_WIDTH;
+	if (status == EXIT_OK)
+		status = ask_this(r, &q, print_event, &left);
+	return status < 0 ? EXIT_OK : status;
+}
+
+static int top_row(struct run *r, const struct client_reply *reply, void *arg)
+{
+	if (r->opt.json)
+		return print_json(r, reply);
+	return reply->kind == REPLY_ROW && top_add(arg, reply->row) < 0 ? complain("out of memory") : 0;
+}
+
+static int print_top(struct run *r)
+{
+	struct top *top = top_new();
+	cleanup_buf struct buf out = { 0 };
+	int status = top ? ask(r, "list", top_row, top) : complain("out of memory");
+
+	if (status == EXIT_OK && !r->opt.json) {
+		top_done(top);
+		top_print(top, &r->term, 0, &out);
+		print(r, &out);
+	}
+	top_free(top);
+	return status;
+}
+
+static int do_top(struct run *r)
+{
+	struct err e;
+
+	if (r->opt.json || !screen_is_there())
+		return print_top(r);
+	return live_top(r->opt.socket, r->opt.no_color, &e) < 0 ? complain(e.text) : EXIT_OK;
 }
 
 static int do_reload(struct run *r)
@@ -452,6 +522,77 @@ static int do_edit(struct run *r)
 	return ask_this(r, &q, print_shape, &shape);
 }
 
+/* ---- the first jitsu's command line ---- */
+
+static int add_record(struct run *r, const char *record, bool dry_run)
+{
+	struct shape shape = { .row = edit_render_result };
+	struct client_request q = no_request();
+
+	q.verb = "add";
+	q.record = record;
+	q.dry_run = dry_run;
+	return ask_this(r, &q, dry_run && !r->old_dry_run ? drop_row : print_shape, &shape);
+}
+
+/* All are looked at before the first is added. */
+static int add_records(struct run *r, const struct old_jitsu *old)
+{
+	int status = EXIT_OK;
+
+	r->old_dry_run = old->dry_run;
+	for (size_t i = 0; i < old->n && status == EXIT_OK && (old->dry_run || old->n > 1); i++)
+		status = add_record(r, old->records[i], true);
+	for (size_t i = 0; i < old->n && status == EXIT_OK && !old->dry_run; i++)
+		status = add_record(r, old->records[i], false);
+	return status;
+}
+
+static void print_old_help(void)
+{
+	cleanup_buf struct buf help = { 0 };
+
+	old_jitsu_help(&help);
+	printf("Usage: jitsuctl [OPTION]... import-jitsu [OLD-OPTION]... KEY=VALUE,...\n%s", help.text ? help.text : "");
+}
+
+static int do_import_jitsu(struct run *r)
+{
+	cleanup_buf struct buf mistakes = { 0 };
+	cleanup_free char *cwd = getcwd(NULL, 0);
+	struct old_jitsu old;
+	int status = EXIT_OK;
+
+	if (old_jitsu_parse(r->n_old, r->old, cwd ? cwd : "/", &old, &mistakes) < 0) {
+		complain(mistakes.text ? mistakes.text : "out of memory");
+		status = EXIT_USAGE;
+	} else if (old.help) {
+		print_old_help();
+	} else {
+		r->opt.json |= old.json;
+		status = add_records(r, &old);
+	}
+	old_jitsu_free(&old);
+	return status;
+}
+
+/* Words behind the command are the old program's, its options too. */
+static void take_old_words(struct run *r, int *argc, char **argv)
+{
+	for (int i = 1; i < *argc; i++) {
+		if (strcmp(argv[i], "-S") == 0 || strcmp(argv[i], "--socket") == 0)
+			i++;
+		else if (strcmp(argv[i], "import-jitsu") == 0) {
+			r->n_old = *argc - i - 1;
+			r->old = argv + i + 1;
+			*argc = i + 1;
+			return;
+		} else if (argv[i][0] != '-') {
+			return;
+		}
+	}
+}
+
 static int do_help(struct run *r);
 
 static const struct subcommand edit_subcommand = { "", "", "", NAME_MAY, OPT_N, do_edit };
@@ -466,17 +607,22 @@ static const struct subcommand subcommands[] = {
 	{ "flows", "[NAME] [-n N]", "the connections that are held for it", NAME_MAY, OPT_N, do_flows },
 	{ "console", "NAME [-f]", "its serial console", NAME_MUST, OPT_FOLLOW | OPT_RAW, do_console },
 	{ "log", "[-f] [-n N]", "what jitsud did", NAME_NONE, OPT_FOLLOW | OPT_N, do_log },
+	{ "watch", "[NAME] [-n N]", "what happens, as it happens", NAME_MAY, OPT_N, do_watch },
+	{ "top", "", "a live table: who is up, held, woken last", NAME_NONE, 0, do_top },
+	{ "zones", "", "the zones: serial, file, signed, secondaries", NAME_NONE, 0, do_zones },
 	{ "stats", "", "what the DNS server was asked, and said", NAME_NONE, 0, do_stats },
 	{ "status", "", "jitsud itself: processes, limits, hypervisors", NAME_NONE, 0, do_show },
 	{ "reload", "", "have jitsud read its configuration again", NAME_NONE, 0, do_reload },
 	{ "dnssec", "ACTION [ZONE]", "sign a zone: help dnssec tells how", NAME_DNSSEC, OPT_DNSSEC, do_dnssec },
+	{ "import-jitsu", "CONFIG...", "add what the first jitsu was started with", NAME_NONE, 0,
+	  do_import_jitsu },
 	{ "help", "[COMMAND]", "this text", NAME_MAY, 0, do_help },
 };
 
 /* ---- usage ---- */
 
 static const char option_help[] = "Options:\n"
-				  "  -n N               at most N wakes, flows or lines (1..1000)\n"
+				  "  -n N               at most N wakes, flows, events or lines (1..1000)\n"
 				  "  -f, --follow       go on until ^C\n"
 				  "      --raw          console: escape sequences too\n"
 				  "      --json         a JSON object per row, on a line each\n"
@@ -486,6 +632,18 @@ static const char option_help[] = "Options:\n"
 				  "  -h, --help         this text\n"
 				  "      --version\n";
 
+/* What does not fit before its meaning has a line of its own. */
+static void print_command(FILE *f, const char *name, const char *args, const char *usage)
+{
+	char words[64];
+	int n = snprintf(words, sizeof(words), "%-7s %s", name, args);
+
+	if (n <= WORDS_WIDTH)
+		fprintf(f, "  %-*s %s\n", WORDS_WIDTH, words, usage);
+	else
+		fprintf(f, "  %s\n  %*s %s\n", words, WORDS_WIDTH, "", usage);
+}
+
 static void print_help(FILE *f)
 {
 	const struct edit_command *c;
@@ -494,10 +652,10 @@ static void print_help(FILE *f)
 	for (size_t i = 0; i < ARRAY_SIZE(subcommands); i++) {
 		const struct subcommand *s = &subcommands[i];
 
-		fprintf(f, "  %-8s%-15s %s\n", s->name, s->args, s->usage);
+		print_command(f, s->name, s->args, s->usage);
 	}
 	for (size_t i = 0; (c = edit_command_nth(i)); i++)
-		fprintf(f, "  %-8s%-15s %s\n", c->name, c->args, c->usage);
+		print_command(f, c->name, c->args, c->usage);
 	fprintf(f, "\n%s\nThe manual: man 8 jitsuctl\n", option_help);
 }
 
@@ -576,6 +734,10 @@ static int do_help(struct run *r)
 	s = find_subcommand(r->name, &e);
 	if (!s)
 		return usage_error(e.text);
+	if (s->exec == do_import_jitsu) {
+		print_old_help();
+		return EXIT_OK;
+	}
 	print_usage_of(stdout, s);
 	return EXIT_OK;
 }
@@ -740,6 +902,7 @@ int main(int argc, char **argv)
 	struct err e;
 
 	setlocale(LC_CTYPE, "");
+	take_old_words(&r, &argc, argv);
 	if (edit_take_options(&argc, argv, &r.opt.edit, &e) < 0 || parse_options(argc, argv, &r.opt, &e) < 0)
 		return usage_error(e.text);
 	if (r.opt.version) {

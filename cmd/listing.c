@@ -199,6 +199,49 @@ static int add_counts(struct listing *l, const struct json_node *row)
 	return 0;
 }
 
+/* ---- zones ---- */
+
+enum { ZONE_NAME, ZONE_SERIAL, ZONE_SIGNED, ZONE_SECONDARIES, ZONE_FILE, ZONE_N };
+
+static const struct table_column zone_columns[] = {
+	[ZONE_NAME] = { "ZONE", false, 12, 0 },	   [ZONE_SERIAL] = { "SERIAL", true, 0, 0 },
+	[ZONE_SIGNED] = { "SIGNED", false, 0, 0 }, [ZONE_SECONDARIES] = { "SECONDARIES", false, 11, 0 },
+	[ZONE_FILE] = { "FILE", false, 8, 0 },
+};
+static_assert(ARRAY_SIZE(zone_columns) == ZONE_N, "a column is not described");
+
+/* The first, and how many more there are. */
+static void secondaries_cell(const struct json_node *row, struct buf *out)
+{
+	const struct json_node *v = json_get(row, "secondaries");
+	unsigned more = 0;
+
+	v = v && json_type(v) == JSON_ARRAY ? json_first(v) : NULL;
+	for (const struct json_node *m = v ? json_next(v) : NULL; m; m = json_next(m))
+		more++;
+	buf_adds(out, v && json_type(v) == JSON_STRING ? json_string(v) : "-");
+	if (more > 0)
+		buf_addf(out, " +%u", more);
+}
+
+static int add_zone(struct listing *l, const struct json_node *row)
+{
+	const char *name = row_text_or(row, "zone", "?"), *file = row_text_or(row, "file", "");
+	const char *phase = row_text_or(row, "phase", "off");
+	cleanup_buf struct buf secondaries = { 0 };
+
+	add_remark(l, name, "", row_text_or(row, "mistake", ""));
+	secondaries_cell(row, &secondaries);
+	const struct cell cells[] = {
+		[ZONE_NAME] = { name, COLOR_NONE },
+		[ZONE_SERIAL] = { row_text_or(row, "serial", "-"), COLOR_NONE },
+		[ZONE_SIGNED] = { strcmp(phase, "off") == 0 ? "no" : phase, COLOR_NONE },
+		[ZONE_SECONDARIES] = { secondaries.text ? secondaries.text : "-", COLOR_NONE },
+		[ZONE_FILE] = { *file ? file : "-", COLOR_NONE },
+	};
+	return add_cells(l, cells, ARRAY_SIZE(cells));
+}
+
 /* ---- all ---- */
 
 static const struct {
@@ -209,6 +252,7 @@ static const struct {
 	[LISTING_SERVICES] = { service_columns, LIST_N, add_service },
 	[LISTING_FLOWS] = { flow_columns, FLOW_N, add_flow },
 	[LISTING_COUNTS] = { count_columns, COUNT_N, add_counts },
+	[LISTING_ZONES] = { zone_columns, ZONE_N, add_zone },
 };
 static_assert(ARRAY_SIZE(kinds) == LISTING_N, "a kind is not described");
 

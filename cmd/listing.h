@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "cmd/table.h"
 
-enum listing_of { LISTING_SERVICES, LISTING_FLOWS, LISTING_COUNTS, LISTING_N };
+enum listing_of { LISTING_SERVICES, LISTING_FLOWS, LISTING_COUNTS, LISTING_ZONES, LISTING_N };
 
 struct listing;
 

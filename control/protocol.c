@@ -42,7 +42,7 @@ enum {
 	TAKES_PARTS = 1 << 19, /* "more", "exact" */
 };
 
-enum { DO_CANCEL = CTL_VERB_N, DO_N };
+enum { DO_CANCEL = CTL_VERB_N, DO_WATCH, DO_N };
 
 static const struct verb {
 	unsigned takes;
@@ -76,11 +76,16 @@ static const struct verb {
 	[CTL_ROLLBACK] = { NEEDS_REVISION | CHANGES, 0 },
 	[CTL_EXPORT] = { TAKES_SERVICE | TAKES_N, PROTOCOL_N_MAX },
 	[CTL_IMPORT] = { NEEDS_RECORD | TAKES_PARTS | CHANGES, 0 },
+	[CTL_ZONES] = { 0, 0 },
 	[DO_CANCEL] = { NEEDS_OF, 0 },
+	[DO_WATCH] = { TAKES_SERVICE, 0 },
 };
 static_assert(ARRAY_SIZE(verbs) == DO_N, "a verb has no row");
 
-static const char *verb_name(unsigned verb) { return verb == DO_CANCEL ? "cancel" : ctl_verb_name(verb); }
+static const char *verb_name(unsigned verb)
+{
+	return verb == DO_CANCEL ? "cancel" : verb == DO_WATCH ? "watch" : ctl_verb_name(verb);
+}
 
 typedef int take_fn(const struct json_node *v, struct protocol_request *out, struct err *e);
 
@@ -328,7 +333,8 @@ static int take_members(const struct json_node *root, unsigned verb, struct prot
 	out->msg.n = row->n;
 	out->needs_admin = row->takes & ADMIN;
 	out->cancel = verb == DO_CANCEL;
-	out->msg.verb = out->cancel ? 0 : (uint8_t)verb;
+	out->watch = verb == DO_WATCH;
+	out->msg.verb = verb < CTL_VERB_N ? (uint8_t)verb : 0;
 	for (const struct json_node *v = json_first(root); v; v = json_next(v)) {
 		int r = take_member(v, takes, verb_name(verb), out, e);
 
@@ -605,6 +611,78 @@ void protocol_data(const char *id, const struct msg_ctl_data *data, struct buf *
 		base64((const uint8_t *)bytes, data->n, text);
 		json_put_string(&w, "base64", text);
 	}
+	close_answer(&w);
+}
+
+static void put_state(struct json_writer *w, const struct msg_ctl_event *m)
+{
+	json_put_string(w, "state", state_name(m->state));
+	json_put_string(w, "before", state_name(m->before));
+	json_put_string(w, "reason", m->text);
+}
+
+static void put_wake(struct json_writer *w, const struct msg_ctl_event *m)
+{
+	char client[ADDR_TEXT_MAX];
+
+	json_put_integer(w, "wake", (int64_t)m->wake);
+	json_put_string(w, "cause", cause_name(m->cause));
+	if (!ip_is_zero(&m->client))
+		json_put_string(w, "client", ip_format(&m->client, client));
+	if (m->event != CTL_EVENT_WOKEN)
+		return;
+	json_put_string(w, "result", m->result);
+	json_put_integer(w, "took_ms", (int64_t)m->ms);
+	json_put_string(w, "reason", m->text);
+}
+
+static void put_revision(struct json_writer *w, const struct msg_ctl_event *m)
+{
+	json_put_integer(w, "revision", (int64_t)m->revision);
+	json_put_integer(w, "changes", m->changes);
+	json_put_integer(w, "uid", m->uid);
+	json_put_string(w, "command", m->text);
+}
+
+void protocol_event(const struct msg_ctl_event *m, struct buf *out)
+{
+	struct json_writer w = { .out = out, .first = true };
+
+	json_open(&w, NULL, '{');
+	json_put_integer(&w, "number", (int64_t)m->number);
+	json_put_integer(&w, "wall_ms", (int64_t)m->wall_ms);
+	json_put_string(&w, "event", ctl_event_name(m->event));
+	if (m->service[0])
+		json_put_string(&w, "service", m->service);
+	switch ((enum ctl_event)m->event) {
+	case CTL_EVENT_STATE: put_state(&w, m); break;
+	case CTL_EVENT_WAKE:
+	case CTL_EVENT_WOKEN: put_wake(&w, m); break;
+	case CTL_EVENT_REVISION: put_revision(&w, m); break;
+	case CTL_EVENT_BEGIN:
+	case CTL_EVENT_N: break;
+	}
+	json_close(&w, '}');
+}
+
+void protocol_event_line(const char *id, const char *object, struct buf *out)
+{
+	struct json_writer w;
+
+	open_answer(&w, id, out);
+	json_put_raw(&w, "row", object);
+	close_answer(&w);
+}
+
+void protocol_missed(const char *id, uint64_t n, struct buf *out)
+{
+	struct json_writer w;
+
+	open_answer(&w, id, out);
+	json_open(&w, "row", '{');
+	json_put_string(&w, "event", "missed");
+	json_put_integer(&w, "missed", (int64_t)n);
+	json_close(&w, '}');
 	close_answer(&w);
 }
 

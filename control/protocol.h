@@ -25,6 +25,7 @@ struct protocol_request {
 	char id[PROTOCOL_ID_MAX]; /* the client's, as the JSON text its answers carry */
 	bool cancel; /* "do":"cancel": ends the client's own request `of`; msg counts for nothing */
 	char of[PROTOCOL_ID_MAX];
+	bool watch; /* "do":"watch": events, of msg.service or of all; the launcher is not asked */
 	bool needs_admin;
 	bool has_revision;
 	struct msg_ctl_request msg; /* verb, service, n, follow; the rest is the caller's to fill in */
@@ -38,6 +39,11 @@ int protocol_parse(const char *line, size_t n, struct protocol_request *out, str
 /* Each adds one line, with its newline.  `id` is protocol_request.id. */
 void protocol_row(const char *id, const struct msg_ctl_row *row, struct buf *out);
 void protocol_data(const char *id, const struct msg_ctl_data *data, struct buf *out);
+/* An event as a JSON object, without a newline; as a line of one who watches. */
+void protocol_event(const struct msg_ctl_event *m, struct buf *out);
+void protocol_event_line(const char *id, const char *object, struct buf *out);
+/* That line in place of `n` events that the watcher will not see. */
+void protocol_missed(const char *id, uint64_t n, struct buf *out);
 void protocol_end(const char *id, struct buf *out);
 /* `error` is a negative errno, `text` the sentence. */
 void protocol_error(const char *id, int error, const char *text, struct buf *out);

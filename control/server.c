@@ -18,6 +18,9 @@
  * One timer looks twice a second at what only time can end: requests that wait, clients that ask
  * nothing, half-closed clients that are gone.  It runs only while there is a client.
  *
+ * A client that watches is no longer one of these: watchers.c has it, in places of its own, and it asks
+ * nothing else.
+ *
  * A session is named across callbacks by its serial number, never by its address.
  */
 #include "control/server.h"
@@ -29,6 +32,7 @@
 #include "base/log.h"
 #include "control/requests.h"
 #include "control/session.h"
+#include "control/watchers.h"
 
 enum { TICK_MS = 500, ACCEPTS_PER_WAKEUP = 16 };
 
@@ -36,6 +40,7 @@ struct server {
 	struct event_base *base;
 	struct server_conf conf;
 	struct requests *requests;
+	struct watchers *watchers;
 	struct session *clients[REQUESTS_CLIENTS_MAX];
 	uint32_t last_serial;
 	struct event *acceptable, *tick;
@@ -86,7 +91,7 @@ static void end_request(struct server *sv, struct request *r, int error, const c
 	finish_if_done(sv, s);
 }
 
-void server_answer(struct server *sv, enum msg_type type, const void *body)
+static void answer(struct server *sv, enum msg_type type, const void *body)
 {
 	const uint32_t *id = body; /* each of them begins with it */
 	const struct msg_ctl_end *end = body;
@@ -94,8 +99,6 @@ void server_answer(struct server *sv, enum msg_type type, const void *body)
 	struct request *r;
 	struct session *s;
 
-	if (type != MSG_CTL_ROW && type != MSG_CTL_DATA && type != MSG_CTL_END)
-		return;
 	r = requests_find(sv->requests, *id);
 	if (!r || r->state != REQUEST_SENT)
 		return; /* its client has gone, or lost interest */
@@ -113,7 +116,24 @@ void server_answer(struct server *sv, enum msg_type type, const void *body)
 		session_send(s, &line);
 }
 
+void server_answer(struct server *sv, enum msg_type type, const void *body)
+{
+	if (type == MSG_CTL_EVENT)
+		watchers_event(sv->watchers, body);
+	else if (type == MSG_CTL_ROW || type == MSG_CTL_DATA || type == MSG_CTL_END)
+		answer(sv, type, body);
+}
+
 /* ---- the launcher ---- */
+
+static void want_events(void *arg, bool on)
+{
+	struct server *sv = arg;
+	struct msg_ctl_watch m = { .on = on };
+
+	if (sv->launcher_up)
+		sv->conf.tell(sv->conf.arg, MSG_CTL_WATCH, &m);
+}
 
 static void ask(struct server *sv, struct request *r)
 {
@@ -128,6 +148,7 @@ void server_launcher_up(struct server *sv)
 		if (r->state == REQUEST_WAITING)
 			ask(sv, r);
 	}
+	watchers_launcher_up(sv->watchers);
 }
 
 void server_launcher_gone(struct server *sv)
@@ -135,6 +156,7 @@ void server_launcher_gone(struct server *sv)
 	uint64_t now = clock_now_ms();
 
 	sv->launcher_up = false;
+	watchers_launcher_gone(sv->watchers);
 	for (struct request *r = requests_next(sv->requests, NULL); r; r = requests_next(sv->requests, r)) {
 		if (r->state != REQUEST_SENT)
 			continue;
@@ -204,15 +226,55 @@ static void new_request(struct server *sv, struct session *s, const struct proto
 	ask(sv, r);
 }
 
+static void leave_clients(struct server *sv, const struct session *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(sv->clients); i++) {
+		if (sv->clients[i] == s)
+			sv->clients[i] = NULL;
+	}
+}
+
+static void watch(struct server *sv, struct session *s, const struct protocol_request *p)
+{
+	struct err e;
+
+	if (requests_count(sv->requests, session_serial(s)) > 0)
+		say_error(s, p->id, -EBUSY, "other requests are under way here: watch on a connection of its own");
+	else if (watchers_add(sv->watchers, s, p, &e) < 0)
+		say_error(s, p->id, e.code, e.text);
+	else
+		leave_clients(sv, s);
+}
+
+/* One that watches may stop that, and nothing else. */
+static void watcher_line(struct session *s, const struct protocol_request *p, const char *watches)
+{
+	cleanup_buf struct buf line = { 0 };
+
+	if (!p->cancel || strcmp(p->of, watches) != 0) {
+		say_error(s, p->id, -EBUSY, "this connection watches, and can only \"cancel\" that: ask on another one");
+		return;
+	}
+	protocol_error(p->of, -ECANCELED, "cancelled", &line);
+	protocol_end(p->id, &line);
+	session_send(s, &line);
+	session_finish(s);
+}
+
 static void on_line(void *arg, struct session *s, const char *line, size_t n)
 {
 	struct server *sv = arg;
 	struct protocol_request p;
 	struct err e;
 	int r = protocol_parse(line, n, &p, &e);
+	const char *watches = watchers_id(s);
 
 	if (r < 0)
 		say_error(s, p.id, r, e.text);
+	else if (watches)
+		watcher_line(s, &p, watches);
+	else if (p.watch)
+		watch(sv, s, &p);
 	else if (p.cancel)
 		cancel_request(sv, s, &p);
 	else
@@ -230,9 +292,11 @@ static void on_half_closed(void *arg, struct session *s)
 {
 	if (session_is_deserted(s))
 		session_drop(s, NULL);
-	else
+	else if (!watchers_id(s))
 		finish_if_done(arg, s);
 }
+
+static void on_drained(void *arg, struct session *s) { watchers_drained(((struct server *)arg)->watchers, s); }
 
 static void on_gone(void *arg, struct session *s, const char *why)
 {
@@ -246,10 +310,8 @@ static void on_gone(void *arg, struct session *s, const char *why)
 	if (why)
 		log_limited(LOG_WARN, "dropped a client, uid=%u pid=%d: %s", (unsigned)peer->uid,
 			    (int)peer->pid, why);
-	for (size_t i = 0; i < ARRAY_SIZE(sv->clients); i++) {
-		if (sv->clients[i] == s)
-			sv->clients[i] = NULL;
-	}
+	if (!watchers_remove(sv->watchers, s))
+		leave_clients(sv, s);
 	session_free(s);
 }
 
@@ -257,6 +319,7 @@ static const struct session_ops session_ops = {
 	.on_line = on_line,
 	.on_overlong = on_overlong,
 	.on_half_closed = on_half_closed,
+	.on_drained = on_drained,
 	.on_gone = on_gone,
 };
 
@@ -292,6 +355,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		any = true;
 		look_after(sv, sv->clients[i]);
 	}
+	watchers_look_after(sv->watchers);
+	any |= watchers_count(sv->watchers) > 0;
 	if (sv->acceptable)
 		event_add(sv->acceptable, NULL); /* off after a shortage of descriptors */
 	if (!any)
@@ -420,7 +485,8 @@ struct server *server_new(struct event_base *base, const struct server_conf *con
 	sv->listen_fd = -1;
 	sv->requests = requests_new();
 	sv->tick = event_new(base, -1, EV_PERSIST, on_tick, sv);
-	if (sv->requests && sv->tick)
+	sv->watchers = watchers_new(base, want_events, sv);
+	if (sv->requests && sv->tick && sv->watchers)
 		return sv;
 	server_free(sv);
 	return NULL;
@@ -431,6 +497,8 @@ void server_free(struct server *sv)
 	if (!sv)
 		return;
 	stop_listening(sv);
+	sv->launcher_up = false;
+	watchers_free(sv->watchers);
 	for (size_t i = 0; i < ARRAY_SIZE(sv->clients); i++)
 		session_free(sv->clients[i]);
 	if (sv->tick)

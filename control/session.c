@@ -30,6 +30,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "control/protocol.h"
@@ -42,6 +43,7 @@ struct session {
 	struct peer peer;
 	uint32_t serial;
 	uint64_t active_ms;
+	void *mark;
 	const char *why;
 	bool half_closed;
 	bool finishing;
@@ -143,11 +145,13 @@ static void on_written(struct bufferevent *bev, void *arg)
 	s->active_ms = clock_now_ms();
 	if (s->finishing && session_output(s) == 0)
 		session_drop(s, NULL);
-	if (!may_read(s))
-		return;
-	take_lines(s);
-	if (may_read(s) && !s->half_closed)
-		bufferevent_enable(bev, EV_READ);
+	if (may_read(s)) {
+		take_lines(s);
+		if (may_read(s) && !s->half_closed)
+			bufferevent_enable(bev, EV_READ);
+	}
+	if (!s->dead && !s->finishing)
+		s->ops->on_drained(s->arg, s);
 }
 
 static void on_event(struct bufferevent *bev, short what, void *arg)
@@ -179,6 +183,14 @@ void session_send(struct session *s, const struct buf *lines)
 		session_drop(s, "it reads too slowly");
 }
 
+void session_be_patient(struct session *s, unsigned stall_s, int bytes)
+{
+	struct timeval stall = { .tv_sec = stall_s };
+
+	bufferevent_set_timeouts(s->bev, NULL, &stall);
+	setsockopt(bufferevent_getfd(s->bev), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 size_t session_output(const struct session *s) { return evbuffer_get_length(bufferevent_get_output(s->bev)); }
 
 /* ---- life ---- */
@@ -186,6 +198,10 @@ size_t session_output(const struct session *s) { return evbuffer_get_length(buff
 uint32_t session_serial(const struct session *s) { return s->serial; }
 
 const struct peer *session_peer(const struct session *s) { return &s->peer; }
+
+void session_set_mark(struct session *s, void *mark) { s->mark = mark; }
+
+void *session_mark(const struct session *s) { return s->mark; }
 
 uint64_t session_idle_ms(const struct session *s) { return clock_now_ms() - s->active_ms; }
 

@@ -24,6 +24,8 @@ struct session_ops {
 	void (*on_overlong)(void *arg, struct session *s);
 	/* The client has closed its sending side: no further line comes, answers may still go. */
 	void (*on_half_closed)(void *arg, struct session *s);
+	/* All that was sent has been taken by the kernel. */
+	void (*on_drained)(void *arg, struct session *s);
 	/* It is over, and session_free() is due.  `why` is NULL when the client went, else a phrase
 	 * for the log.  Called from the loop, never from inside one of the functions below. */
 	void (*on_gone)(void *arg, struct session *s, const char *why);
@@ -37,8 +39,16 @@ void session_free(struct session *s); /* NULL is fine */
 uint32_t session_serial(const struct session *s);
 const struct peer *session_peer(const struct session *s);
 
+/* Whatever the owner wants to find with it; NULL at first. */
+void session_set_mark(struct session *s, void *mark);
+void *session_mark(const struct session *s);
+
 /* Sends, or keeps for when the client reads.  Nothing once the session is over. */
 void session_send(struct session *s, const struct buf *lines);
+
+/* A client that reads slowly, and may: it has `stall_s` until it is dropped, and the kernel keeps about
+ * `bytes` for it. */
+void session_be_patient(struct session *s, unsigned stall_s, int bytes);
 
 /* What is kept still goes; then it is over. */
 void session_finish(struct session *s);

@@ -71,6 +71,19 @@ static void add_order(const struct service *s, struct msg_ctl_row *row)
 		row_num(row, "pin_left_ms", s->order_until_ms > now ? s->order_until_ms - now : 0);
 }
 
+/* By whom it was last. */
+static void add_woken(const struct service *s, struct msg_ctl_row *row)
+{
+	char client[ADDR_TEXT_MAX];
+
+	if (!s->woken_ms)
+		return;
+	row_str(row, "woken_by", "%s", cause_name(s->cause));
+	if (!ip_is_zero(&s->client))
+		row_str(row, "woken_by_client", "%s", ip_format(&s->client, client));
+	row_num(row, "woken_ago_ms", ago(s->woken_ms));
+}
+
 static void add_summary(struct service *s, struct msg_ctl_row *row)
 {
 	row_str(row, "name", "%s", s->conf->name);
@@ -86,6 +99,7 @@ static void add_summary(struct service *s, struct msg_ctl_row *row)
 	if (s->last_wake_ms)
 		row_num(row, "last_wake_ms", s->last_wake_ms);
 	row_num(row, "memory_bytes", service_memory(s));
+	add_woken(s, row);
 	add_reason(s, row);
 }
 
@@ -293,17 +307,10 @@ static void add_keepers(struct service *s, struct msg_ctl_row *row)
 
 void describe_why(struct service *s, struct msg_ctl_row *row)
 {
-	char client[ADDR_TEXT_MAX];
-
 	row_str(row, "name", "%s", s->conf->name);
 	row_str(row, "state", "%s", state_name(s->state));
 	row_num(row, "since_ms_ago", ago(s->since_ms));
-	if (s->woken_ms) {
-		row_str(row, "woken_by", "%s", cause_name(s->cause));
-		if (!ip_is_zero(&s->client))
-			row_str(row, "woken_by_client", "%s", ip_format(&s->client, client));
-		row_num(row, "woken_ago_ms", ago(s->woken_ms));
-	}
+	add_woken(s, row);
 	add_keepers(s, row);
 	add_muted(s, row);
 	add_idle(s, row, "stops_in_ms");

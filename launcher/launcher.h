@@ -237,6 +237,7 @@ struct launcher {
 	struct trace *trace;
 	struct journal *journal;
 	struct operators *operators;
+	struct events *events;
 };
 
 #define FOR_EACH_SERVICE(l, s)                                                                     \
@@ -367,6 +368,18 @@ void operators_data(struct launcher *l, uint32_t id, const char *text, size_t n)
 /* An edit is in force but for dns: ends once it is there, too. */
 void operators_edit_made(struct launcher *l, const struct msg_ctl_request *ask);
 void operators_edits_told(struct launcher *l); /* the next snapshot has all that were made */
+
+/* ---- events.c: what operators watch ---- */
+struct events *events_new(struct launcher *l);
+void events_watch(struct launcher *l, bool on); /* somebody does, or nobody any more */
+/* It was `before`, and `event` brought it where it is. */
+void events_moved(const struct service *s, enum service_state before, enum service_event event);
+/* The registry has a new revision; `service`: what it is about, "": several. */
+void events_revision(struct launcher *l, uint64_t revision, const char *service, uint32_t changes, uint32_t uid,
+		     const char *command);
+
+/* ---- zones.c ---- */
+void zones_describe(const struct launcher *l, const struct zone_conf *z, struct msg_ctl_row *row);
 
 /* ---- registrar.c ---- */
 /* It came up: how often it was woken and how long that took will be kept, soon. */

@@ -191,6 +191,7 @@ int launcher_main(const struct child_args *args)
 	if (prepare(l, &e) < 0)
 		log_fatal("%s", e.text);
 	l->operators = operators_new(l);
+	l->events = events_new(l);
 	l->registrar = registrar_new(l);
 	orders_init(l);
 	if (reload_first(l) < 0)

@@ -599,6 +599,17 @@ static void do_dnssec(struct operators *r, const struct msg_ctl_request *ask)
 	end(r, ask->id, error, error ? e.text : "");
 }
 
+static void do_zones(struct operators *r, const struct msg_ctl_request *ask)
+{
+	for (size_t i = 0; i < r->l->conf->zones.n; i++) {
+		struct msg_ctl_row row = { .id = ask->id };
+
+		zones_describe(r->l, &r->l->conf->zones.v[i], &row);
+		send_row(r, &row);
+	}
+	end(r, ask->id, 0, "");
+}
+
 static void do_edit(struct operators *r, const struct msg_ctl_request *ask) { edits_run(r->l, ask); }
 
 static const struct {
@@ -611,7 +622,7 @@ static const struct {
 	[CTL_CONSOLE] = { do_console, false }, [CTL_LOG] = { do_log, false },
 	[CTL_STATUS] = { do_status, false },   [CTL_RELOAD] = { do_reload, true },
 	[CTL_FLOWS] = { do_flows, false },
-	[CTL_STATS] = { do_stats, false },
+	[CTL_STATS] = { do_stats, false },     [CTL_ZONES] = { do_zones, false },
 	[CTL_DNSSEC_STATUS] = { do_dnssec, false },
 	[CTL_DNSSEC_DS] = { do_dnssec, false },
 	[CTL_DNSSEC_ENABLE] = { do_dnssec, true },
@@ -646,6 +657,8 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 	(void)fd;
 	if (type == MSG_LOG) {
 		launcher_hear_log(r->l, "control", body);
+	} else if (type == MSG_CTL_WATCH) {
+		events_watch(r->l, ((const struct msg_ctl_watch *)body)->on);
 	} else if (type == MSG_CTL_CANCEL) {
 		cancel(r, ((const struct msg_ctl_cancel *)body)->id);
 	} else if (type != MSG_CTL_REQUEST || ask->verb >= CTL_VERB_N) {
@@ -665,6 +678,7 @@ static void on_end(void *arg, struct ipc *ch, int error)
 	if (r->l->control != ch)
 		return;
 	r->l->control = NULL;
+	events_watch(r->l, false);
 	flows_drop(r->l);
 	while (!TAILQ_EMPTY(&r->waiting))
 		wait_free(TAILQ_FIRST(&r->waiting));
@@ -679,6 +693,7 @@ void operators_channel(struct launcher *l, int fd)
 	flows_drop(l);
 	while (!TAILQ_EMPTY(&r->waiting))
 		wait_free(TAILQ_FIRST(&r->waiting));
+	events_watch(l, false);
 	ipc_free(l->control);
 	l->control = ipc_new(l->base, fd, on_msg, on_end, r);
 	if (!l->control)

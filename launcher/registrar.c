@@ -604,6 +604,8 @@ int registrar_edit(struct edit *ed, uint64_t *number, struct buf *mistakes)
 		return error;
 	}
 	put_in_force(ed);
+	if (fresh)
+		events_revision(ed->l, fresh, ed->n == 1 ? ed->v[0].name : "", (uint32_t)ed->n, ed->uid, ed->command);
 	*number = fresh;
 	return 0;
 }

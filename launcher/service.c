@@ -508,6 +508,7 @@ void service_event(struct service *s, enum service_event event)
 	struct service_move move = service_fsm(s->state, event);
 	enum service_state before = s->state;
 	uint32_t seq;
+	bool late;
 
 	if (move.action == DO_IMPOSSIBLE) {
 		log_limited(LOG_WARN, "service=%s \"%s\" cannot happen while it is %s: ignored", s->conf->name,
@@ -529,7 +530,13 @@ void service_event(struct service *s, enum service_event event)
 		if (s->state == STATE_DRAINING)
 			s->drain_seq = seq;
 	}
+	/* those two find out why */
+	late = move.action == DO_DOWN || move.action == DO_PAUSED;
+	if (move.next != before && !late)
+		events_moved(s, before, event);
 	act(s, move.action, before);
+	if (s->state == move.next && move.next != before && late)
+		events_moved(s, before, event);
 	if (s->state == move.next && move.next != before)
 		moved(s, before);
 }

@@ -6,6 +6,8 @@
 
 struct trace {
 	uint64_t newest;
+	trace_fn *fn; /* NULL: nobody listens */
+	void *arg;
 	struct wake_trace ring[TRACE_MAX];
 };
 
@@ -23,6 +25,18 @@ struct trace *trace_new(void) { return calloc(1, sizeof(struct trace)); }
 
 void trace_free(struct trace *t) { free(t); }
 
+void trace_listen(struct trace *t, trace_fn *fn, void *arg)
+{
+	t->fn = fn;
+	t->arg = arg;
+}
+
+static void tell(const struct trace *t, const struct wake_trace *w)
+{
+	if (t->fn)
+		t->fn(t->arg, w);
+}
+
 uint64_t trace_begin(struct trace *t, const char *service, enum wake_cause cause, const struct ip_addr *client,
 		     uint64_t query_ns)
 {
@@ -34,6 +48,7 @@ uint64_t trace_begin(struct trace *t, const char *service, enum wake_cause cause
 	w->wall_ms = clock_wall_ms();
 	w->at_ns[MARK_QUERY] = query_ns && query_ns < now ? query_ns : now;
 	w->at_ns[MARK_WAKE] = now;
+	tell(t, w);
 	return number;
 }
 
@@ -62,6 +77,7 @@ void trace_end(struct trace *t, uint64_t number, enum trace_result result, const
 	if (result == TRACE_FAILED)
 		w->at_ns[MARK_FAILED] = clock_now_ns();
 	str_copy(w->reason, reason);
+	tell(t, w);
 }
 
 const struct wake_trace *trace_get(const struct trace *t, uint64_t number)

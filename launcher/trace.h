@@ -42,6 +42,10 @@ struct trace;
 struct trace *trace_new(void);
 void trace_free(struct trace *t);
 
+/* Called when a wake begins, and again when it has ended (its result is another one then). */
+typedef void trace_fn(void *arg, const struct wake_trace *w);
+void trace_listen(struct trace *t, trace_fn *fn, void *arg);
+
 /* Begins a wake and returns its number. */
 uint64_t trace_begin(struct trace *t, const char *service, enum wake_cause cause, const struct ip_addr *client,
 		     uint64_t query_ns);

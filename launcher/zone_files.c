@@ -108,6 +108,23 @@ uint32_t zone_files_serial(const struct zone_files *z, const char *zone)
 	return en ? en->least : 1;
 }
 
+bool zone_files_served_serial(const struct zone_files *z, const char *zone, uint32_t *serial)
+{
+	const struct entry *en = find(z, zone);
+
+	if (!en || !en->told)
+		return false;
+	*serial = en->served;
+	return true;
+}
+
+const char *zone_files_mistake(const struct zone_files *z, const char *zone)
+{
+	const struct entry *en = find(z, zone);
+
+	return en ? en->mistake : "";
+}
+
 static void raise_serial(struct entry *en, uint32_t now_s)
 {
 	uint32_t next = (en->told ? en->served : en->least) + 1;

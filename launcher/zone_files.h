@@ -46,6 +46,10 @@ void zone_files_mistakes(const struct zone_files *z, struct buf *out);
 
 /* The least serial that the zone may be served with: later than any before, also of earlier launchers. */
 uint32_t zone_files_serial(const struct zone_files *z, const char *zone);
+/* What dns serves it with; false: dns has not said so yet, since it was last changed. */
+bool zone_files_served_serial(const struct zone_files *z, const char *zone, uint32_t *serial);
+/* Why its file is not used as it is; "": it is, or there is none. */
+const char *zone_files_mistake(const struct zone_files *z, const char *zone);
 /* It is served with this one.  Only the first time since the least one was raised counts: dns cannot make us
  * write without end. */
 void zone_files_served(struct zone_files *z, const char *zone, uint32_t serial);

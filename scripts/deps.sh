@@ -11,7 +11,7 @@ libseccomp-dev libcap-ng-dev libmnl-dev libbpf-dev libssl-dev libsqlite3-dev zli
 run='libvirt0 libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils iproute2'
 # to test and show
 test='libcmocka-dev libclang-rt-14-dev libvirt-clients curl bind9-dnsutils nsd knot ethtool iputils-ping cpio lz4 xz-utils procps
-util-linux mandoc'
+util-linux mandoc tmux'
 # what some tests do without
 optional='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-tidy cppcheck nftables'
 

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -137,13 +138,22 @@ static const struct field *const stats_rows[] = {
 	NULL,
 };
 
+static const struct field *const zone_rows[] = {
+	FIELDS(STR("zone", "jitsu.example"), NUM("serial", "2026112201"), STR("file", "/etc/jitsu/jitsu.example.zone"),
+	       { "signed", CTL_BOOL, "true" }, STR("phase", "signed"), LIST("secondaries", "192.0.2.1 port 53 key k"),
+	       LIST("secondaries", "192.0.2.2 port 53"), STR("mistake", "")),
+	FIELDS(STR("zone", "plain.example"), { "serial", CTL_NULL, "" }, STR("file", ""), { "signed", CTL_BOOL, "false" },
+	       STR("phase", "off"), { "secondaries", CTL_LIST_EMPTY, "" }, STR("mistake", "line 3: no such type")),
+	NULL,
+};
+
 static const struct field *const no_rows[] = { NULL };
 
 static const struct field *const *const rows_of[CTL_VERB_N] = {
 	[CTL_LIST] = list_rows,     [CTL_SHOW] = show_rows,   [CTL_START] = no_rows,   [CTL_STOP] = no_rows,
 	[CTL_WHY] = why_rows,       [CTL_TRACE] = trace_rows, [CTL_CONSOLE] = no_rows, [CTL_LOG] = log_rows,
 	[CTL_STATUS] = status_rows, [CTL_RELOAD] = no_rows,   [CTL_FLOWS] = flow_rows,
-	[CTL_STATS] = stats_rows,
+	[CTL_STATS] = stats_rows,   [CTL_ZONES] = zone_rows,
 };
 
 static void send_rows(struct ipc *ch, const struct msg_ctl_request *q)
@@ -171,7 +181,21 @@ static void send_console(struct ipc *ch, const struct msg_ctl_request *q)
 	ipc_send(ch, MSG_CTL_DATA, &m);
 }
 
-/* Knows the services of list_rows; a service of another name is not there; reload breaks. */
+/* To whoever watches, `n` of them. */
+static void send_events(struct ipc *ch, uint32_t n)
+{
+	static uint64_t number;
+	struct msg_ctl_event m = { .event = CTL_EVENT_STATE, .service = "www", .state = STATE_UP, .before = STATE_BOOTING,
+				   .text = "a reason of some length, as there are many of" };
+
+	for (; n > 0; n--) {
+		m.number = ++number;
+		ipc_send(ch, MSG_CTL_EVENT, &m);
+	}
+}
+
+/* Knows the services of list_rows; a service of another name is not there; reload breaks.  Each `log` with -n brings
+ * so many events. */
 static void launcher_answer(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
 {
 	const struct msg_ctl_request *q = body;
@@ -179,8 +203,15 @@ static void launcher_answer(void *arg, struct ipc *ch, enum msg_type type, const
 
 	(void)arg;
 	(void)fd;
+	if (type == MSG_CTL_WATCH) {
+		struct msg_ctl_event begin = { .event = CTL_EVENT_BEGIN };
+
+		ipc_send(ch, MSG_CTL_EVENT, &begin);
+	}
 	if (type != MSG_CTL_REQUEST)
 		return;
+	if (q->verb == CTL_LOG)
+		send_events(ch, q->n);
 	end.id = q->id;
 	if (q->service[0] && strcmp(q->service, "www") != 0) {
 		end.error = -ENOENT;
@@ -538,6 +569,202 @@ static void test_stats_are_a_table(void **state)
 	assert_contains(o.out, "\"queries_tcp\":0,");
 }
 
+static void test_zones_are_a_table(void **state)
+{
+	struct output o = JITSUCTL(*state, "zones");
+
+	assert_int_equal(o.status, 0);
+	assert_contains(o.out, "jitsu.example  2026112201  signed  192.0.2.1");
+	assert_contains(o.out, "plain.example           -  no      -");
+	assert_contains(o.out, "\nplain.example: line 3: no such type\n");
+	assert_fits(o.out, 80);
+	o = JITSUCTL(*state, "zones", "--json");
+	assert_contains(o.out, "\"signed\":true");
+	assert_contains(o.out, "\"secondaries\":[]");
+}
+
+static void test_top_is_one_table_where_there_is_no_terminal(void **state)
+{
+	struct output o = JITSUCTL(*state, "top");
+
+	assert_int_equal(o.status, 0);
+	assert_contains(o.out, "NAME");
+	assert_contains(o.out, "\nwww ");
+	assert_null(strchr(o.out, '\033'));
+	assert_fits(o.out, 80);
+	o = JITSUCTL(*state, "top", "--json");
+	assert_contains(o.out, "{\"name\":\"www\"");
+}
+
+static void test_watch_ends_after_so_many(void **state)
+{
+	struct output o = JITSUCTL(*state, "watch", "-n", "1");
+
+	assert_int_equal(o.status, 0);
+	assert_contains(o.out, "from here on every event is shown\n");
+	o = JITSUCTL(*state, "watch", "nobody");
+	assert_int_equal(o.status, 1);
+	assert_contains(o.err, "there is no service");
+}
+
+/* ---- many who watch ---- */
+
+enum {
+	WATCHERS_MOST = 1000,
+	ROUNDS = 20, /* of EVENTS events */
+	EVENTS = 1000,
+	ROOM_KIB = 48 * 1024, /* what they all may cost in control */
+};
+
+static int watch(const struct world *w)
+{
+	static const char ask[] = "{\"version\":1,\"id\":1,\"do\":\"watch\"}\n";
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	str_copy(sa.sun_path, w->path);
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL), sizeof(ask) - 1);
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1); /* it has a place */
+	return fd;
+}
+
+/* What one of them read. */
+struct heard {
+	uint64_t events, missed, last; /* the last one's number */
+	unsigned begins;
+};
+
+static void hear_line(const char *line, size_t n, struct heard *h)
+{
+	struct json_place at;
+	struct err e;
+	struct json *doc = json_parse(line, n, &at, &e);
+	const struct json_node *row = doc ? json_get(json_root(doc), "row") : NULL, *v;
+	int64_t number = -1;
+
+	if (!row)
+		fail_msg("not a row: %.*s", (int)n, line);
+	v = json_get(row, "missed");
+	if (v) {
+		assert_int_equal(json_integer(v, &number), 0);
+		h->missed += (uint64_t)number;
+	} else {
+		assert_int_equal(json_integer(json_get(row, "number"), &number), 0);
+		if (strcmp(json_string(json_get(row, "event")), "begin") == 0) {
+			h->begins++;
+		} else {
+			assert_true((uint64_t)number > h->last);
+			h->last = (uint64_t)number;
+			h->events++;
+		}
+	}
+	json_free(doc);
+}
+
+/* Reads what there is, and on until event `last` has come, or 0: until there is no more. */
+static void read_events(int fd, uint64_t last, struct buf *in, struct heard *h)
+{
+	char chunk[65536];
+	ssize_t n;
+
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		const char *at, *end;
+
+		if (last && h->last >= last)
+			return;
+		if (poll(&p, 1, last ? WAIT_MS : 0) <= 0) {
+			assert_int_equal(last, 0);
+			return;
+		}
+		n = recv(fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+		assert_true(n > 0);
+		buf_add(in, chunk, (size_t)n);
+		for (at = in->text; (end = memchr(at, '\n', in->n - (size_t)(at - in->text))); at = end + 1)
+			hear_line(at, (size_t)(end - at), h);
+		n = (ssize_t)(in->text + in->n - at);
+		memmove(in->text, at, (size_t)n + 1);
+		in->n = (size_t)n;
+	}
+}
+
+static uint64_t resident_kib(pid_t pid)
+{
+	char path[64], line[128];
+	unsigned long long kib = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "VmRSS: %llu kB", &kib) == 1)
+			break;
+	}
+	fclose(f);
+	assert_true(kib > 0);
+	return kib;
+}
+
+/* Descriptors for all of them. */
+static size_t watchers_possible(void)
+{
+	struct rlimit limit;
+
+	if (geteuid() != 0)
+		return 100;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)2048);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	return MIN((size_t)WATCHERS_MOST, (size_t)limit.rlim_cur - 100);
+}
+
+/* All but two never read; one reads as it comes, another one only at the end. */
+static void test_a_thousand_watchers_delay_nobody(void **state)
+{
+	struct world *w = *state;
+	size_t n = watchers_possible();
+	int fds[WATCHERS_MOST] = { 0 };
+	struct heard first = { 0 }, second = { 0 };
+	cleanup_buf struct buf in = { 0 }, in_second = { 0 };
+	uint64_t before, after, longest = 0;
+
+	assert_true(n >= 2);
+	for (size_t i = 0; i < n; i++)
+		fds[i] = watch(w);
+	before = resident_kib(w->control);
+	for (int i = 0; i < ROUNDS; i++) {
+		uint64_t begin = clock_now_ms(), took;
+		struct output o = JITSUCTL(w, "log", "-n", "1000");
+
+		assert_int_equal(o.status, 0);
+		took = clock_now_ms() - begin;
+		longest = MAX(longest, took);
+		read_events(fds[0], 0, &in, &first);
+	}
+	read_events(fds[0], ROUNDS * EVENTS, &in, &first);
+	after = resident_kib(w->control);
+	assert_int_equal(first.events + first.missed, ROUNDS * EVENTS);
+	read_events(fds[1], ROUNDS * EVENTS, &in_second, &second);
+	print_message("%zu watchers, %d events: %llu KiB before, %llu after; a request took %llu ms at most; one read %llu, "
+		      "missed %llu; one that slept read %llu, missed %llu\n",
+		      n, ROUNDS * EVENTS, (unsigned long long)before, (unsigned long long)after, (unsigned long long)longest,
+		      (unsigned long long)first.events, (unsigned long long)first.missed, (unsigned long long)second.events,
+		      (unsigned long long)second.missed);
+	assert_int_equal(second.events + second.missed, ROUNDS * EVENTS);
+	assert_true(second.missed > 0);
+	assert_int_equal(second.begins, 1);
+#ifndef JITSU_SANITIZED
+	assert_true(after < before + ROOM_KIB);
+#endif
+	assert_true(longest < WAIT_MS);
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
+}
+
 static void test_console_passes_bytes_when_it_is_no_terminal(void **state)
 {
 	struct output o = JITSUCTL(*state, "console", "www");
@@ -653,6 +880,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_trace_draws_each_wake, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flows_are_a_table_with_the_rest_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stats_are_a_table, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_zones_are_a_table, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_top_is_one_table_where_there_is_no_terminal, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_watch_ends_after_so_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_thousand_watchers_delay_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_console_passes_bytes_when_it_is_no_terminal, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_start_and_stop_tell_the_state_after_it, setup, teardown),

@@ -42,6 +42,7 @@ static const struct {
 	[CTL_RELOAD] = { "", true },
 	[CTL_FLOWS] = { "", false },
 	[CTL_STATS] = { "", false },
+	[CTL_ZONES] = { "", false },
 	[CTL_DNSSEC_STATUS] = { "", false },
 	[CTL_DNSSEC_DS] = { ZONE, false },
 	[CTL_DNSSEC_ENABLE] = { ZONE, true },
@@ -418,6 +419,53 @@ static void test_end_and_errors(void **state)
 	buf_free(&out);
 }
 
+static void test_watching(void **state)
+{
+	struct protocol_request p;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"watch\",\"service\":\"www\"}", &p, &e), 0);
+	assert_true(p.watch);
+	assert_false(p.cancel || p.needs_admin);
+	assert_string_equal(p.msg.service, "www");
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"watch\",\"n\":1}", &p, &e), -EINVAL);
+	assert_contains(e.text, "\"watch\" takes no \"n\"");
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"list\"}", &p, &e), 0);
+	assert_false(p.watch);
+}
+
+static void test_events_become_objects(void **state)
+{
+	struct msg_ctl_event m = { .number = 5, .wall_ms = 1000, .event = CTL_EVENT_WOKEN, .wake = 3, .cause = CAUSE_SYN,
+				   .ms = 97, .service = "www", .result = "up" };
+	struct buf out = { 0 };
+
+	(void)state;
+	assert_int_equal(ip_parse("10.0.0.5", &m.client), 0);
+	protocol_event(&m, &out);
+	assert_string_equal(out.text, "{\"number\":5,\"wall_ms\":1000,\"event\":\"woken\",\"service\":\"www\","
+				      "\"wake\":3,\"cause\":\"syn\",\"client\":\"10.0.0.5\",\"result\":\"up\","
+				      "\"took_ms\":97,\"reason\":\"\"}");
+	buf_free(&out);
+	m = (struct msg_ctl_event){ .number = 6, .event = CTL_EVENT_REVISION, .revision = 12, .changes = 2, .uid = 4,
+				    .text = "set" };
+	protocol_event(&m, &out);
+	assert_string_equal(out.text, "{\"number\":6,\"wall_ms\":0,\"event\":\"revision\",\"revision\":12,\"changes\":2,"
+				      "\"uid\":4,\"command\":\"set\"}");
+	buf_free(&out);
+	m = (struct msg_ctl_event){ .number = 7, .event = CTL_EVENT_STATE, .service = "www", .state = STATE_UP,
+				    .before = STATE_BOOTING, .text = "ready" };
+	protocol_event(&m, &out);
+	assert_contains(out.text, "\"state\":\"up\",\"before\":\"booting\",\"reason\":\"ready\"}");
+	buf_clear(&out);
+	protocol_event_line("\"x\"", "{\"a\":1}", &out);
+	protocol_missed("7", 9, &out);
+	assert_string_equal(out.text, "{\"id\":\"x\",\"row\":{\"a\":1}}\n"
+				      "{\"id\":7,\"row\":{\"event\":\"missed\",\"missed\":9}}\n");
+	buf_free(&out);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -434,6 +482,8 @@ int main(void)
 		cmocka_unit_test(test_data_is_text_or_base64),
 		cmocka_unit_test(test_the_longest_data_fits),
 		cmocka_unit_test(test_end_and_errors),
+		cmocka_unit_test(test_watching),
+		cmocka_unit_test(test_events_become_objects),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@
 #include "control/requests.h"
 #include "control/server.h"
 #include "control/session.h"
+#include "control/watchers.h"
 
 enum { PATIENCE_MS = 4000, CLIENTS = 70 };
 
@@ -30,6 +31,7 @@ static struct world {
 	size_t n_asked;
 	uint32_t cancelled[128];
 	size_t n_cancelled;
+	int watching; /* the last MSG_CTL_WATCH: on, off; -1: none came */
 	int tell_result;
 	int clients[CLIENTS];
 } w;
@@ -44,6 +46,8 @@ static int tell(void *arg, enum msg_type type, const void *body)
 	if (type == MSG_CTL_REQUEST) {
 		assert_true(w.n_asked < ARRAY_SIZE(w.asked));
 		w.asked[w.n_asked++] = *(const struct msg_ctl_request *)body;
+	} else if (type == MSG_CTL_WATCH) {
+		w.watching = ((const struct msg_ctl_watch *)body)->on;
 	} else {
 		assert_int_equal(type, MSG_CTL_CANCEL);
 		assert_true(w.n_cancelled < ARRAY_SIZE(w.cancelled));
@@ -159,6 +163,7 @@ static int setup(void **state)
 	log_set_level(LOG_ERROR);
 	memset(&w, 0, sizeof(w));
 	memset(w.clients, -1, sizeof(w.clients));
+	w.watching = -1;
 	w.base = event_base_new();
 	w.server = server_new(w.base, &conf);
 	w.address.sun_family = AF_UNIX;
@@ -596,6 +601,203 @@ static void test_readers_may_look_and_change_nothing(void **state)
 	assert_int_equal(w.asked[0].uid, getuid() == 0 ? STRANGER : getuid());
 }
 
+/* ---- watching ---- */
+
+static void event(enum ctl_event what, uint64_t number, const char *service)
+{
+	struct msg_ctl_event m = { .event = (uint8_t)what, .number = number, .state = STATE_UP, .before = STATE_BOOTING };
+
+	str_copy(m.service, service);
+	server_answer(w.server, MSG_CTL_EVENT, &m);
+}
+
+/* One that hears all from number 10 on. */
+static int watcher(const char *rest)
+{
+	char line[128];
+	int a = connect_client();
+
+	snprintf(line, sizeof(line), "{\"version\":1,\"id\":7,\"do\":\"watch\"%s}\n", rest);
+	say(a, line);
+	if (w.watching != 1) {
+		UNTIL(w.watching == 1);
+		event(CTL_EVENT_BEGIN, 10, "");
+	}
+	assert_hears(a, "{\"id\":7,\"row\":{\"number\":1");
+	return a;
+}
+
+static void test_events_go_to_those_who_watch(void **state)
+{
+	int a, b, c;
+
+	(void)state;
+	server_launcher_up(w.server);
+	event(CTL_EVENT_STATE, 9, "www"); /* of an earlier time, to nobody */
+	a = watcher("");
+	b = watcher(",\"service\":\"www\"");
+	event(CTL_EVENT_STATE, 11, "www");
+	event(CTL_EVENT_STATE, 12, "mail");
+	event(CTL_EVENT_REVISION, 13, "");
+	assert_hears(a, "\"number\":11,");
+	assert_hears(a, "\"number\":12,");
+	assert_hears(a, "\"number\":13,");
+	assert_hears(b, "\"number\":11,");
+	assert_hears(b, "\"number\":13,");
+	c = watcher(""); /* later: from here on */
+	event(CTL_EVENT_STATE, 14, "www");
+	assert_hears(c, "\"number\":14,");
+	disconnect(a);
+	disconnect(b);
+	for (int i = 0; i < 50; i++)
+		turn();
+	assert_int_equal(w.watching, 1);
+	disconnect(c);
+	UNTIL(w.watching == 0);
+	event(CTL_EVENT_STATE, 15, "www");
+	a = watcher("");
+	event(CTL_EVENT_STATE, 11, "www");
+	assert_hears(a, "\"number\":11,");
+	assert_int_equal(w.n_asked, 0);
+}
+
+static void test_gaps_are_told(void **state)
+{
+	int a, b;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = watcher("");
+	b = watcher(",\"service\":\"mail\"");
+	event(CTL_EVENT_STATE, 14, "www");
+	assert_hears(a, "{\"id\":7,\"row\":{\"event\":\"missed\",\"missed\":3}}");
+	assert_hears(a, "\"number\":14,");
+	assert_hears(b, "\"missed\":3}");
+}
+
+/* More than the ring holds, between two turns of the loop. */
+static void test_what_left_the_ring_is_told(void **state)
+{
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = watcher("");
+	for (uint64_t i = 11; i < 11 + WATCHERS_RING + 5; i++)
+		event(CTL_EVENT_STATE, i, "www");
+	assert_hears(a, "\"missed\":5}");
+	for (uint64_t i = 16; i < 11 + WATCHERS_RING + 5; i++) {
+		char number[32];
+
+		snprintf(number, sizeof(number), "{\"number\":%u,", (unsigned)i);
+		assert_hears(a, number);
+	}
+}
+
+static void test_a_launcher_that_is_restarted_begins_anew(void **state)
+{
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = watcher("");
+	server_launcher_gone(w.server);
+	w.watching = -1;
+	event(CTL_EVENT_STATE, 99, "www");
+	server_launcher_up(w.server);
+	assert_int_equal(w.watching, 1);
+	event(CTL_EVENT_BEGIN, 0, "");
+	event(CTL_EVENT_STATE, 1, "www");
+	assert_hears(a, "{\"number\":0,");
+	assert_hears(a, "{\"number\":1,");
+}
+
+static void test_who_watches_does_nothing_else(void **state)
+{
+	int a, b;
+
+	(void)state;
+	server_launcher_up(w.server);
+	b = connect_client();
+	say(b, FOLLOW("1"));
+	UNTIL(w.n_asked == 1);
+	say(b, REQUEST("2", "\"watch\""));
+	assert_hears(b, "other requests are under way here");
+	a = watcher("");
+	say(a, LIST("8") REQUEST("9", "\"cancel\",\"of\":3") REQUEST("10", "\"watch\""));
+	assert_hears(a, "{\"id\":8,\"error\":{\"code\":\"EBUSY\"");
+	assert_hears(a, "{\"id\":9,\"error\":{\"code\":\"EBUSY\"");
+	assert_hears(a, "{\"id\":10,\"error\":{\"code\":\"EBUSY\"");
+	say(a, REQUEST("11", "\"cancel\",\"of\":7"));
+	assert_hears(a, "{\"id\":7,\"error\":{\"code\":\"ECANCELED\"");
+	assert_hears(a, "{\"id\":11,\"end\":true}");
+	assert_hears(a, "");
+	UNTIL(w.watching == 0);
+}
+
+static void test_a_half_closed_watcher_goes_on_until_it_is_gone(void **state)
+{
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = watcher("");
+	shutdown(a, SHUT_WR);
+	for (int i = 0; i < 20; i++)
+		turn();
+	event(CTL_EVENT_STATE, 11, "www");
+	assert_hears(a, "\"number\":11,");
+	disconnect(a);
+	UNTIL(w.watching == 0);
+}
+
+static void test_watchers_are_not_idle_clients(void **state)
+{
+	int a;
+
+	(void)state;
+	server_launcher_up(w.server);
+	a = watcher("");
+	clock_fake_ns(clock_now_ns() + 2ull * SERVER_IDLE_S * NS_PER_S);
+	for (int i = 0; i < 700; i++)
+		turn();
+	event(CTL_EVENT_STATE, 11, "www");
+	assert_hears(a, "\"number\":11,");
+}
+
+static int dial_and_watch(void)
+{
+	static const char ask[] = REQUEST("1", "\"watch\"");
+	int fd = dial();
+
+	return write(fd, ask, sizeof(ask) - 1) == (ssize_t)sizeof(ask) - 1 ? fd : -1;
+}
+
+static int watch_without_end(void)
+{
+	for (int i = 0; i < WATCHERS_PER_USER; i++) {
+		if (!is_told(dial_and_watch(), "{\"id\":1,\"row\""))
+			return 1;
+	}
+	return 0;
+}
+
+static int watch_too_often(void)
+{
+	if (watch_without_end())
+		return 2;
+	return is_told(dial_and_watch(), "{\"id\":1,\"error\":{\"code\":\"EBUSY\"") ? 0 : 3;
+}
+
+static void test_one_user_cannot_watch_without_end(void **state)
+{
+	(void)state;
+	serve_readers(strangers_group());
+	server_launcher_up(w.server);
+	watcher(""); /* (the launcher has begun) */
+	as_stranger(watch_too_often);
+}
+
 static int take_all_places(void)
 {
 	for (int i = 0; i < SERVER_CLIENTS_PER_USER; i++) {
@@ -639,6 +841,14 @@ int main(void)
 		TEST(test_strangers_hear_why_they_are_refused),
 		TEST(test_readers_may_look_and_change_nothing),
 		TEST(test_one_user_cannot_take_all_places),
+		TEST(test_events_go_to_those_who_watch),
+		TEST(test_gaps_are_told),
+		TEST(test_what_left_the_ring_is_told),
+		TEST(test_a_launcher_that_is_restarted_begins_anew),
+		TEST(test_who_watches_does_nothing_else),
+		TEST(test_a_half_closed_watcher_goes_on_until_it_is_gone),
+		TEST(test_watchers_are_not_idle_clients),
+		TEST(test_one_user_cannot_watch_without_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,8 @@
 /* The control protocol.  The first byte chooses the direction:
  *
  *     even  the rest is a client's line: parsed; its id, whatever it was, makes a valid answer
- *     odd   the rest is a launcher's row (or, at 3 of 4, console data) as it comes through ipc: the
- *           line it becomes is valid JSON and carries the id
+ *     odd   the rest is a launcher's row (or, at 3 of 8, console data, at 7 of 8, an event) as it comes
+ *           through ipc: the line it becomes is valid JSON and carries the id
  */
 #include <assert.h>
 
@@ -40,10 +40,19 @@ static void fuzz_request(const char *line, size_t n)
 	} else {
 		assert(p.msg.verb < CTL_VERB_N && p.msg.n <= PROTOCOL_N_MAX);
 		assert(memchr(p.msg.service, '\0', sizeof(p.msg.service)));
-		assert(p.cancel == (p.of[0] != '\0'));
+		assert(p.cancel == (p.of[0] != '\0') && !(p.cancel && p.watch));
 		protocol_end(p.id, &out);
 	}
 	check_line(&out);
+}
+
+static void add_event(const struct msg_ctl_event *m, struct buf *out)
+{
+	cleanup_buf struct buf text = { 0 };
+
+	protocol_event(m, &text);
+	assert(text.error == 0);
+	protocol_event_line("7", text.text, out);
 }
 
 static void fuzz_answer(enum msg_type type, const uint8_t *data, size_t n)
@@ -53,7 +62,9 @@ static void fuzz_answer(enum msg_type type, const uint8_t *data, size_t n)
 
 	if (codec_decode(msg_codec(type), data, n, body) < 0)
 		return;
-	if (type == MSG_CTL_ROW)
+	if (type == MSG_CTL_EVENT)
+		add_event((const struct msg_ctl_event *)body, &out);
+	else if (type == MSG_CTL_ROW)
 		protocol_row("7", (const struct msg_ctl_row *)body, &out);
 	else
 		protocol_data("\"seven\"", (const struct msg_ctl_data *)body, &out);
@@ -67,6 +78,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (data[0] % 2 == 0)
 		fuzz_request((const char *)data + 1, n - 1);
 	else
-		fuzz_answer(data[0] % 4 == 3 ? MSG_CTL_DATA : MSG_CTL_ROW, data + 1, n - 1);
+		fuzz_answer(data[0] % 8 == 7 ? MSG_CTL_EVENT : data[0] % 4 == 3 ? MSG_CTL_DATA : MSG_CTL_ROW, data + 1, n - 1);
 	return 0;
 }

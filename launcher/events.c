@@ -1,0 +1,122 @@
+/* Events, for those who watch.
+ *
+ * What happens is told to control as it happens, once, however many watch: control has the watchers, and
+ * whatever they do or do not read stays there.  While nobody watches nothing is sent; events are counted all
+ * the same, so that whoever hears two numbers knows what lies between them.
+ *
+ * All of it comes from what has cost more already, a state that changed or a command, but for the wakes: who
+ * may ask as often as he likes can be refused as often.  So there is a rate; what is over it is only counted,
+ * and the gap tells.
+ */
+#include "base/bucket.h"
+#include "launcher/launcher.h"
+
+enum { EVENTS_BURST = 4000, EVENTS_PER_S = 2000 };
+
+struct events {
+	uint64_t newest; /* its number */
+	bool watched;
+	struct bucket rate;
+};
+
+static void tell(struct launcher *l, struct msg_ctl_event *m, enum ctl_event event)
+{
+	m->number = l->events->newest;
+	m->event = (uint8_t)event;
+	m->wall_ms = clock_wall_ms();
+	ipc_send(l->control, MSG_CTL_EVENT, m);
+}
+
+/* Counts one; whether it is to be told. */
+static bool is_told(struct launcher *l)
+{
+	if (!l->events)
+		return false;
+	l->events->newest++;
+	return l->events->watched && l->control && bucket_pass(&l->events->rate, clock_now_ns());
+}
+
+void events_watch(struct launcher *l, bool on)
+{
+	struct msg_ctl_event m = { 0 };
+
+	if (!l->events)
+		return;
+	l->events->watched = on;
+	if (on && l->control)
+		tell(l, &m, CTL_EVENT_BEGIN);
+}
+
+/* The sentence where there is one, else what the event is called. */
+static const char *reason(const struct service *s, enum service_event event)
+{
+	const char *text = "";
+
+	switch (s->state) {
+	case STATE_FAILED:
+	case STATE_CONFLICT: text = s->last_error; break;
+	case STATE_STOPPING:
+	case STATE_SUSPENDED:
+	case STATE_OFF: text = s->stop_reason; break;
+	default: break;
+	}
+	return *text ? text : service_event_name(event);
+}
+
+void events_moved(const struct service *s, enum service_state before, enum service_event event)
+{
+	struct msg_ctl_event m = { .state = (uint8_t)s->state, .before = (uint8_t)before };
+
+	if (!is_told(s->l))
+		return;
+	str_copy(m.service, s->conf->name);
+	str_copy(m.text, reason(s, event));
+	tell(s->l, &m, CTL_EVENT_STATE);
+}
+
+void events_revision(struct launcher *l, uint64_t revision, const char *service, uint32_t changes, uint32_t uid,
+		     const char *command)
+{
+	struct msg_ctl_event m = { .revision = revision, .changes = changes, .uid = uid };
+
+	if (!is_told(l))
+		return;
+	str_copy(m.service, service);
+	snprintf(m.text, sizeof(m.text), "%s", command);
+	tell(l, &m, CTL_EVENT_REVISION);
+}
+
+static uint64_t took_ms(const struct wake_trace *w)
+{
+	uint64_t now = clock_now_ns(), end = w->at_ns[MARK_UP] ? w->at_ns[MARK_UP] : now;
+
+	return end > w->at_ns[MARK_QUERY] ? (end - w->at_ns[MARK_QUERY]) / NS_PER_MS : 0;
+}
+
+static void on_wake(void *arg, const struct wake_trace *w)
+{
+	struct msg_ctl_event m = { .wake = w->number, .cause = w->cause, .client = w->client };
+	struct launcher *l = arg;
+	bool over = w->result != TRACE_UNDER_WAY;
+
+	if (!is_told(l))
+		return;
+	str_copy(m.service, w->service);
+	if (over) {
+		m.ms = took_ms(w);
+		str_copy(m.result, trace_result_name(w->result));
+		str_copy(m.text, w->reason);
+	}
+	tell(l, &m, over ? CTL_EVENT_WOKEN : CTL_EVENT_WAKE);
+}
+
+struct events *events_new(struct launcher *l)
+{
+	struct events *ev = calloc(1, sizeof(*ev));
+
+	if (!ev)
+		abort();
+	*ev = (struct events){ .rate = { .burst = EVENTS_BURST, .per_s = EVENTS_PER_S } };
+	trace_listen(l->trace, on_wake, l);
+	return ev;
+}
