@@ -298,6 +298,9 @@ MSG_TABLE(be_target, msg_be_target, F_U32(struct msg_be_target, req), F_U32(stru
 MSG_TABLE(be_console, msg_be_console, F_U32(struct msg_be_console, svc), F_U32(struct msg_be_console, gen),
 	     F_STR(struct msg_be_console, name));
 
+MSG_TABLE(process, msg_process, F_STR(struct msg_process, name), F_U32(struct msg_process, pid),
+	     F_U32(struct msg_process, starts));
+
 MSG_TABLE(be_hello, msg_be_hello, F_BOOL(struct msg_be_hello, connected), F_BOOL(struct msg_be_hello, kvm),
 	     F_STR(struct msg_be_hello, version), F_STR(struct msg_be_hello, text));
 
@@ -321,6 +324,18 @@ MSG_TABLE(count, msg_count, F_U64(struct msg_count, n));
 MSG_TABLE(dns_counts, msg_dns_counts, F_U16(struct msg_dns_counts, workers),
 	     F_LIST(struct msg_dns_counts, counts, n, count));
 
+MSG_TABLE(metrics_id, msg_metrics_id, F_U32(struct msg_metrics_id, id));
+
+MSG_TABLE(sample, msg_sample, F_U8(struct msg_sample, metric), F_STR(struct msg_sample, labels[0].text),
+	     F_STR(struct msg_sample, labels[1].text), F_U64(struct msg_sample, value));
+static_assert(METRIC_LABELS_MAX == 2, "a label is not sent");
+
+MSG_TABLE(metrics, msg_metrics, F_U32(struct msg_metrics, id), F_LIST(struct msg_metrics, samples, n, sample));
+
+MSG_TABLE(histogram, msg_histogram, F_U32(struct msg_histogram, id), F_U8(struct msg_histogram, metric),
+	     F_STR(struct msg_histogram, label), F_U64(struct msg_histogram, sum_ns),
+	     F_LIST(struct msg_histogram, buckets, n, count));
+
 static const struct {
 	const char *name;
 	const struct codec_table *codec;
@@ -333,6 +348,8 @@ static const struct {
 	TYPE(MSG_STOP, empty),
 	TYPE(MSG_HOLD_MEMORY, empty),
 	TYPE(MSG_KEPT, keep),
+	TYPE(MSG_LISTEN_END, listen_sock),
+	TYPE(MSG_PROCESS, process),
 	TYPE(MSG_KEEP, keep),
 	TYPE(MSG_READY, empty),
 	TYPE(MSG_STUCK, peer),
@@ -384,6 +401,10 @@ static const struct {
 	TYPE(MSG_CTL_ROW, ctl_row),
 	TYPE(MSG_CTL_DATA, ctl_data),
 	TYPE(MSG_CTL_END, ctl_end),
+	TYPE(MSG_METRICS_ASK, metrics_id),
+	TYPE(MSG_METRICS, metrics),
+	TYPE(MSG_METRICS_HISTOGRAM, histogram),
+	TYPE(MSG_METRICS_END, metrics_id),
 	TYPE(MSG_BE_START, be_start),
 	TYPE(MSG_BE_STOP, be_target),
 	TYPE(MSG_BE_RESUME, be_target),

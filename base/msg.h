@@ -20,6 +20,7 @@
 
 #include "base/addr.h"
 #include "base/codec.h"
+#include "base/metric.h"
 #include "base/util.h"
 
 enum {
@@ -41,6 +42,7 @@ enum {
 	MSG_SECRETS_MAX = 4, /* of DNS cookies */
 	MSG_SIGNED_ZONES_MAX = 256,
 	MSG_TSIG_SECRET_MAX = 128, /* bytes of a TSIG key's secret */
+	MSG_SAMPLES_MAX = 64, /* in one MSG_METRICS */
 	MSG_RECORD_MAX = 32 * 1024, /* JSON of one service, or of a part of an import */
 };
 
@@ -83,17 +85,19 @@ const char *isolation_name(unsigned isolation);
 enum msg_type {
 	/* supervisor -> child */
 	MSG_PEER = 1, /* + fd: your channel to that peer; it replaces an earlier one */
-	MSG_LISTEN, /* + fd: a bound socket to serve (dns: udp, tcp; control: unix) */
+	MSG_LISTEN, /* + fd: a bound socket to serve (dns: udp, tcp; control: unix, metrics) */
 	MSG_SLOTS, /* + fd: the memfd of slots.h */
 	MSG_RELOAD, /* launcher: read the configuration again */
 	MSG_STOP, /* finish and exit 0 */
 	MSG_HOLD_MEMORY, /* synproxy: + fd: where held packets lie; it outlives synproxy */
 	MSG_KEPT, /* launcher: + fd: what an earlier launcher had kept under this name; before the first
 		     MSG_PEER, and at their end one without a name and fd */
+	MSG_LISTEN_END, /* control: stop listening there */
+	MSG_PROCESS, /* launcher: a process was started, or ended */
 	/* child -> supervisor */
 	MSG_READY, /* I work: once, when the process first serves */
 	MSG_STUCK, /* this peer of mine does not read, or talks nonsense: restart it */
-	MSG_WANT_LISTEN, /* launcher: open and give to dns */
+	MSG_WANT_LISTEN, /* launcher: open, and give to dns; metrics: to control */
 	MSG_WANT_BACKEND, /* launcher: run this backend process */
 	MSG_WANT_END, /* the list is whole: what is not in it, goes */
 	MSG_KEEP, /* launcher: + fd: keep it for my successors; without fd: close what has this name */
@@ -157,6 +161,12 @@ enum msg_type {
 	MSG_CTL_ROW,
 	MSG_CTL_DATA,
 	MSG_CTL_END,
+	/* control -> launcher */
+	MSG_METRICS_ASK,
+	/* launcher -> control: any number of the first two, all of one metric together, then one end */
+	MSG_METRICS,
+	MSG_METRICS_HISTOGRAM,
+	MSG_METRICS_END,
 
 	/* launcher -> backend; backends/backend.h is the contract */
 	MSG_BE_START = 112,
@@ -181,15 +191,21 @@ struct msg_peer { /* MSG_PEER, MSG_STUCK */
 	char name[MSG_NAME_MAX]; /* which backend */
 };
 
-enum listen_proto { LISTEN_UDP, LISTEN_TCP, LISTEN_UNIX };
+enum listen_proto { LISTEN_UDP, LISTEN_TCP, LISTEN_UNIX, LISTEN_METRICS /* TCP; HTTP */ };
 enum { LISTEN_SHARERS_MAX = 64, LISTEN_UDP_MAX = 256 /* all UDP sockets together */ };
 
-struct msg_listen { /* MSG_LISTEN, MSG_WANT_LISTEN */
+struct msg_listen { /* MSG_LISTEN, MSG_LISTEN_END, MSG_WANT_LISTEN */
 	uint8_t proto; /* enum listen_proto */
 	struct ip_addr addr;
 	uint16_t port;
 	uint16_t sharers; /* MSG_WANT_LISTEN, UDP: so many sockets share the port (0: one) */
 	uint16_t place; /* MSG_LISTEN: which of them this is, from 0 */
+};
+
+struct msg_process {
+	char name[MSG_NAME_MAX]; /* "jitsud", "dns", a hypervisor's */
+	uint32_t pid; /* 0: it does not run */
+	uint32_t starts; /* how often it was started; 0: it is wanted no more */
 };
 
 struct msg_want_backend {
@@ -701,6 +717,35 @@ struct msg_ctl_end {
 	uint32_t id;
 	int32_t error; /* 0 or -errno */
 	char text[MSG_TEXT_MAX]; /* the sentence when error is not 0 */
+};
+
+/* ---- metrics ---- */
+
+struct msg_metrics_id { /* MSG_METRICS_ASK, MSG_METRICS_END */
+	uint32_t id;
+};
+
+struct msg_sample {
+	uint8_t metric; /* enum metric */
+	struct msg_label {
+		char text[MSG_NAME_MAX];
+	} labels[METRIC_LABELS_MAX]; /* "" where it has none */
+	uint64_t value;
+};
+
+struct msg_metrics {
+	uint32_t id;
+	uint16_t n;
+	struct msg_sample samples[MSG_SAMPLES_MAX];
+};
+
+struct msg_histogram {
+	uint32_t id;
+	uint8_t metric;
+	char label[MSG_NAME_MAX];
+	uint64_t sum_ns;
+	uint16_t n; /* METRIC_BOUNDS_N + 1 */
+	struct msg_count buckets[METRIC_BOUNDS_N + 1]; /* how many were in each, by itself */
 };
 
 /* ---- backends ---- */

@@ -59,6 +59,7 @@ struct process {
 	struct ipc *channel;
 	struct event *restart;
 	uint64_t started_ms;
+	uint32_t starts;
 	unsigned delay_ms;
 	bool ready;
 	bool wanted; /* mark and sweep of MSG_WANT_BACKEND */
@@ -114,13 +115,43 @@ static void introduce(struct process *launcher, struct process *p)
 	close(fds[1]);
 }
 
-/* dns may be away: it is given all when it is there again. */
+static enum role role_of_listener(const struct msg_listen *what)
+{
+	return what->proto == LISTEN_METRICS ? ROLE_CONTROL : ROLE_DNS;
+}
+
+/* Whose it is may be away: it is given all when it is there again. */
 static void give_listener(void *arg, const struct msg_listen *what, int fd)
 {
-	struct process *dns = arg;
+	struct process *p = find(arg, role_of_listener(what), "");
 
-	if (dns && dns->channel)
-		ipc_send_fd(dns->channel, MSG_LISTEN, what, fd);
+	if (p && p->channel)
+		ipc_send_fd(p->channel, MSG_LISTEN, what, fd);
+}
+
+/* To one that is new: its own. */
+static void give_its_listener(void *arg, const struct msg_listen *what, int fd)
+{
+	struct process *p = arg;
+
+	if (role_of_listener(what) == p->role)
+		ipc_send_fd(p->channel, MSG_LISTEN, what, fd);
+}
+
+/* For jitsu's metrics. */
+static void tell_process(struct process *launcher, const char *name, pid_t pid, uint32_t starts)
+{
+	struct msg_process m = { .pid = (uint32_t)pid, .starts = starts };
+
+	if (!launcher || !launcher->channel)
+		return;
+	str_copy(m.name, name);
+	ipc_send(launcher->channel, MSG_PROCESS, &m);
+}
+
+static void tell_about(const struct process *p)
+{
+	tell_process(find(p->sup, ROLE_LAUNCHER, ""), p->name, p->pid, p->starts);
 }
 
 /* What an earlier launcher had kept, then one without a name: that was all. */
@@ -142,8 +173,7 @@ static void give_descriptors(struct supervisor *s, struct process *p)
 
 	if (p->role == ROLE_CONTROL)
 		ipc_send_fd(p->channel, MSG_LISTEN, &control, s->control_fd);
-	if (p->role == ROLE_DNS)
-		listeners_each(s->listeners, give_listener, p);
+	listeners_each(s->listeners, give_its_listener, p);
 	if (p->role == ROLE_DNS || p->role == ROLE_LAUNCHER)
 		ipc_send_fd(p->channel, MSG_SLOTS, NULL, s->slots_fd);
 	if (p->role == ROLE_SYNPROXY)
@@ -159,9 +189,12 @@ static void introduce_all(struct supervisor *s, struct process *fresh)
 	give_descriptors(s, fresh);
 	if (fresh->role != ROLE_LAUNCHER) {
 		introduce(find(s, ROLE_LAUNCHER, ""), fresh);
+		tell_about(fresh);
 		return;
 	}
+	tell_process(fresh, "jitsud", getpid(), 1);
 	TAILQ_FOREACH(p, &s->processes, next) {
+		tell_about(p);
 		if (p != fresh)
 			introduce(fresh, p);
 	}
@@ -171,11 +204,11 @@ static void introduce_all(struct supervisor *s, struct process *fresh)
 
 static void want_listen(struct supervisor *s, const struct msg_listen *what)
 {
-	struct process *dns = find(s, ROLE_DNS, ""), *launcher = find(s, ROLE_LAUNCHER, "");
+	struct process *launcher = find(s, ROLE_LAUNCHER, "");
 	struct msg_want_failed failed;
 	struct err e;
 
-	if (listeners_want(s->listeners, what, give_listener, dns, &e) == 0)
+	if (listeners_want(s->listeners, what, give_listener, s, &e) == 0)
 		return;
 	if (!s->settled) {
 		log_error("%s", e.text);
@@ -212,19 +245,31 @@ static void want_backend(struct supervisor *s, const struct msg_want_backend *wa
 
 static void process_remove(struct process *p)
 {
+	tell_process(find(p->sup, ROLE_LAUNCHER, ""), p->name, 0, 0);
 	TAILQ_REMOVE(&p->sup->processes, p, next);
 	event_free(p->restart);
 	ipc_free(p->channel);
 	free(p);
 }
 
-/* A socket that is wanted no more is closed here; dns drops its copy when it restarts, and
- * answers on it until then, so dns is restarted. */
+/* A socket that is wanted no more was closed here.  dns drops its copies when it restarts, and answers on them
+ * until then, so it is restarted; control has users, and is told. */
+static void listener_closed(void *arg, const struct msg_listen *what, int fd)
+{
+	struct process *p = find(arg, role_of_listener(what), "");
+
+	(void)fd;
+	if (p && p->role == ROLE_DNS && p->pid > 0)
+		kill(p->pid, SIGTERM);
+	else if (p && p->role == ROLE_CONTROL && p->channel)
+		ipc_send(p->channel, MSG_LISTEN_END, what);
+}
+
 static void want_end(struct supervisor *s)
 {
-	struct process *p, *p_next, *dns = find(s, ROLE_DNS, "");
-	bool closed = listeners_sweep(s->listeners);
+	struct process *p, *p_next;
 
+	listeners_sweep(s->listeners, listener_closed, s);
 	for (p = TAILQ_FIRST(&s->processes); p; p = p_next) {
 		p_next = TAILQ_NEXT(p, next);
 		if (p->role != ROLE_BACKEND)
@@ -235,8 +280,6 @@ static void want_end(struct supervisor *s)
 		else if (p->dropped)
 			process_remove(p); /* it was about to be started again */
 	}
-	if (closed && dns && dns->pid > 0)
-		kill(dns->pid, SIGTERM);
 	s->settled = true;
 }
 
@@ -385,6 +428,7 @@ static void spawn(struct process *p)
 		restart_later(p);
 		return;
 	}
+	p->starts++;
 	leftovers_record(s->run_dir, p->name, p->pid);
 	p->channel = ipc_new(s->base, fds[0], on_msg, on_end, p);
 	if (!p->channel)
@@ -469,6 +513,7 @@ static void on_child_exit(struct process *p, int status)
 		process_remove(p);
 		return;
 	}
+	tell_about(p);
 	describe_end(status, how, sizeof(how));
 	log_warn("%s %s; starting it again in %u ms", p->name, how, p->delay_ms);
 	restart_later(p);

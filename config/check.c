@@ -691,19 +691,27 @@ static void check_bridges(const struct conf *c, const struct spot *root, struct 
 	unique_check(&names);
 }
 
-static void check_listen(const struct conf *c, const struct spot *root, struct mistakes *m)
+static void add_endpoints(struct unique *sockets, const struct endpoint_list *endpoints, const struct spot *list)
 {
-	struct spot list = spot_member(root, "listen");
-	cleanup_unique struct unique sockets = { .m = m };
 	char text[ADDR_TEXT_MAX];
 
-	for (size_t i = 0; i < c->listen.n; i++) {
-		const struct endpoint *e = &c->listen.v[i];
-		struct spot where = spot_nth(&list, i);
+	for (size_t i = 0; i < endpoints->n; i++) {
+		const struct endpoint *e = &endpoints->v[i];
+		struct spot where = spot_nth(list, i);
 
 		if (e->port > 0)
-			unique_add(&sockets, endpoint_format(&e->addr, e->port, text), &where);
+			unique_add(sockets, endpoint_format(&e->addr, e->port, text), &where);
 	}
+}
+
+static void check_listen(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	struct spot list = spot_member(root, "listen"), metrics = spot_member(root, "metrics");
+	struct spot metrics_list = spot_member(&metrics, "listen");
+	cleanup_unique struct unique sockets = { .m = m };
+
+	add_endpoints(&sockets, &c->listen, &list);
+	add_endpoints(&sockets, &c->metrics.listen, &metrics_list);
 	unique_check(&sockets);
 	if (c->dns.workers * c->listen.n > LISTEN_UDP_MAX) {
 		struct spot dns = spot_member(root, "dns"), workers = spot_member(&dns, "workers");

@@ -426,6 +426,16 @@ static const struct opt users_opts[] = {
 };
 static SCHEMA(schema_users, users_conf, "users and groups", "users", users_opts);
 
+static const struct opt metrics_opts[] = {
+	{ "listen", OPT_ENDPOINT, OPT_LIST, LIST_AT(struct endpoint, metrics_conf, listen), .most = 16,
+	  .fallback = "[]",
+	  .help = "Where they are served, over HTTP, at /metrics, as Prometheus reads them.  Whoever can connect "
+	          "may read them.  Empty: nowhere." },
+	{ "services", OPT_BOOL, 0, AT(bool, metrics_conf, services), .fallback = "false",
+	  .help = "Also those of each service by its name: six lines for each." },
+};
+static SCHEMA(schema_metrics, metrics_conf, "metrics", "metrics", metrics_opts);
+
 static const struct opt conf_opts[] = {
 	{ "listen", OPT_ENDPOINT, OPT_LIST, LIST_AT(struct endpoint, conf, listen), .least = 1, .most = 16,
 	  .fallback = "[\"0.0.0.0:53\", \"[::]:53\"]", .help = "Where DNS is served, over UDP and TCP." },
@@ -458,6 +468,8 @@ static const struct opt conf_opts[] = {
 	  .help = "How DNS is served." },
 	{ "limits", OPT_OBJECT, 0, AT(struct limits_conf, conf, limits), .of = &schema_limits,
 	  .fallback = "{}", .help = "What all services together may use." },
+	{ "metrics", OPT_OBJECT, 0, AT(struct metrics_conf, conf, metrics), .of = &schema_metrics, .fallback = "{}",
+	  .help = "What jitsu can be measured by, for Prometheus." },
 	{ "users", OPT_OBJECT, 0, AT(struct users_conf, conf, users), .of = &schema_users, .fallback = "{}",
 	  .help = "Whom its processes run as, and who may talk to it." },
 	{ "run_dir", OPT_TEXT, 0, AT(char *, conf, run_dir), .text = &text_run_dir,

@@ -203,6 +203,11 @@ struct users_conf {
 	char *readers, *admins; /* groups: who may look, who may act */
 };
 
+struct metrics_conf {
+	struct endpoint_list listen; /* none: nobody is told */
+	bool services; /* of each service, too */
+};
+
 struct conf {
 	struct endpoint_list listen;
 	struct { size_t n; struct zone_conf *v; } zones;
@@ -215,6 +220,7 @@ struct conf {
 	struct dns_conf dns;
 	struct limits_conf limits;
 	struct users_conf users;
+	struct metrics_conf metrics;
 	char *run_dir; /* sockets, taps' records, consoles: gone after a reboot */
 	char *state_dir; /* what must outlive a reboot */
 	char *log_level;

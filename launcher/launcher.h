@@ -237,6 +237,7 @@ struct launcher {
 	struct trace *trace;
 	struct journal *journal;
 	struct operators *operators;
+	struct metrics *metrics;
 };
 
 #define FOR_EACH_SERVICE(l, s)                                                                     \

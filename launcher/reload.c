@@ -102,6 +102,12 @@ static void want_sockets(struct launcher *l, struct ipc *supervisor)
 		m.sharers = 0;
 		ipc_send(supervisor, MSG_WANT_LISTEN, &m);
 	}
+	for (size_t i = 0; i < l->conf->metrics.listen.n; i++) {
+		const struct endpoint *e = &l->conf->metrics.listen.v[i];
+		struct msg_listen m = { .proto = LISTEN_METRICS, .addr = e->addr, .port = e->port };
+
+		ipc_send(supervisor, MSG_WANT_LISTEN, &m);
+	}
 }
 
 static void tell_wants(struct launcher *l)

@@ -27,7 +27,7 @@ static const char base_text[] =
         "                   {\"name\": \"other\", \"uri\": \"qemu:///system\"}],"
         " \"bridges\": [{\"name\": \"br0\", \"probe_ip\": \"192.168.1.250\"}],"
         " \"image_dirs\": [\"/images\"],"
-        " \"dns\": {}, \"limits\": {}, \"users\": {},"
+        " \"dns\": {}, \"limits\": {}, \"users\": {}, \"metrics\": {},"
         " \"services\": ["
         "  {\"name\": \"www\", \"dns\": [\"www.jitsu.example\"], \"ip\": [\"192.168.1.20/24\", "
         "\"fd00::20/64\"],"
@@ -716,6 +716,9 @@ static const struct {
 	/* the rest */
 	{ { { "", "forward_allow", "[\"10.0.0.0/8\", @\"0.0.0.0/0\"]" } }, "forward_allow[1]", "everyone" },
 	{ { { "", "forward_allow", "[@\"::/0\"]" } }, "forward_allow[0]", "everyone" },
+	{ { { "metrics", "listen", "[\"127.0.0.1:9464\", @\"127.0.0.1:9464\"]" } }, "metrics.listen[1]", "is used already by metrics.listen[0]" },
+	{ { { "metrics", "listen", "[@\"9464\"]" } }, "metrics.listen[0]", "expected" },
+	{ { { "metrics", "services", "\"www\"" } }, "metrics.services", "expected" },
 	{ { { "users", "dns", "\"root\"" } }, "users.dns", "must not be root" },
 	{ { { "users", "net", "\"root\"" } }, "users.net", "must not be root" },
 	{ { { "users", "control", "\"root\"" } }, "users.control", "must not be root" },
@@ -1229,6 +1232,7 @@ static void test_printed_configuration_loads_to_the_same(void **state)
 		{ { "limits", "memory", "\"1025KiB\"" },
 		  { "limits", "wakes_per_source", "\"7/h\"" },
 		  { MACHINE, "memory", "\"1MiB\"" } },
+		{ { "metrics", "listen", "[\"127.0.0.1:9464\", \"[::1]:9464\"]" }, { "metrics", "services", "true" } },
 		{ { "limits", "wakes_unverified", "\"5/h\"" }, { "limits", "wakes_per_service", "\"3/s\"" } },
 		{ { "", "forward", "[\"[fd00::1]:53\", \"10.0.0.1:5353\"]" },
 		  { "", "forward_allow", "[\"10.0.0.0/8\", \"fd00::1\"]" } },
