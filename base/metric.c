@@ -63,6 +63,8 @@ static const struct metric_def defs[] = {
 				    METRIC_GAUGE, METRIC_PLAIN, { "process" } },
 	[METRIC_LOG_LINES] = { "jitsu_log_lines_total", "Lines logged, by level.", METRIC_COUNTER, METRIC_PLAIN,
 			       { "level" } },
+	[METRIC_HOOKS] = { "jitsu_hooks_total", "Hooks, by what became of them.", METRIC_COUNTER, METRIC_PLAIN,
+			   { "result" } },
 	[METRIC_SERVICE_UP] = { "jitsu_service_up", "Whether that service's VM is up.", METRIC_GAUGE, METRIC_PLAIN,
 				{ "service" } },
 	[METRIC_SERVICE_WAKES] = { "jitsu_service_wakes_total", "Wakes of that service.", METRIC_COUNTER, METRIC_PLAIN,

@@ -42,6 +42,7 @@ enum metric {
 	METRIC_PROCESS_CPU,
 	METRIC_PROCESS_MEMORY,
 	METRIC_LOG_LINES,
+	METRIC_HOOKS,
 	/* of each service: only where `metrics.services` says so */
 	METRIC_SERVICE_UP,
 	METRIC_SERVICE_WAKES,

@@ -4,6 +4,7 @@
  *     launcher   <-> dns           the tables to answer from; wakes
  *     launcher   <-> synproxy      which VM ports to probe; what answered
  *     launcher   <-> control       an operator's request; rows of its answer
+ *     launcher    -> hooks         what happened
  *     launcher   <-> backends      start, stop, resume, inspect; results and events
  *
  * The launcher is the only truth.  Whenever a peer gets a new launcher channel (either side was
@@ -42,11 +43,12 @@ enum {
 	MSG_SECRETS_MAX = 4, /* of DNS cookies */
 	MSG_SIGNED_ZONES_MAX = 256,
 	MSG_TSIG_SECRET_MAX = 128, /* bytes of a TSIG key's secret */
+	MSG_HOOKS_MAX = 32,
 	MSG_SAMPLES_MAX = 64, /* in one MSG_METRICS */
 	MSG_RECORD_MAX = 32 * 1024, /* JSON of one service, or of a part of an import */
 };
 
-enum role { ROLE_SUPERVISOR, ROLE_LAUNCHER, ROLE_DNS, ROLE_SYNPROXY, ROLE_CONTROL, ROLE_BACKEND, ROLE_N };
+enum role { ROLE_SUPERVISOR, ROLE_LAUNCHER, ROLE_DNS, ROLE_SYNPROXY, ROLE_CONTROL, ROLE_BACKEND, ROLE_HOOKS, ROLE_N };
 
 /* launcher/service_fsm.h tells how a service moves through them. */
 enum service_state {
@@ -71,6 +73,7 @@ enum answer_when { ANSWER_AT_ONCE, ANSWER_STARTED, ANSWER_READY, ANSWER_N };
 enum wake_dns { WAKE_DNS_ANY, WAKE_DNS_VERIFIED, WAKE_DNS_OFF, WAKE_DNS_N };
 enum ping_mode { PING_IGNORE, PING_ANSWER, PING_WAKE, PING_N };
 enum stop_how { STOP_DESTROY, STOP_SHUTDOWN, STOP_SUSPEND, STOP_N };
+enum hook_event { HOOK_UP, HOOK_FAILED, HOOK_STOPPED, HOOK_ALL_IDLE, HOOK_EVENT_N };
 enum isolation { ISOLATION_STRICT, ISOLATION_FAST, ISOLATION_N };
 
 /* "UP", "dns", "ready", "destroy", "strict": as people and files write them; "?" when out of range. */
@@ -81,6 +84,7 @@ const char *answer_name(unsigned when);
 const char *wake_dns_name(unsigned wake_dns);
 const char *stop_name(unsigned how);
 const char *isolation_name(unsigned isolation);
+const char *hook_event_name(unsigned event);
 
 enum msg_type {
 	/* supervisor -> child */
@@ -99,6 +103,7 @@ enum msg_type {
 	MSG_STUCK, /* this peer of mine does not read, or talks nonsense: restart it */
 	MSG_WANT_LISTEN, /* launcher: open, and give to dns; metrics: to control */
 	MSG_WANT_BACKEND, /* launcher: run this backend process */
+	MSG_WANT_HOOKS, /* launcher: run the process of hooks */
 	MSG_WANT_END, /* the list is whole: what is not in it, goes */
 	MSG_KEEP, /* launcher: + fd: keep it for my successors; without fd: close what has this name */
 	/* supervisor -> launcher */
@@ -181,6 +186,13 @@ enum msg_type {
 	MSG_BE_DOMAIN,
 	MSG_BE_LIST_END,
 	MSG_BE_EVENT,
+
+	/* launcher -> hooks, between MSG_BEGIN and MSG_END */
+	MSG_HOOK = 128,
+	/* launcher -> hooks, any time */
+	MSG_HOOK_EVENT,
+	/* hooks -> launcher */
+	MSG_HOOK_COUNTS,
 	MSG_TYPE_MAX
 };
 
@@ -834,6 +846,30 @@ struct msg_be_event {
 	int32_t domain_id;
 	uint8_t what; /* enum domain_event */
 	char text[MSG_TEXT_MAX]; /* the hypervisor's reason: "shutdown", "destroyed", "crashed" */
+};
+
+/* ---- hooks ---- */
+
+struct msg_hook {
+	uint32_t on; /* bits of enum hook_event */
+	char exec[MSG_PATH_MAX]; /* a program; "": */
+	char webhook[MSG_PATH_MAX]; /* a URL */
+	uint32_t timeout_ms;
+};
+
+struct msg_hook_event {
+	uint8_t event; /* enum hook_event */
+	uint64_t wall_ms;
+	char service[MSG_NAME_MAX]; /* "": of none */
+	uint8_t cause; /* enum wake_cause; CAUSE_N: none */
+	struct ip_addr client; /* zero: none */
+	uint64_t wake_ms; /* HOOK_UP: how long it took */
+	char reason[MSG_TEXT_MAX]; /* HOOK_FAILED, HOOK_STOPPED: why */
+};
+
+/* Since that process was started. */
+struct msg_hook_counts {
+	uint64_t done, failed, dropped;
 };
 
 enum { MSG_BODY_MAX = 56 * 1024 }; /* no decoded struct is larger: asserted in msg.c */

@@ -97,6 +97,9 @@ static struct process *find(struct supervisor *s, enum role role, const char *na
 	return NULL;
 }
 
+/* It runs while the launcher wants it. */
+static bool is_on_demand(const struct process *p) { return p->role == ROLE_BACKEND || p->role == ROLE_HOOKS; }
+
 static void introduce(struct process *launcher, struct process *p)
 {
 	struct msg_peer to_launcher = { .role = (uint8_t)p->role }, to_p = { .role = ROLE_LAUNCHER };
@@ -202,22 +205,28 @@ static void introduce_all(struct supervisor *s, struct process *fresh)
 
 /* ---- what the launcher wants ---- */
 
-static void want_listen(struct supervisor *s, const struct msg_listen *what)
+/* At the start nothing is served then; later, all goes on but this. */
+static void cannot_have(struct supervisor *s, const char *why)
 {
 	struct process *launcher = find(s, ROLE_LAUNCHER, "");
 	struct msg_want_failed failed;
-	struct err e;
 
-	if (listeners_want(s->listeners, what, give_listener, s, &e) == 0)
-		return;
 	if (!s->settled) {
-		log_error("%s", e.text);
+		log_error("%s", why);
 		s->failed = true;
 		begin_stop(s);
 		return;
 	}
-	str_copy(failed.text, e.text);
+	str_copy(failed.text, why);
 	ipc_send(launcher->channel, MSG_WANT_FAILED, &failed);
+}
+
+static void want_listen(struct supervisor *s, const struct msg_listen *what)
+{
+	struct err e;
+
+	if (listeners_want(s->listeners, what, give_listener, s, &e) < 0)
+		cannot_have(s, e.text);
 }
 
 static struct process *process_new(struct supervisor *s, enum role role, const char *name);
@@ -239,6 +248,26 @@ static void want_backend(struct supervisor *s, const struct msg_want_backend *wa
 	}
 	p = process_new(s, ROLE_BACKEND, want->name);
 	p->backend = *want;
+	p->wanted = true;
+	spawn(p);
+}
+
+static void want_hooks(struct supervisor *s)
+{
+	struct process *p = find(s, ROLE_HOOKS, "");
+	struct err e;
+
+	if (p) {
+		p->wanted = true;
+		return;
+	}
+	if (!s->programs.users.has_hooks) {
+		err_set(&e, -ENOENT, "there are hooks, but there is no user \"%s\": create it with \"useradd --system %s\", "
+			"and start jitsud again", s->programs.conf->users.hooks, s->programs.conf->users.hooks);
+		cannot_have(s, e.text);
+		return;
+	}
+	p = process_new(s, ROLE_HOOKS, role_name(ROLE_HOOKS));
 	p->wanted = true;
 	spawn(p);
 }
@@ -272,7 +301,7 @@ static void want_end(struct supervisor *s)
 	listeners_sweep(s->listeners, listener_closed, s);
 	for (p = TAILQ_FIRST(&s->processes); p; p = p_next) {
 		p_next = TAILQ_NEXT(p, next);
-		if (p->role != ROLE_BACKEND)
+		if (!is_on_demand(p))
 			continue;
 		p->dropped = !p->wanted;
 		if (p->dropped && p->pid > 0)
@@ -340,7 +369,7 @@ static void child_is_ready(struct process *ready)
 
 	ready->ready = true;
 	TAILQ_FOREACH(p, &ready->sup->processes, next) {
-		if (!p->ready && p->role != ROLE_BACKEND)
+		if (!p->ready && !is_on_demand(p))
 			return;
 	}
 	if (told)
@@ -365,13 +394,15 @@ static void on_launcher_wants(struct supervisor *s, enum msg_type type, const vo
 {
 	static bool in_list;
 
-	if (!in_list && (type == MSG_WANT_LISTEN || type == MSG_WANT_BACKEND || type == MSG_WANT_END)) {
+	if (!in_list && (type == MSG_WANT_LISTEN || type == MSG_WANT_BACKEND || type == MSG_WANT_HOOKS ||
+			 type == MSG_WANT_END)) {
 		unmark_backends(s);
 		in_list = true;
 	}
 	switch (type) {
 	case MSG_WANT_LISTEN: want_listen(s, body); break;
 	case MSG_WANT_BACKEND: want_backend(s, body); break;
+	case MSG_WANT_HOOKS: want_hooks(s); break;
 	case MSG_WANT_END:
 		in_list = false;
 		want_end(s);

@@ -756,6 +756,21 @@ static void check_users(const struct conf *c, const struct spot *root, struct mi
 	}
 }
 
+static void check_hooks(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	struct spot list = spot_member(root, "hooks");
+
+	for (size_t i = 0; i < c->hooks.n; i++) {
+		const struct hook_conf *h = &c->hooks.v[i];
+		struct spot hook = spot_nth(&list, i), exec = spot_member(&hook, "exec"), url = spot_member(&hook, "webhook");
+
+		if (!exec.v && !url.v)
+			mistake(m, &hook, "needs \"exec\" or \"webhook\"");
+		else if (h->exec[0] && h->webhook[0])
+			mistake(m, &url, "there is \"exec\", too: make two hooks of it");
+	}
+}
+
 void conf_check(const struct conf *c, const struct spot *root, struct mistakes *m)
 {
 	check_listen(c, root, m);
@@ -765,5 +780,6 @@ void conf_check(const struct conf *c, const struct spot *root, struct mistakes *
 	check_hypervisors(c, root, m);
 	check_bridges(c, root, m);
 	check_users(c, root, m);
+	check_hooks(c, root, m);
 	check_services(c, root, m);
 }

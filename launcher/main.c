@@ -3,6 +3,7 @@
 
 #include <sys/random.h>
 
+#include "launcher/hooks_side.h"
 #include "launcher/metrics.h"
 #include "launcher/registrar.h"
 #include "launcher/secondaries.h"
@@ -50,6 +51,7 @@ static void meet(struct launcher *l, const struct msg_peer *peer, int *fd)
 	case ROLE_DNS: dns_channel(l, taken); break;
 	case ROLE_SYNPROXY: synproxy_channel(l, taken); break;
 	case ROLE_CONTROL: operators_channel(l, taken); break;
+	case ROLE_HOOKS: hooks_channel(l, taken); break;
 	case ROLE_BACKEND:
 		hv = hypervisor_find(l, peer->name);
 		if (hv)

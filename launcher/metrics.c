@@ -56,6 +56,7 @@ struct metrics {
 	uint64_t held[ARRAY_SIZE(hold_whats)];
 	struct tally xdp_answered, xdp_limited, xdp_no_room;
 	uint64_t lines[LOG_DEBUG + 1];
+	struct tally hooks_done, hooks_failed, hooks_dropped;
 	size_t n_processes;
 	struct msg_process processes[PROCESSES_MAX];
 	bool asked;
@@ -96,6 +97,20 @@ void metrics_held(struct launcher *l, const struct msg_hold_counts *before, cons
 		tally_follow(&t, hold_value(now, i));
 		l->metrics->held[i] = t.total;
 	}
+}
+
+void metrics_hooks_new(struct launcher *l)
+{
+	tally_restart(&l->metrics->hooks_done);
+	tally_restart(&l->metrics->hooks_failed);
+	tally_restart(&l->metrics->hooks_dropped);
+}
+
+void metrics_hooks_counted(struct launcher *l, const struct msg_hook_counts *m)
+{
+	tally_follow(&l->metrics->hooks_done, m->done);
+	tally_follow(&l->metrics->hooks_failed, m->failed);
+	tally_follow(&l->metrics->hooks_dropped, m->dropped);
 }
 
 void metrics_logged(struct launcher *l, enum log_level level)
@@ -315,6 +330,9 @@ static void put_processes(struct metrics *m)
 	}
 	for (unsigned i = 0; i <= LOG_DEBUG; i++)
 		put1(m, METRIC_LOG_LINES, log_level_name((enum log_level)i), m->lines[i]);
+	put1(m, METRIC_HOOKS, "done", m->hooks_done.total);
+	put1(m, METRIC_HOOKS, "failed", m->hooks_failed.total);
+	put1(m, METRIC_HOOKS, "dropped", m->hooks_dropped.total);
 }
 
 /* ---- services ---- */

@@ -29,6 +29,8 @@ void metrics_control_new(struct launcher *l); /* what was asked before, nobody w
 void metrics_dns_new(struct launcher *l); /* it counts from zero */
 void metrics_dns_counted(struct launcher *l, const struct msg_dns_counts *m);
 void metrics_held(struct launcher *l, const struct msg_hold_counts *before, const struct msg_hold_counts *now);
+void metrics_hooks_new(struct launcher *l);
+void metrics_hooks_counted(struct launcher *l, const struct msg_hook_counts *m);
 void metrics_logged(struct launcher *l, enum log_level level);
 void metrics_process(struct launcher *l, const struct msg_process *m);
 

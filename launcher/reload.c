@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <sys/stat.h>
 
+#include "launcher/hooks_side.h"
 #include "launcher/launcher.h"
 #include "launcher/registrar.h"
 #include "launcher/secondaries.h"
@@ -125,6 +126,8 @@ static void tell_wants(struct launcher *l)
 		str_copy(m.uri, hv->uri);
 		ipc_send(supervisor, MSG_WANT_BACKEND, &m);
 	}
+	if (l->conf->hooks.n > 0)
+		ipc_send(supervisor, MSG_WANT_HOOKS, NULL);
 	ipc_send(supervisor, MSG_WANT_END, NULL);
 }
 
@@ -302,6 +305,7 @@ static void apply(struct launcher *l, struct conf *conf, struct inventory *v)
 	conf_unref(old);
 	keep_good(l);
 	tell_wants(l);
+	hooks_configured(l);
 	l->dns_loading = true; /* also when it is told later */
 	if (l->dns_told)
 		dns_snapshot(l);
