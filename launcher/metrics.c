@@ -312,7 +312,7 @@ static bool look_at(uint32_t pid, struct usage *u)
 static void put_processes(struct metrics *m)
 {
 	struct usage usages[PROCESSES_MAX] = { 0 };
-	bool up[PROCESSES_MAX];
+	bool up[PROCESSES_MAX] = { false };
 
 	for (size_t i = 0; i < m->n_processes; i++)
 		up[i] = look_at(m->processes[i].pid, &usages[i]);

@@ -261,7 +261,7 @@ static void test_no_room_for_more_sharers(void **state)
 	(void)state;
 	udp.sharers = 2;
 	assert_int_equal(want(l, &udp, &t, &e), 0);
-	assert_false(listeners_sweep(l));
+	assert_int_equal(swept(l), 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
 	few = (struct rlimit){ (rlim_t)MAX(t.fds[0], t.fds[1]) + 2, was.rlim_max };
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
@@ -270,9 +270,9 @@ static void test_no_room_for_more_sharers(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
 	assert_int_equal(t.n, 0);
 	assert_int_equal(held(l), 2);
-	assert_false(listeners_sweep(l));
+	assert_int_equal(swept(l), 0);
 	assert_int_equal(held(l), 2);
-	assert_true(listeners_sweep(l)); /* the next list lacks it */
+	assert_int_equal(swept(l), 1); /* the next list lacks it */
 	assert_int_equal(held(l), 0);
 	listeners_free(l);
 }

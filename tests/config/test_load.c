@@ -719,7 +719,8 @@ static const struct {
 	/* the rest */
 	{ { { "", "forward_allow", "[\"10.0.0.0/8\", @\"0.0.0.0/0\"]" } }, "forward_allow[1]", "everyone" },
 	{ { { "", "forward_allow", "[@\"::/0\"]" } }, "forward_allow[0]", "everyone" },
-	{ { { "metrics", "listen", "[\"127.0.0.1:9464\", @\"127.0.0.1:9464\"]" } }, "metrics.listen[1]", "is used already by metrics.listen[0]" },
+	{ { { "metrics", "listen", "[\"127.0.0.1:9464\", @\"127.0.0.1:9464\"]" } }, "metrics.listen[1]",
+	  "is used already by metrics.listen[0]" },
 	{ { { "metrics", "listen", "[@\"9464\"]" } }, "metrics.listen[0]", "expected" },
 	{ { { "metrics", "services", "\"www\"" } }, "metrics.services", "expected" },
 	{ { { "hooks[0]", "webhook", "\"https://localhost/x\"" } }, "hooks[0].webhook", "make two hooks of it" },

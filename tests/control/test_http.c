@@ -55,7 +55,7 @@ static uint32_t asked(unsigned ms)
 	static _Alignas(16) char body[MSG_BODY_MAX];
 	static char packet[IPC_PACKET_MAX];
 	struct pollfd p = { .fd = w.launcher, .events = POLLIN };
-	enum msg_type type;
+	enum msg_type type = 0;
 	ssize_t n;
 
 	if (poll(&p, 1, (int)ms) <= 0)
