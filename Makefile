@@ -14,26 +14,30 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN)
 
 # ---- sources: one list per folder ----
 
-BASE := addr buf child clock codec err ipc json log msg nearest proc ring_file sandbox slots utf8
+BASE := addr buf child clock codec err ipc json log metric msg nearest proc ring_file sandbox slots utf8
 CONFIG := check claims complete load manual print read registry registry_db schema value
 DNS := answer canonical changes cookie count forward key load main name notify nsec peers queue rate serve sign signatures special tcp \
 	transfer tsig udp view waiting wire worker zone zone_build zone_file zone_rrset zone_static zone_touch zone_walk
 SYNPROXY := agenda claim flows frame handover handover_packets handover_ports handover_release hold hold_store lookup \
 	main ports probe taps wards
-CONTROL := main peer protocol requests server session watchers
-LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store events fdb filter flows hold_filter hold_tap hold_bridges hold_events \
-	hold_place holds hypervisor identity idle image journal links main managers mutes netlink edits orders registrar operators port prober ready \
-	reaper reload rows run_state secondaries service service_fsm start sweeps synproxy_side tap trace use wake wake_dns wake_packet \
-	quiesce xdp xdp_side zone_files zones
+CONTROL := exposition http main peer protocol requests server session watchers
+LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
+	edits events fdb filter flows hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
+	hypervisor identity idle image journal links main managers metrics mutes netlink operators orders port prober \
+	quiesce ready reaper registrar reload rows run_state secondaries service service_fsm start sweeps synproxy_side \
+	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend workers
+HOOKS := event_text jobs webhook
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale xml
 JITSUD := jitsud kept leftovers listeners programs run_dir supervisor users
 JITSUCTL := client dnssec edit event jitsuctl listing live old_jitsu record render screen table text top waterfall
 
 # libraries of each
 BASE_LIBS := -levent_core -levent_pthreads -lseccomp -lcap-ng
+CONTROL_LIBS := -levent_extra
 DNS_LIBS := -lldns -lcrypto
 LAUNCHER_LIBS := -lmnl -lbpf -lcrypto -lsqlite3
+HOOKS_LIBS := -lcurl
 LIBVIRT_LIBS := -lvirt -lvirt-qemu -lpthread
 
 # ---- tests: folder/name of each cmocka program; the libraries it needs follow from its folder ----
@@ -56,6 +60,7 @@ TESTS += base/test_nearest base/test_utf8 control/test_process control/test_prot
 TESTS += config/test_claims config/test_registry config/test_load config/test_manual config/test_memory config/test_value
 TESTS += cmd/test_edit launcher/test_edits
 TESTS += cmd/test_old_jitsu cmd/test_top launcher/test_events
+TESTS += control/test_exposition control/test_http launcher/test_metrics launcher/test_hooks hooks/test_jobs hooks/test_webhook
 TESTS += cmd/test_kept cmd/test_leftovers cmd/test_listeners cmd/test_run_dir cmd/test_supervisor
 TESTS += cmd/test_listing cmd/test_render cmd/test_text cmd/test_waterfall
 FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_frame fuzz_hold fuzz_ipc fuzz_probe fuzz_tsig
@@ -63,7 +68,7 @@ FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_f
 objs = $(addprefix $(BUILD)/$(1)/,$(addsuffix .o,$(2)))
 lib = $(BUILD)/lib$(1).a
 
-all: $(BUILD)/jitsud $(BUILD)/jitsuctl $(BUILD)/jitsu-libvirt
+all: $(BUILD)/jitsud $(BUILD)/jitsuctl $(BUILD)/jitsu-libvirt $(BUILD)/jitsu-hooks
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -95,6 +100,7 @@ $(eval $(call library,config,$(CONFIG)))
 $(eval $(call library,dns,$(DNS)))
 $(eval $(call library,synproxy,$(SYNPROXY)))
 $(eval $(call library,control,$(CONTROL)))
+$(eval $(call library,hooks,$(HOOKS)))
 $(eval $(call library,cmd,$(filter-out jitsud jitsuctl,$(JITSUD) $(JITSUCTL))))
 $(eval $(call library,launcher,$(LAUNCHER)))
 # (fake is for tests; programs take nothing of it)
@@ -102,7 +108,7 @@ $(eval $(call library,backends,$(BACKENDS) $(LIBVIRT) fake))
 
 $(BUILD)/jitsud: $(call objs,cmd,$(JITSUD)) $(foreach l,launcher dns synproxy control config base,$(call lib,$(l)))
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DNS_LIBS) $(LAUNCHER_LIBS) $(BASE_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DNS_LIBS) $(LAUNCHER_LIBS) $(CONTROL_LIBS) $(BASE_LIBS)
 
 $(BUILD)/jitsuctl: $(call objs,cmd,$(JITSUCTL)) $(call lib,config) $(call lib,base)
 	$(call say,LD,$@)
@@ -112,12 +118,17 @@ $(BUILD)/jitsu-libvirt: $(call objs,backends,libvirt_main) $(foreach l,backends 
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBVIRT_LIBS) $(BASE_LIBS)
 
+$(BUILD)/jitsu-hooks: $(call objs,hooks,main) $(foreach l,hooks base,$(call lib,$(l)))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(HOOKS_LIBS) $(BASE_LIBS)
+
 # ---- unit tests ----
 
 # Which archives the tests of a folder link, beyond config and base.
 TEST_LIBS_dns := dns
 TEST_LIBS_synproxy := synproxy
 TEST_LIBS_control := control
+TEST_LIBS_hooks := hooks
 TEST_LIBS_launcher := launcher dns
 TEST_LIBS_backends := backends
 TEST_LIBS_cmd := cmd synproxy
@@ -128,7 +139,7 @@ TEST_BINS := $(foreach t,$(TESTS),$(call test_bin,$(t)))
 define test_program
 $(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(foreach l,$(TEST_LIBS_$(patsubst %/,%,$(dir $(1)))) config base,$(call lib,$(l)))
 	$$(call say,LD,$$@)
-	$(Q)$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka $(DNS_LIBS) $(LAUNCHER_LIBS) $(LIBVIRT_LIBS) $(BASE_LIBS)
+	$(Q)$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka $(DNS_LIBS) $(LAUNCHER_LIBS) $(LIBVIRT_LIBS) $(CONTROL_LIBS) $(HOOKS_LIBS) $(BASE_LIBS)
 endef
 $(foreach t,$(TESTS),$(eval $(call test_program,$(t))))
 $(BUILD)/tests/control/test_process: | $(BUILD)/jitsuctl
@@ -220,7 +231,7 @@ $(BUILD)/fuzz/libfuzzed.a: $(FUZZ_O)
 
 $(FUZZ_BINS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(BUILD)/fuzz/libfuzzed.a
 	$(call say,LD,$@)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DNS_LIBS) -lcrypto $(BASE_LIBS)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DNS_LIBS) -lcrypto $(CONTROL_LIBS) $(BASE_LIBS)
 
 SECONDS ?= 60
 fuzz:
@@ -231,9 +242,11 @@ fuzz-now: $(FUZZ_BINS)
 PREFIX ?= /usr/local
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
-	install $(BUILD)/jitsud $(BUILD)/jitsu-libvirt $(DESTDIR)$(PREFIX)/sbin
+	install $(BUILD)/jitsud $(BUILD)/jitsu-libvirt $(BUILD)/jitsu-hooks $(DESTDIR)$(PREFIX)/sbin
 	install $(BUILD)/jitsuctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 man/jitsud.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -d $(DESTDIR)$(PREFIX)/share/jitsu
+	install -m 644 docs/grafana-dashboard.json $(DESTDIR)$(PREFIX)/share/jitsu
 	install -m 644 man/jitsud.8 man/jitsuctl.8 $(DESTDIR)$(PREFIX)/share/man/man8
 
 clean:

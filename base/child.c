@@ -180,6 +180,7 @@ static void enter_sandbox(const struct child_args *args, const struct child_ops 
 		.syscalls = ops->syscalls,
 		.n_syscalls = ops->n_syscalls,
 		.threads = ops->threads,
+		.no_seccomp = ops->no_seccomp,
 	};
 	struct err e;
 

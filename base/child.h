@@ -40,6 +40,7 @@ struct child_ops {
 	const int *syscalls; /* for the sandbox */
 	size_t n_syscalls;
 	bool threads; /* as in struct sandbox */
+	bool no_seccomp; /* likewise */
 	/* A new channel to the launcher (child_launcher() gives it): what was known is now unsure
 	 * until the next MSG_END.  May be NULL. */
 	void (*on_launcher)(void *arg);

@@ -9,6 +9,7 @@
 static const char *const role_names[] = {
 	[ROLE_SUPERVISOR] = "supervisor", [ROLE_LAUNCHER] = "launcher", [ROLE_DNS] = "dns",
 	[ROLE_SYNPROXY] = "synproxy",	  [ROLE_CONTROL] = "control",	[ROLE_BACKEND] = "backend",
+	[ROLE_HOOKS] = "hooks",
 };
 static_assert(ARRAY_SIZE(role_names) == ROLE_N, "a role has no name");
 
@@ -44,6 +45,11 @@ static_assert(ARRAY_SIZE(stop_names) == STOP_N, "a stop mode has no name");
 
 static const char *const isolation_names[] = { [ISOLATION_STRICT] = "strict", [ISOLATION_FAST] = "fast" };
 static_assert(ARRAY_SIZE(isolation_names) == ISOLATION_N, "an isolation has no name");
+
+static const char *const hook_event_names[] = {
+	[HOOK_UP] = "up", [HOOK_FAILED] = "failed", [HOOK_STOPPED] = "stopped", [HOOK_ALL_IDLE] = "all-idle",
+};
+static_assert(ARRAY_SIZE(hook_event_names) == HOOK_EVENT_N, "an event of hooks has no name");
 
 static const char *const hold_stage_names[] = {
 	[HOLD_STAGE_NONE] = "none",	[HOLD_STAGE_CHECK] = "check",	[HOLD_STAGE_CONFLICT] = "conflict",
@@ -95,6 +101,7 @@ const char *answer_name(unsigned when) { return NAME_OF(answer_names, when); }
 const char *wake_dns_name(unsigned wake_dns) { return NAME_OF(wake_dns_names, wake_dns); }
 const char *stop_name(unsigned how) { return NAME_OF(stop_names, how); }
 const char *isolation_name(unsigned isolation) { return NAME_OF(isolation_names, isolation); }
+const char *hook_event_name(unsigned event) { return NAME_OF(hook_event_names, event); }
 const char *hold_stage_name(unsigned stage) { return NAME_OF(hold_stage_names, stage); }
 const char *ctl_verb_name(unsigned verb) { return NAME_OF(verb_names, verb); }
 const char *ctl_event_name(unsigned event) { return NAME_OF(event_names, event); }
@@ -316,6 +323,9 @@ MSG_TABLE(be_target, msg_be_target, F_U32(struct msg_be_target, req), F_U32(stru
 MSG_TABLE(be_console, msg_be_console, F_U32(struct msg_be_console, svc), F_U32(struct msg_be_console, gen),
 	     F_STR(struct msg_be_console, name));
 
+MSG_TABLE(process, msg_process, F_STR(struct msg_process, name), F_U32(struct msg_process, pid),
+	     F_U32(struct msg_process, starts));
+
 MSG_TABLE(be_hello, msg_be_hello, F_BOOL(struct msg_be_hello, connected), F_BOOL(struct msg_be_hello, kvm),
 	     F_STR(struct msg_be_hello, version), F_STR(struct msg_be_hello, text));
 
@@ -339,6 +349,29 @@ MSG_TABLE(count, msg_count, F_U64(struct msg_count, n));
 MSG_TABLE(dns_counts, msg_dns_counts, F_U16(struct msg_dns_counts, workers),
 	     F_LIST(struct msg_dns_counts, counts, n, count));
 
+MSG_TABLE(hook, msg_hook, F_U32(struct msg_hook, on), F_STR(struct msg_hook, exec), F_STR(struct msg_hook, webhook),
+	     F_U32(struct msg_hook, timeout_ms));
+
+MSG_TABLE(hook_event, msg_hook_event, F_U8(struct msg_hook_event, event), F_U64(struct msg_hook_event, wall_ms),
+	     F_STR(struct msg_hook_event, service), F_U8(struct msg_hook_event, cause),
+	     F_BYTES(struct msg_hook_event, client), F_U64(struct msg_hook_event, wake_ms),
+	     F_STR(struct msg_hook_event, reason));
+
+MSG_TABLE(hook_counts, msg_hook_counts, F_U64(struct msg_hook_counts, done), F_U64(struct msg_hook_counts, failed),
+	     F_U64(struct msg_hook_counts, dropped));
+
+MSG_TABLE(metrics_id, msg_metrics_id, F_U32(struct msg_metrics_id, id));
+
+MSG_TABLE(sample, msg_sample, F_U8(struct msg_sample, metric), F_STR(struct msg_sample, labels[0].text),
+	     F_STR(struct msg_sample, labels[1].text), F_U64(struct msg_sample, value));
+static_assert(METRIC_LABELS_MAX == 2, "a label is not sent");
+
+MSG_TABLE(metrics, msg_metrics, F_U32(struct msg_metrics, id), F_LIST(struct msg_metrics, samples, n, sample));
+
+MSG_TABLE(histogram, msg_histogram, F_U32(struct msg_histogram, id), F_U8(struct msg_histogram, metric),
+	     F_STR(struct msg_histogram, label), F_U64(struct msg_histogram, sum_ns),
+	     F_LIST(struct msg_histogram, buckets, n, count));
+
 static const struct {
 	const char *name;
 	const struct codec_table *codec;
@@ -351,12 +384,15 @@ static const struct {
 	TYPE(MSG_STOP, empty),
 	TYPE(MSG_HOLD_MEMORY, empty),
 	TYPE(MSG_KEPT, keep),
+	TYPE(MSG_LISTEN_END, listen_sock),
+	TYPE(MSG_PROCESS, process),
 	TYPE(MSG_KEEP, keep),
 	TYPE(MSG_READY, empty),
 	TYPE(MSG_STUCK, peer),
 	TYPE(MSG_WANT_LISTEN, listen_sock),
 	TYPE(MSG_WANT_BACKEND, want_backend),
 	TYPE(MSG_WANT_END, empty),
+	TYPE(MSG_WANT_HOOKS, empty),
 	TYPE(MSG_WANT_FAILED, want_failed),
 	TYPE(MSG_BEGIN, empty),
 	TYPE(MSG_END, empty),
@@ -404,6 +440,10 @@ static const struct {
 	TYPE(MSG_CTL_DATA, ctl_data),
 	TYPE(MSG_CTL_END, ctl_end),
 	TYPE(MSG_CTL_EVENT, ctl_event),
+	TYPE(MSG_METRICS_ASK, metrics_id),
+	TYPE(MSG_METRICS, metrics),
+	TYPE(MSG_METRICS_HISTOGRAM, histogram),
+	TYPE(MSG_METRICS_END, metrics_id),
 	TYPE(MSG_BE_START, be_start),
 	TYPE(MSG_BE_STOP, be_target),
 	TYPE(MSG_BE_RESUME, be_target),
@@ -415,6 +455,9 @@ static const struct {
 	TYPE(MSG_BE_DOMAIN, be_domain),
 	TYPE(MSG_BE_LIST_END, be_target),
 	TYPE(MSG_BE_EVENT, be_event),
+	TYPE(MSG_HOOK, hook),
+	TYPE(MSG_HOOK_EVENT, hook_event),
+	TYPE(MSG_HOOK_COUNTS, hook_counts),
 #undef TYPE
 };
 

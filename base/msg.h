@@ -4,6 +4,7 @@
  *     launcher   <-> dns           the tables to answer from; wakes
  *     launcher   <-> synproxy      which VM ports to probe; what answered
  *     launcher   <-> control       an operator's request; rows of its answer
+ *     launcher    -> hooks         what happened
  *     launcher   <-> backends      start, stop, resume, inspect; results and events
  *
  * The launcher is the only truth.  Whenever a peer gets a new launcher channel (either side was
@@ -20,6 +21,7 @@
 
 #include "base/addr.h"
 #include "base/codec.h"
+#include "base/metric.h"
 #include "base/util.h"
 
 enum {
@@ -41,10 +43,12 @@ enum {
 	MSG_SECRETS_MAX = 4, /* of DNS cookies */
 	MSG_SIGNED_ZONES_MAX = 256,
 	MSG_TSIG_SECRET_MAX = 128, /* bytes of a TSIG key's secret */
+	MSG_HOOKS_MAX = 32,
+	MSG_SAMPLES_MAX = 64, /* in one MSG_METRICS */
 	MSG_RECORD_MAX = 32 * 1024, /* JSON of one service, or of a part of an import */
 };
 
-enum role { ROLE_SUPERVISOR, ROLE_LAUNCHER, ROLE_DNS, ROLE_SYNPROXY, ROLE_CONTROL, ROLE_BACKEND, ROLE_N };
+enum role { ROLE_SUPERVISOR, ROLE_LAUNCHER, ROLE_DNS, ROLE_SYNPROXY, ROLE_CONTROL, ROLE_BACKEND, ROLE_HOOKS, ROLE_N };
 
 /* launcher/service_fsm.h tells how a service moves through them. */
 enum service_state {
@@ -69,6 +73,7 @@ enum answer_when { ANSWER_AT_ONCE, ANSWER_STARTED, ANSWER_READY, ANSWER_N };
 enum wake_dns { WAKE_DNS_ANY, WAKE_DNS_VERIFIED, WAKE_DNS_OFF, WAKE_DNS_N };
 enum ping_mode { PING_IGNORE, PING_ANSWER, PING_WAKE, PING_N };
 enum stop_how { STOP_DESTROY, STOP_SHUTDOWN, STOP_SUSPEND, STOP_N };
+enum hook_event { HOOK_UP, HOOK_FAILED, HOOK_STOPPED, HOOK_ALL_IDLE, HOOK_EVENT_N };
 enum isolation { ISOLATION_STRICT, ISOLATION_FAST, ISOLATION_N };
 
 /* "UP", "dns", "ready", "destroy", "strict": as people and files write them; "?" when out of range. */
@@ -79,22 +84,26 @@ const char *answer_name(unsigned when);
 const char *wake_dns_name(unsigned wake_dns);
 const char *stop_name(unsigned how);
 const char *isolation_name(unsigned isolation);
+const char *hook_event_name(unsigned event);
 
 enum msg_type {
 	/* supervisor -> child */
 	MSG_PEER = 1, /* + fd: your channel to that peer; it replaces an earlier one */
-	MSG_LISTEN, /* + fd: a bound socket to serve (dns: udp, tcp; control: unix) */
+	MSG_LISTEN, /* + fd: a bound socket to serve (dns: udp, tcp; control: unix, metrics) */
 	MSG_SLOTS, /* + fd: the memfd of slots.h */
 	MSG_RELOAD, /* launcher: read the configuration again */
 	MSG_STOP, /* finish and exit 0 */
 	MSG_HOLD_MEMORY, /* synproxy: + fd: where held packets lie; it outlives synproxy */
 	MSG_KEPT, /* launcher: + fd: what an earlier launcher had kept under this name; before the first
 		     MSG_PEER, and at their end one without a name and fd */
+	MSG_LISTEN_END, /* control: stop listening there */
+	MSG_PROCESS, /* launcher: a process was started, or ended */
 	/* child -> supervisor */
 	MSG_READY, /* I work: once, when the process first serves */
 	MSG_STUCK, /* this peer of mine does not read, or talks nonsense: restart it */
-	MSG_WANT_LISTEN, /* launcher: open and give to dns */
+	MSG_WANT_LISTEN, /* launcher: open, and give to dns; metrics: to control */
 	MSG_WANT_BACKEND, /* launcher: run this backend process */
+	MSG_WANT_HOOKS, /* launcher: run the process of hooks */
 	MSG_WANT_END, /* the list is whole: what is not in it, goes */
 	MSG_KEEP, /* launcher: + fd: keep it for my successors; without fd: close what has this name */
 	/* supervisor -> launcher */
@@ -159,6 +168,12 @@ enum msg_type {
 	MSG_CTL_DATA,
 	MSG_CTL_END,
 	MSG_CTL_EVENT, /* while there is somebody who watches */
+	/* control -> launcher */
+	MSG_METRICS_ASK,
+	/* launcher -> control: any number of the first two, all of one metric together, then one end */
+	MSG_METRICS,
+	MSG_METRICS_HISTOGRAM,
+	MSG_METRICS_END,
 
 	/* launcher -> backend; backends/backend.h is the contract */
 	MSG_BE_START = 112,
@@ -173,6 +188,13 @@ enum msg_type {
 	MSG_BE_DOMAIN,
 	MSG_BE_LIST_END,
 	MSG_BE_EVENT,
+
+	/* launcher -> hooks, between MSG_BEGIN and MSG_END */
+	MSG_HOOK = 128,
+	/* launcher -> hooks, any time */
+	MSG_HOOK_EVENT,
+	/* hooks -> launcher */
+	MSG_HOOK_COUNTS,
 	MSG_TYPE_MAX
 };
 
@@ -183,15 +205,21 @@ struct msg_peer { /* MSG_PEER, MSG_STUCK */
 	char name[MSG_NAME_MAX]; /* which backend */
 };
 
-enum listen_proto { LISTEN_UDP, LISTEN_TCP, LISTEN_UNIX };
+enum listen_proto { LISTEN_UDP, LISTEN_TCP, LISTEN_UNIX, LISTEN_METRICS /* TCP; HTTP */ };
 enum { LISTEN_SHARERS_MAX = 64, LISTEN_UDP_MAX = 256 /* all UDP sockets together */ };
 
-struct msg_listen { /* MSG_LISTEN, MSG_WANT_LISTEN */
+struct msg_listen { /* MSG_LISTEN, MSG_LISTEN_END, MSG_WANT_LISTEN */
 	uint8_t proto; /* enum listen_proto */
 	struct ip_addr addr;
 	uint16_t port;
 	uint16_t sharers; /* MSG_WANT_LISTEN, UDP: so many sockets share the port (0: one) */
 	uint16_t place; /* MSG_LISTEN: which of them this is, from 0 */
+};
+
+struct msg_process {
+	char name[MSG_NAME_MAX]; /* "jitsud", "dns", a hypervisor's */
+	uint32_t pid; /* 0: it does not run */
+	uint32_t starts; /* how often it was started; 0: it is wanted no more */
 };
 
 struct msg_want_backend {
@@ -738,6 +766,35 @@ struct msg_ctl_event {
 	char text[MSG_TEXT_MAX];
 };
 
+/* ---- metrics ---- */
+
+struct msg_metrics_id { /* MSG_METRICS_ASK, MSG_METRICS_END */
+	uint32_t id;
+};
+
+struct msg_sample {
+	uint8_t metric; /* enum metric */
+	struct msg_label {
+		char text[MSG_NAME_MAX];
+	} labels[METRIC_LABELS_MAX]; /* "" where it has none */
+	uint64_t value;
+};
+
+struct msg_metrics {
+	uint32_t id;
+	uint16_t n;
+	struct msg_sample samples[MSG_SAMPLES_MAX];
+};
+
+struct msg_histogram {
+	uint32_t id;
+	uint8_t metric;
+	char label[MSG_NAME_MAX];
+	uint64_t sum_ns;
+	uint16_t n; /* METRIC_BOUNDS_N + 1 */
+	struct msg_count buckets[METRIC_BOUNDS_N + 1]; /* how many were in each, by itself */
+};
+
 /* ---- backends ---- */
 
 struct msg_disk {
@@ -824,6 +881,30 @@ struct msg_be_event {
 	int32_t domain_id;
 	uint8_t what; /* enum domain_event */
 	char text[MSG_TEXT_MAX]; /* the hypervisor's reason: "shutdown", "destroyed", "crashed" */
+};
+
+/* ---- hooks ---- */
+
+struct msg_hook {
+	uint32_t on; /* bits of enum hook_event */
+	char exec[MSG_PATH_MAX]; /* a program; "": */
+	char webhook[MSG_PATH_MAX]; /* a URL */
+	uint32_t timeout_ms;
+};
+
+struct msg_hook_event {
+	uint8_t event; /* enum hook_event */
+	uint64_t wall_ms;
+	char service[MSG_NAME_MAX]; /* "": of none */
+	uint8_t cause; /* enum wake_cause; CAUSE_N: none */
+	struct ip_addr client; /* zero: none */
+	uint64_t wake_ms; /* HOOK_UP: how long it took */
+	char reason[MSG_TEXT_MAX]; /* HOOK_FAILED, HOOK_STOPPED: why */
+};
+
+/* Since that process was started. */
+struct msg_hook_counts {
+	uint64_t done, failed, dropped;
 };
 
 enum { MSG_BODY_MAX = 56 * 1024 }; /* no decoded struct is larger: asserted in msg.c */

@@ -57,7 +57,7 @@ static int set_options(int fd, const struct msg_listen *what)
 	bool v4 = ip_is_v4(&what->addr);
 
 	/* Not for UDP: two servers that both set it would share the port, and neither would notice. */
-	if ((what->proto == LISTEN_TCP && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) ||
+	if ((what->proto != LISTEN_UDP && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) ||
 	    (!v4 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0))
 		return -errno;
 	if (what->proto == LISTEN_UDP) {
@@ -82,7 +82,7 @@ static int bind_socket(int fd, const struct msg_listen *what)
 	struct sockaddr_storage sa;
 	socklen_t n = ip_to_sockaddr(&what->addr, what->port, &sa);
 
-	if (bind(fd, (void *)&sa, n) < 0 || (what->proto == LISTEN_TCP && listen(fd, BACKLOG) < 0))
+	if (bind(fd, (void *)&sa, n) < 0 || (what->proto != LISTEN_UDP && listen(fd, BACKLOG) < 0))
 		return -errno;
 	return 0;
 }
@@ -183,7 +183,8 @@ int listeners_want(struct listeners *l, const struct msg_listen *what, listener_
 	struct listener *h;
 	int r;
 
-	if ((what->proto != LISTEN_UDP && what->proto != LISTEN_TCP) || n > LISTEN_SHARERS_MAX)
+	if ((what->proto != LISTEN_UDP && what->proto != LISTEN_TCP && what->proto != LISTEN_METRICS) ||
+	    n > LISTEN_SHARERS_MAX)
 		return err_set(e, -EINVAL, "neither UDP nor TCP, or too many sockets");
 	h = find(l, what);
 	if (!h)
@@ -199,20 +200,19 @@ int listeners_want(struct listeners *l, const struct msg_listen *what, listener_
 	return r;
 }
 
-bool listeners_sweep(struct listeners *l)
+void listeners_sweep(struct listeners *l, listener_fn *closed, void *arg)
 {
 	struct listener *h, *h_next;
-	bool closed = false;
 
 	for (h = TAILQ_FIRST(&l->all); h; h = h_next) {
 		h_next = TAILQ_NEXT(h, next);
-		closed |= h->n > h->wanted;
+		if (h->n > h->wanted)
+			closed(arg, &h->what, -1);
 		close_from(h, h->wanted);
 		h->wanted = 0;
 		if (h->n == 0)
 			remove_one(l, h);
 	}
-	return closed;
 }
 
 void listeners_each(const struct listeners *l, listener_fn *fn, void *arg)

@@ -1,5 +1,5 @@
-/* The DNS sockets that the supervisor holds: opened when the launcher first wants them, given to each
- * new dns, closed when a list of wants is over and they were not in it. */
+/* The sockets of DNS and of metrics that the supervisor holds: opened when the launcher first wants them, given to
+ * each new dns or control, closed when a list of wants is over and they were not in it. */
 #ifndef CMD_LISTENERS_H
 #define CMD_LISTENERS_H
 
@@ -18,8 +18,9 @@ typedef void listener_fn(void *arg, const struct msg_listen *what, int fd);
  * told to fn.  0, or -errno and a sentence: then nothing was opened, and those that were there stay. */
 int listeners_want(struct listeners *l, const struct msg_listen *what, listener_fn *fn, void *arg, struct err *e);
 
-/* The list is over: closes what is not marked, and takes all marks away.  Whether any was closed. */
-bool listeners_sweep(struct listeners *l);
+/* The list is over: closes what is not marked, and takes all marks away.  Each of which any is about to be closed is
+ * told to `closed`, with fd -1. */
+void listeners_sweep(struct listeners *l, listener_fn *closed, void *arg);
 
 void listeners_each(const struct listeners *l, listener_fn *fn, void *arg);
 

@@ -60,6 +60,10 @@ static void make_args(struct argv *a, const struct programs *p, enum role role,
 		arg_add_number(a, "--admins", u->admins_gid);
 		break;
 	case ROLE_LAUNCHER: arg_add(a, "--conf", p->conf_path); break;
+	case ROLE_HOOKS: /* it has to find the programs that it runs */
+		arg_add_number(a, "--uid", u->hooks.uid);
+		arg_add_number(a, "--gid", u->hooks.gid);
+		break;
 	case ROLE_BACKEND: backend_args(a, backend, p->conf->users.qemu); break;
 	default: break;
 	}
@@ -91,6 +95,8 @@ pid_t programs_run(const struct programs *p, enum role role, const struct msg_wa
 
 	if (role == ROLE_BACKEND)
 		snprintf(program, sizeof(program), "%s/jitsu-libvirt", p->libexec);
+	else if (role == ROLE_HOOKS)
+		snprintf(program, sizeof(program), "%s/jitsu-hooks", p->libexec);
 	else
 		str_copy(program, p->exe);
 	snprintf(empty, sizeof(empty), "%s/empty", p->conf->run_dir);

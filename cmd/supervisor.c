@@ -59,6 +59,7 @@ struct process {
 	struct ipc *channel;
 	struct event *restart;
 	uint64_t started_ms;
+	uint32_t starts;
 	unsigned delay_ms;
 	bool ready;
 	bool wanted; /* mark and sweep of MSG_WANT_BACKEND */
@@ -96,6 +97,9 @@ static struct process *find(struct supervisor *s, enum role role, const char *na
 	return NULL;
 }
 
+/* It runs while the launcher wants it. */
+static bool is_on_demand(const struct process *p) { return p->role == ROLE_BACKEND || p->role == ROLE_HOOKS; }
+
 static void introduce(struct process *launcher, struct process *p)
 {
 	struct msg_peer to_launcher = { .role = (uint8_t)p->role }, to_p = { .role = ROLE_LAUNCHER };
@@ -114,13 +118,43 @@ static void introduce(struct process *launcher, struct process *p)
 	close(fds[1]);
 }
 
-/* dns may be away: it is given all when it is there again. */
+static enum role role_of_listener(const struct msg_listen *what)
+{
+	return what->proto == LISTEN_METRICS ? ROLE_CONTROL : ROLE_DNS;
+}
+
+/* Whose it is may be away: it is given all when it is there again. */
 static void give_listener(void *arg, const struct msg_listen *what, int fd)
 {
-	struct process *dns = arg;
+	struct process *p = find(arg, role_of_listener(what), "");
 
-	if (dns && dns->channel)
-		ipc_send_fd(dns->channel, MSG_LISTEN, what, fd);
+	if (p && p->channel)
+		ipc_send_fd(p->channel, MSG_LISTEN, what, fd);
+}
+
+/* To one that is new: its own. */
+static void give_its_listener(void *arg, const struct msg_listen *what, int fd)
+{
+	struct process *p = arg;
+
+	if (role_of_listener(what) == p->role)
+		ipc_send_fd(p->channel, MSG_LISTEN, what, fd);
+}
+
+/* For jitsu's metrics. */
+static void tell_process(struct process *launcher, const char *name, pid_t pid, uint32_t starts)
+{
+	struct msg_process m = { .pid = (uint32_t)pid, .starts = starts };
+
+	if (!launcher || !launcher->channel)
+		return;
+	str_copy(m.name, name);
+	ipc_send(launcher->channel, MSG_PROCESS, &m);
+}
+
+static void tell_about(const struct process *p)
+{
+	tell_process(find(p->sup, ROLE_LAUNCHER, ""), p->name, p->pid, p->starts);
 }
 
 /* What an earlier launcher had kept, then one without a name: that was all. */
@@ -142,8 +176,7 @@ static void give_descriptors(struct supervisor *s, struct process *p)
 
 	if (p->role == ROLE_CONTROL)
 		ipc_send_fd(p->channel, MSG_LISTEN, &control, s->control_fd);
-	if (p->role == ROLE_DNS)
-		listeners_each(s->listeners, give_listener, p);
+	listeners_each(s->listeners, give_its_listener, p);
 	if (p->role == ROLE_DNS || p->role == ROLE_LAUNCHER)
 		ipc_send_fd(p->channel, MSG_SLOTS, NULL, s->slots_fd);
 	if (p->role == ROLE_SYNPROXY)
@@ -159,9 +192,12 @@ static void introduce_all(struct supervisor *s, struct process *fresh)
 	give_descriptors(s, fresh);
 	if (fresh->role != ROLE_LAUNCHER) {
 		introduce(find(s, ROLE_LAUNCHER, ""), fresh);
+		tell_about(fresh);
 		return;
 	}
+	tell_process(fresh, "jitsud", getpid(), 1);
 	TAILQ_FOREACH(p, &s->processes, next) {
+		tell_about(p);
 		if (p != fresh)
 			introduce(fresh, p);
 	}
@@ -169,22 +205,28 @@ static void introduce_all(struct supervisor *s, struct process *fresh)
 
 /* ---- what the launcher wants ---- */
 
-static void want_listen(struct supervisor *s, const struct msg_listen *what)
+/* At the start nothing is served then; later, all goes on but this. */
+static void cannot_have(struct supervisor *s, const char *why)
 {
-	struct process *dns = find(s, ROLE_DNS, ""), *launcher = find(s, ROLE_LAUNCHER, "");
+	struct process *launcher = find(s, ROLE_LAUNCHER, "");
 	struct msg_want_failed failed;
-	struct err e;
 
-	if (listeners_want(s->listeners, what, give_listener, dns, &e) == 0)
-		return;
 	if (!s->settled) {
-		log_error("%s", e.text);
+		log_error("%s", why);
 		s->failed = true;
 		begin_stop(s);
 		return;
 	}
-	str_copy(failed.text, e.text);
+	str_copy(failed.text, why);
 	ipc_send(launcher->channel, MSG_WANT_FAILED, &failed);
+}
+
+static void want_listen(struct supervisor *s, const struct msg_listen *what)
+{
+	struct err e;
+
+	if (listeners_want(s->listeners, what, give_listener, s, &e) < 0)
+		cannot_have(s, e.text);
 }
 
 static struct process *process_new(struct supervisor *s, enum role role, const char *name);
@@ -210,24 +252,56 @@ static void want_backend(struct supervisor *s, const struct msg_want_backend *wa
 	spawn(p);
 }
 
+static void want_hooks(struct supervisor *s)
+{
+	struct process *p = find(s, ROLE_HOOKS, "");
+	struct err e;
+
+	if (p) {
+		p->wanted = true;
+		return;
+	}
+	if (!s->programs.users.has_hooks) {
+		err_set(&e, -ENOENT, "there are hooks, but there is no user \"%s\": create it with \"useradd --system %s\", "
+			"and start jitsud again", s->programs.conf->users.hooks, s->programs.conf->users.hooks);
+		cannot_have(s, e.text);
+		return;
+	}
+	p = process_new(s, ROLE_HOOKS, role_name(ROLE_HOOKS));
+	p->wanted = true;
+	spawn(p);
+}
+
 static void process_remove(struct process *p)
 {
+	tell_process(find(p->sup, ROLE_LAUNCHER, ""), p->name, 0, 0);
 	TAILQ_REMOVE(&p->sup->processes, p, next);
 	event_free(p->restart);
 	ipc_free(p->channel);
 	free(p);
 }
 
-/* A socket that is wanted no more is closed here; dns drops its copy when it restarts, and
- * answers on it until then, so dns is restarted. */
+/* A socket that is wanted no more was closed here.  dns drops its copies when it restarts, and answers on them
+ * until then, so it is restarted; control has users, and is told. */
+static void listener_closed(void *arg, const struct msg_listen *what, int fd)
+{
+	struct process *p = find(arg, role_of_listener(what), "");
+
+	(void)fd;
+	if (p && p->role == ROLE_DNS && p->pid > 0)
+		kill(p->pid, SIGTERM);
+	else if (p && p->role == ROLE_CONTROL && p->channel)
+		ipc_send(p->channel, MSG_LISTEN_END, what);
+}
+
 static void want_end(struct supervisor *s)
 {
-	struct process *p, *p_next, *dns = find(s, ROLE_DNS, "");
-	bool closed = listeners_sweep(s->listeners);
+	struct process *p, *p_next;
 
+	listeners_sweep(s->listeners, listener_closed, s);
 	for (p = TAILQ_FIRST(&s->processes); p; p = p_next) {
 		p_next = TAILQ_NEXT(p, next);
-		if (p->role != ROLE_BACKEND)
+		if (!is_on_demand(p))
 			continue;
 		p->dropped = !p->wanted;
 		if (p->dropped && p->pid > 0)
@@ -235,8 +309,6 @@ static void want_end(struct supervisor *s)
 		else if (p->dropped)
 			process_remove(p); /* it was about to be started again */
 	}
-	if (closed && dns && dns->pid > 0)
-		kill(dns->pid, SIGTERM);
 	s->settled = true;
 }
 
@@ -297,7 +369,7 @@ static void child_is_ready(struct process *ready)
 
 	ready->ready = true;
 	TAILQ_FOREACH(p, &ready->sup->processes, next) {
-		if (!p->ready && p->role != ROLE_BACKEND)
+		if (!p->ready && !is_on_demand(p))
 			return;
 	}
 	if (told)
@@ -322,13 +394,15 @@ static void on_launcher_wants(struct supervisor *s, enum msg_type type, const vo
 {
 	static bool in_list;
 
-	if (!in_list && (type == MSG_WANT_LISTEN || type == MSG_WANT_BACKEND || type == MSG_WANT_END)) {
+	if (!in_list && (type == MSG_WANT_LISTEN || type == MSG_WANT_BACKEND || type == MSG_WANT_HOOKS ||
+			 type == MSG_WANT_END)) {
 		unmark_backends(s);
 		in_list = true;
 	}
 	switch (type) {
 	case MSG_WANT_LISTEN: want_listen(s, body); break;
 	case MSG_WANT_BACKEND: want_backend(s, body); break;
+	case MSG_WANT_HOOKS: want_hooks(s); break;
 	case MSG_WANT_END:
 		in_list = false;
 		want_end(s);
@@ -385,6 +459,7 @@ static void spawn(struct process *p)
 		restart_later(p);
 		return;
 	}
+	p->starts++;
 	leftovers_record(s->run_dir, p->name, p->pid);
 	p->channel = ipc_new(s->base, fds[0], on_msg, on_end, p);
 	if (!p->channel)
@@ -469,6 +544,7 @@ static void on_child_exit(struct process *p, int status)
 		process_remove(p);
 		return;
 	}
+	tell_about(p);
 	describe_end(status, how, sizeof(how));
 	log_warn("%s %s; starting it again in %u ms", p->name, how, p->delay_ms);
 	restart_later(p);

@@ -27,6 +27,16 @@ static int find_group(const char *name, unsigned *gid, struct err *e)
 	return 0;
 }
 
+/* Needed only where there are hooks, and root only if somebody said so. */
+static void find_hooks(const char *name, struct users *users)
+{
+	struct passwd *pw = getpwnam(name);
+
+	users->has_hooks = pw && (pw->pw_uid != 0 || strcmp(name, "root") == 0);
+	if (users->has_hooks)
+		users->hooks = (struct ids){ pw->pw_uid, pw->pw_gid };
+}
+
 int users_find(const struct users_conf *conf, struct users *users, struct err *e)
 {
 	struct users found = { 0 };
@@ -40,6 +50,7 @@ int users_find(const struct users_conf *conf, struct users *users, struct err *e
 		r = find_group(conf->readers, &found.readers_gid, e);
 	if (r == 0)
 		r = find_group(conf->admins, &found.admins_gid, e);
+	find_hooks(conf->hooks, &found);
 	if (r == 0)
 		*users = found;
 	return r;

@@ -11,6 +11,8 @@ struct ids {
 
 struct users {
 	struct ids dns, net, control;
+	struct ids hooks;
+	bool has_hooks; /* there is such a user */
 	unsigned readers_gid, admins_gid;
 };
 

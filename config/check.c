@@ -691,19 +691,27 @@ static void check_bridges(const struct conf *c, const struct spot *root, struct 
 	unique_check(&names);
 }
 
-static void check_listen(const struct conf *c, const struct spot *root, struct mistakes *m)
+static void add_endpoints(struct unique *sockets, const struct endpoint_list *endpoints, const struct spot *list)
 {
-	struct spot list = spot_member(root, "listen");
-	cleanup_unique struct unique sockets = { .m = m };
 	char text[ADDR_TEXT_MAX];
 
-	for (size_t i = 0; i < c->listen.n; i++) {
-		const struct endpoint *e = &c->listen.v[i];
-		struct spot where = spot_nth(&list, i);
+	for (size_t i = 0; i < endpoints->n; i++) {
+		const struct endpoint *e = &endpoints->v[i];
+		struct spot where = spot_nth(list, i);
 
 		if (e->port > 0)
-			unique_add(&sockets, endpoint_format(&e->addr, e->port, text), &where);
+			unique_add(sockets, endpoint_format(&e->addr, e->port, text), &where);
 	}
+}
+
+static void check_listen(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	struct spot list = spot_member(root, "listen"), metrics = spot_member(root, "metrics");
+	struct spot metrics_list = spot_member(&metrics, "listen");
+	cleanup_unique struct unique sockets = { .m = m };
+
+	add_endpoints(&sockets, &c->listen, &list);
+	add_endpoints(&sockets, &c->metrics.listen, &metrics_list);
 	unique_check(&sockets);
 	if (c->dns.workers * c->listen.n > LISTEN_UDP_MAX) {
 		struct spot dns = spot_member(root, "dns"), workers = spot_member(&dns, "workers");
@@ -748,6 +756,21 @@ static void check_users(const struct conf *c, const struct spot *root, struct mi
 	}
 }
 
+static void check_hooks(const struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	struct spot list = spot_member(root, "hooks");
+
+	for (size_t i = 0; i < c->hooks.n; i++) {
+		const struct hook_conf *h = &c->hooks.v[i];
+		struct spot hook = spot_nth(&list, i), exec = spot_member(&hook, "exec"), url = spot_member(&hook, "webhook");
+
+		if (!exec.v && !url.v)
+			mistake(m, &hook, "needs \"exec\" or \"webhook\"");
+		else if (h->exec[0] && h->webhook[0])
+			mistake(m, &url, "there is \"exec\", too: make two hooks of it");
+	}
+}
+
 void conf_check(const struct conf *c, const struct spot *root, struct mistakes *m)
 {
 	check_listen(c, root, m);
@@ -757,5 +780,6 @@ void conf_check(const struct conf *c, const struct spot *root, struct mistakes *
 	check_hypervisors(c, root, m);
 	check_bridges(c, root, m);
 	check_users(c, root, m);
+	check_hooks(c, root, m);
 	check_services(c, root, m);
 }

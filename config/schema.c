@@ -45,6 +45,10 @@ static const char *const conflict_names[] = {
 	[CONFLICT_YIELD] = "yield", [CONFLICT_DEFEND] = "defend", NULL
 };
 static_assert(ARRAY_SIZE(conflict_names) == CONFLICT_N + 1, "a conflict mode has no name");
+static const char *const hook_event_names[] = {
+	[HOOK_UP] = "up", [HOOK_FAILED] = "failed", [HOOK_STOPPED] = "stopped", [HOOK_ALL_IDLE] = "all-idle", NULL
+};
+static_assert(ARRAY_SIZE(hook_event_names) == HOOK_EVENT_N + 1, "an event of hooks has no name");
 static const char *const manage_names[] = { [MANAGE_AUTO] = "auto", [MANAGE_ALWAYS] = "always", NULL };
 static_assert(ARRAY_SIZE(manage_names) == MANAGE_N + 1, "a manage mode has no name");
 /* The same words as base/msg.c has for the other processes: a test compares them. */
@@ -418,6 +422,8 @@ static const struct opt users_opts[] = {
 	  .fallback = "\"jitsu-ctl\"", .help = "The user of the process that jitsuctl talks to." },
 	{ "qemu", OPT_TEXT, 0, AT(char *, users_conf, qemu), .text = &text_user,
 	  .fallback = "\"libvirt-qemu\"", .help = "The user of QEMU; never root." },
+	{ "hooks", OPT_TEXT, 0, AT(char *, users_conf, hooks), .text = &text_user, .fallback = "\"jitsu-hooks\"",
+	  .help = "The user that hooks are run by.  It is root only if that is written here." },
 	{ "readers", OPT_TEXT, 0, AT(char *, users_conf, readers), .text = &text_user,
 	  .fallback = "\"jitsu\"", .help = "The group whose members may look with jitsuctl." },
 	{ "admins", OPT_TEXT, 0, AT(char *, users_conf, admins), .text = &text_user,
@@ -425,6 +431,32 @@ static const struct opt users_opts[] = {
 	  .help = "The group whose members may start and stop services with jitsuctl." },
 };
 static SCHEMA(schema_users, users_conf, "users and groups", "users", users_opts);
+
+static const struct opt metrics_opts[] = {
+	{ "listen", OPT_ENDPOINT, OPT_LIST, LIST_AT(struct endpoint, metrics_conf, listen), .most = 16,
+	  .fallback = "[]",
+	  .help = "Where they are served, over HTTP, at /metrics, as Prometheus reads them.  Whoever can connect "
+	          "may read them.  Empty: nowhere." },
+	{ "services", OPT_BOOL, 0, AT(bool, metrics_conf, services), .fallback = "false",
+	  .help = "Also those of each service by its name: six lines for each." },
+};
+static SCHEMA(schema_metrics, metrics_conf, "metrics", "metrics", metrics_opts);
+
+static const struct opt hook_opts[] = {
+	{ "on", OPT_ENUM, OPT_REQUIRED | OPT_LIST, LIST_AT(enum hook_event, hook_conf, on), .names = hook_event_names,
+	  .least = 1, .most = HOOK_EVENT_N,
+	  .help = "When it is run: a VM that was woken is up; one failed to start; one is off or suspended; no VM "
+	          "runs any more (all-idle)." },
+	{ "exec", OPT_TEXT, OPT_UNSET, AT(char *, hook_conf, exec), .text = &text_path,
+	  .help = "The program that is run, without arguments, by users.hooks.  What happened is on its standard "
+	          "input, a line of JSON.  Its environment is PATH and LANG." },
+	{ "webhook", OPT_TEXT, OPT_UNSET | OPT_SECRET, AT(char *, hook_conf, webhook), .text = &text_url,
+	  .help = "Or: the http or https URL that the line is posted to.  Certificates are verified.  It is tried "
+	          "three times." },
+	{ "timeout", OPT_DURATION, 0, AT(uint64_t, hook_conf, timeout_ms), .min = 100, .max = SECONDS(600),
+	  .fallback = "\"10s\"", .help = "How long it may take; then it is killed." },
+};
+static SCHEMA(schema_hook, hook_conf, "a hook", "hooks[]", hook_opts);
 
 static const struct opt conf_opts[] = {
 	{ "listen", OPT_ENDPOINT, OPT_LIST, LIST_AT(struct endpoint, conf, listen), .least = 1, .most = 16,
@@ -458,6 +490,11 @@ static const struct opt conf_opts[] = {
 	  .help = "How DNS is served." },
 	{ "limits", OPT_OBJECT, 0, AT(struct limits_conf, conf, limits), .of = &schema_limits,
 	  .fallback = "{}", .help = "What all services together may use." },
+	{ "metrics", OPT_OBJECT, 0, AT(struct metrics_conf, conf, metrics), .of = &schema_metrics, .fallback = "{}",
+	  .help = "What jitsu can be measured by, for Prometheus." },
+	{ "hooks", OPT_OBJECT, OPT_LIST, LIST_AT(struct hook_conf, conf, hooks), .of = &schema_hook, .most = MSG_HOOKS_MAX,
+	  .fallback = "[]",
+	  .help = "What is run when something happens, four at once; when 256 wait to be run, further ones are not." },
 	{ "users", OPT_OBJECT, 0, AT(struct users_conf, conf, users), .of = &schema_users, .fallback = "{}",
 	  .help = "Whom its processes run as, and who may talk to it." },
 	{ "run_dir", OPT_TEXT, 0, AT(char *, conf, run_dir), .text = &text_run_dir,

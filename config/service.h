@@ -200,7 +200,24 @@ struct limits_conf {
 struct users_conf {
 	char *dns, *net, *control; /* the users dns, synproxy and control run as */
 	char *qemu; /* the user of QEMU */
+	char *hooks; /* the user of hooks, which may be root */
 	char *readers, *admins; /* groups: who may look, who may act */
+};
+
+struct metrics_conf {
+	struct endpoint_list listen; /* none: nobody is told */
+	bool services; /* of each service, too */
+};
+
+struct hook_event_list {
+	size_t n;
+	enum hook_event *v;
+};
+
+struct hook_conf {
+	struct hook_event_list on;
+	char *exec, *webhook; /* one of them; "": not this */
+	uint64_t timeout_ms;
 };
 
 struct conf {
@@ -215,6 +232,8 @@ struct conf {
 	struct dns_conf dns;
 	struct limits_conf limits;
 	struct users_conf users;
+	struct metrics_conf metrics;
+	struct { size_t n; struct hook_conf *v; } hooks;
 	char *run_dir; /* sockets, taps' records, consoles: gone after a reboot */
 	char *state_dir; /* what must outlive a reboot */
 	char *log_level;

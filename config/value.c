@@ -349,6 +349,21 @@ const struct text_kind text_domain = { "a domain's name or UUID, at most 127 byt
 	                               domain_ok };
 const struct text_kind text_cmdline = { "a text of at most 2047 bytes on one line", MSG_CMDLINE_MAX - 1,
 	                                is_printable };
+static bool url_ok(const char *s)
+{
+	size_t n = strncmp(s, "http://", 7) == 0 ? 7 : strncmp(s, "https://", 8) == 0 ? 8 : 0;
+
+	if (n == 0 || !s[n] || strchr("/:?#", s[n]))
+		return false;
+	for (const char *p = s; *p; p++) {
+		if (*p <= ' ' || *p > '~')
+			return false;
+	}
+	return true;
+}
+
+const struct text_kind text_url = { "a URL that begins with \"http://\" or \"https://\"", MSG_PATH_MAX - 1, url_ok };
+
 static bool secret_ok(const char *s)
 {
 	size_t n = strspn(s, "0123456789abcdefABCDEF");

@@ -53,6 +53,7 @@ extern const struct text_kind text_run_dir; /* a path short enough for sockets b
 extern const struct text_kind text_uri;
 extern const struct text_kind text_domain; /* a libvirt domain's name or UUID */
 extern const struct text_kind text_cmdline;
+extern const struct text_kind text_url; /* http or https */
 extern const struct text_kind text_ip;
 extern const struct text_kind text_nsid;
 extern const struct text_kind text_secret; /* 32 hex digits */

@@ -7,6 +7,7 @@
  */
 #include "launcher/dnssec.h"
 #include "launcher/launcher.h"
+#include "launcher/metrics.h"
 #include "launcher/secondaries.h"
 #include "launcher/zone_files.h"
 
@@ -256,7 +257,10 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 	case MSG_DNS_ANSWERED: answered(l, body); break;
 	case MSG_DNS_ZONE_SERIAL: served(l, body); break;
 	case MSG_DNS_LOADED: loaded(l, body); break;
-	case MSG_DNS_COUNTS: operators_dns_counted(l, body); break;
+	case MSG_DNS_COUNTS:
+		metrics_dns_counted(l, body);
+		operators_dns_counted(l, body);
+		break;
 	case MSG_LOG: launcher_hear_log(l, "dns", body); break;
 	default: log_limited(LOG_WARN, "dns said %s, which it may not", msg_name(type));
 	}
@@ -278,6 +282,7 @@ void dns_channel(struct launcher *l, int fd)
 	struct timeval late = clock_timeval_ms(SNAPSHOT_LATE_MS);
 
 	ipc_free(l->dns);
+	metrics_dns_new(l);
 	l->dns = ipc_new(l->base, fd, on_msg, on_end, l);
 	if (!l->dns)
 		abort();

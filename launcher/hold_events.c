@@ -8,6 +8,7 @@
 #include <inttypes.h>
 
 #include "launcher/launcher.h"
+#include "launcher/metrics.h"
 
 enum {
 	FREE_AGAIN_MS = 10000,
@@ -202,6 +203,8 @@ void hold_counts(struct launcher *l, const struct msg_hold_counts *m)
 {
 	struct service *s = service_find(l, m->svc, m->gen);
 
-	if (s && s->hold.place.bridge)
-		s->hold.counts = *m;
+	if (!s || !s->hold.place.bridge)
+		return;
+	metrics_held(l, &s->hold.counts, m);
+	s->hold.counts = *m;
 }

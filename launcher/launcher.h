@@ -193,7 +193,7 @@ struct launcher {
 	struct dnssec *dnssec; /* the zones' keys */
 	struct event *dnssec_timer; /* the next step, or the next snapshot for new signatures */
 
-	struct ipc *dns, *synproxy, *control;
+	struct ipc *dns, *synproxy, *control, *hooks;
 	bool dns_told; /* it has had its first snapshot from us */
 	uint32_t dns_seq; /* of the newest snapshot */
 	bool dns_loading; /* the newest configuration is not in force there yet */
@@ -238,6 +238,7 @@ struct launcher {
 	struct journal *journal;
 	struct operators *operators;
 	struct events *events;
+	struct metrics *metrics;
 };
 
 #define FOR_EACH_SERVICE(l, s)                                                                     \

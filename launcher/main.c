@@ -3,6 +3,8 @@
 
 #include <sys/random.h>
 
+#include "launcher/hooks_side.h"
+#include "launcher/metrics.h"
 #include "launcher/registrar.h"
 #include "launcher/secondaries.h"
 #include "launcher/zone_files.h"
@@ -24,6 +26,7 @@ void launcher_hear_log(struct launcher *l, const char *process, const struct msg
 	enum log_level level = m->level <= LOG_DEBUG ? (enum log_level)m->level : LOG_DEBUG;
 	const struct journal_line *line = journal_add(l->journal, level, process, m->line);
 
+	metrics_logged(l, level);
 	if (line)
 		operators_line(l, line);
 }
@@ -48,6 +51,7 @@ static void meet(struct launcher *l, const struct msg_peer *peer, int *fd)
 	case ROLE_DNS: dns_channel(l, taken); break;
 	case ROLE_SYNPROXY: synproxy_channel(l, taken); break;
 	case ROLE_CONTROL: operators_channel(l, taken); break;
+	case ROLE_HOOKS: hooks_channel(l, taken); break;
 	case ROLE_BACKEND:
 		hv = hypervisor_find(l, peer->name);
 		if (hv)
@@ -85,6 +89,8 @@ static void on_supervisor_msg(void *arg, struct ipc *ch, enum msg_type type, con
 		reload(l, &mistakes);
 	else if (type == MSG_LOG)
 		launcher_hear_log(l, "jitsud", body);
+	else if (type == MSG_PROCESS)
+		metrics_process(l, body);
 	else if (type == MSG_WANT_FAILED)
 		log_error("%s", ((const struct msg_want_failed *)body)->text);
 }
@@ -184,8 +190,9 @@ int launcher_main(const struct child_args *args)
 	l->secondaries = secondaries_new();
 	l->flows = flows_new();
 	l->sweeps = sweeps_new();
+	l->metrics = metrics_new(l);
 	l->dns_late = evtimer_new(l->base, on_dns_late, l);
-	if (!l->trace || !l->journal || !l->zone_files || !l->secondaries || !l->sweeps || !l->dns_late || synproxy_init(l) < 0 || dnssec_init(l) < 0)
+	if (!l->trace || !l->journal || !l->zone_files || !l->secondaries || !l->sweeps || !l->metrics || !l->dns_late || synproxy_init(l) < 0 || dnssec_init(l) < 0)
 		abort();
 	log_set_sink(hear_own_log, l);
 	if (prepare(l, &e) < 0)

@@ -13,6 +13,7 @@
 #include "base/ring_file.h"
 #include "launcher/describe.h"
 #include "launcher/launcher.h"
+#include "launcher/metrics.h"
 #include "launcher/registrar.h"
 #include "launcher/secondaries.h"
 #include "launcher/zone_files.h"
@@ -659,6 +660,8 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 		launcher_hear_log(r->l, "control", body);
 	} else if (type == MSG_CTL_WATCH) {
 		events_watch(r->l, ((const struct msg_ctl_watch *)body)->on);
+	} else if (type == MSG_METRICS_ASK) {
+		metrics_ask(r->l, body);
 	} else if (type == MSG_CTL_CANCEL) {
 		cancel(r, ((const struct msg_ctl_cancel *)body)->id);
 	} else if (type != MSG_CTL_REQUEST || ask->verb >= CTL_VERB_N) {
@@ -694,6 +697,7 @@ void operators_channel(struct launcher *l, int fd)
 	while (!TAILQ_EMPTY(&r->waiting))
 		wait_free(TAILQ_FIRST(&r->waiting));
 	events_watch(l, false);
+	metrics_control_new(l);
 	ipc_free(l->control);
 	l->control = ipc_new(l->base, fd, on_msg, on_end, r);
 	if (!l->control)

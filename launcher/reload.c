@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <sys/stat.h>
 
+#include "launcher/hooks_side.h"
 #include "launcher/launcher.h"
 #include "launcher/registrar.h"
 #include "launcher/secondaries.h"
@@ -102,6 +103,12 @@ static void want_sockets(struct launcher *l, struct ipc *supervisor)
 		m.sharers = 0;
 		ipc_send(supervisor, MSG_WANT_LISTEN, &m);
 	}
+	for (size_t i = 0; i < l->conf->metrics.listen.n; i++) {
+		const struct endpoint *e = &l->conf->metrics.listen.v[i];
+		struct msg_listen m = { .proto = LISTEN_METRICS, .addr = e->addr, .port = e->port };
+
+		ipc_send(supervisor, MSG_WANT_LISTEN, &m);
+	}
 }
 
 static void tell_wants(struct launcher *l)
@@ -119,6 +126,8 @@ static void tell_wants(struct launcher *l)
 		str_copy(m.uri, hv->uri);
 		ipc_send(supervisor, MSG_WANT_BACKEND, &m);
 	}
+	if (l->conf->hooks.n > 0)
+		ipc_send(supervisor, MSG_WANT_HOOKS, NULL);
 	ipc_send(supervisor, MSG_WANT_END, NULL);
 }
 
@@ -296,6 +305,7 @@ static void apply(struct launcher *l, struct conf *conf, struct inventory *v)
 	conf_unref(old);
 	keep_good(l);
 	tell_wants(l);
+	hooks_configured(l);
 	l->dns_loading = true; /* also when it is told later */
 	if (l->dns_told)
 		dns_snapshot(l);

@@ -28,6 +28,7 @@
 #include <stdarg.h>
 #include <sys/random.h>
 
+#include "launcher/hooks_side.h"
 #include "launcher/idle.h"
 #include "launcher/launcher.h"
 
@@ -222,6 +223,7 @@ static void is_up(struct service *s)
 		s->last_wake_ms = (now - s->wake_ns) / NS_PER_MS;
 		log_info("service=%s is up, %" PRIu64 " ms after it was asked for", s->conf->name, s->last_wake_ms);
 		registrar_learn(s);
+		hooks_up(s, s->last_wake_ms);
 		s->wake_ns = 0;
 	} else {
 		log_info("service=%s is up", s->conf->name);
@@ -265,6 +267,7 @@ static void back_off(struct service *s)
 		service_set_error(s, "the VM stopped before it was ready");
 	log_warn("service=%s failed to start: %s; no new try for %" PRIu64 " ms", s->conf->name, s->last_error, wait);
 	trace_end(s->l->trace, s->wake, TRACE_FAILED, s->last_error);
+	hooks_failed(s);
 	s->wake_ns = 0;
 }
 
@@ -487,6 +490,8 @@ static void act(struct service *s, enum service_action action, enum service_stat
 	}
 }
 
+static bool is_running(enum service_state state) { return state_counts(state) && state != STATE_SUSPENDED; }
+
 /* After a move: those who wait elsewhere hear of it, and what waited for room gets it. */
 static void moved(struct service *s, enum service_state before)
 {
@@ -497,11 +502,11 @@ static void moved(struct service *s, enum service_state before)
 		wake_queue(s);
 	}
 	operators_state_changed(s);
+	if (is_running(before) && (s->state == STATE_OFF || s->state == STATE_SUSPENDED))
+		hooks_stopped(s);
 	if (state_is_starting(before) || state_counts(before) != state_counts(s->state) || s->queued)
 		wake_pump(l);
 }
-
-static bool is_running(enum service_state state) { return state_counts(state) && state != STATE_SUSPENDED; }
 
 void service_event(struct service *s, enum service_event event)
 {

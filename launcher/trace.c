@@ -3,11 +3,13 @@
 #include <assert.h>
 
 #include "base/clock.h"
+#include "launcher/wake_stats.h"
 
 struct trace {
 	uint64_t newest;
 	trace_fn *fn; /* NULL: nobody listens */
 	void *arg;
+	struct wake_stats stats;
 	struct wake_trace ring[TRACE_MAX];
 };
 
@@ -49,6 +51,7 @@ uint64_t trace_begin(struct trace *t, const char *service, enum wake_cause cause
 	w->at_ns[MARK_QUERY] = query_ns && query_ns < now ? query_ns : now;
 	w->at_ns[MARK_WAKE] = now;
 	tell(t, w);
+	wake_stats_mark(&t->stats, w, MARK_WAKE);
 	return number;
 }
 
@@ -63,8 +66,10 @@ void trace_mark(struct trace *t, uint64_t number, enum trace_mark mark, uint64_t
 {
 	struct wake_trace *w = find(t, number);
 
-	if (w && w->at_ns[mark] == 0)
-		w->at_ns[mark] = at_ns;
+	if (!w || w->at_ns[mark] != 0 || at_ns == 0)
+		return;
+	w->at_ns[mark] = at_ns;
+	wake_stats_mark(&t->stats, w, mark);
 }
 
 void trace_end(struct trace *t, uint64_t number, enum trace_result result, const char *reason)
@@ -75,7 +80,8 @@ void trace_end(struct trace *t, uint64_t number, enum trace_result result, const
 		return;
 	w->result = result;
 	if (result == TRACE_FAILED)
-		w->at_ns[MARK_FAILED] = clock_now_ns();
+		trace_mark(t, number, MARK_FAILED, clock_now_ns());
+	wake_stats_end(&t->stats, w);
 	str_copy(w->reason, reason);
 	tell(t, w);
 }
@@ -84,5 +90,7 @@ const struct wake_trace *trace_get(const struct trace *t, uint64_t number)
 {
 	return find((struct trace *)t, number);
 }
+
+const struct wake_stats *trace_stats(const struct trace *t) { return &t->stats; }
 
 uint64_t trace_newest(const struct trace *t) { return t->newest; }

@@ -38,6 +38,7 @@ struct wake_trace {
 };
 
 struct trace;
+struct wake_stats;
 
 struct trace *trace_new(void);
 void trace_free(struct trace *t);
@@ -57,6 +58,9 @@ void trace_end(struct trace *t, uint64_t number, enum trace_result result, const
 const struct wake_trace *trace_get(const struct trace *t, uint64_t number);
 /* The newest number; 0 before the first. */
 uint64_t trace_newest(const struct trace *t);
+
+/* Of all wakes since the launcher was started. */
+const struct wake_stats *trace_stats(const struct trace *t);
 
 const char *trace_result_name(unsigned result);
 

@@ -567,6 +567,12 @@ void xdp_side_status(struct launcher *l, struct msg_ctl_row *row)
 	}
 }
 
+void xdp_side_counts(const struct launcher *l, struct xdp_counts *out)
+{
+	if (l->xdp && l->xdp->xdp)
+		xdp_counts(l->xdp->xdp, out);
+}
+
 void xdp_side_stats(struct launcher *l, struct msg_ctl_row *row)
 {
 	struct xdp_counts c;

@@ -36,6 +36,9 @@ uint64_t xdp_side_asked_ms(const struct service *s);
 uint64_t xdp_side_count(const struct service *s);
 
 void xdp_side_status(struct launcher *l, struct msg_ctl_row *row);
+/* All that it counts; *out is left alone where there is none. */
+struct xdp_counts;
+void xdp_side_counts(const struct launcher *l, struct xdp_counts *out);
 void xdp_side_stats(struct launcher *l, struct msg_ctl_row *row);
 
 #endif

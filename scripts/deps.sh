@@ -6,7 +6,7 @@ set -eu
 
 # to build
 build='gcc make pkg-config libc6-dev linux-libc-dev libevent-dev libldns-dev libjsmn-dev libvirt-dev
-libseccomp-dev libcap-ng-dev libmnl-dev libbpf-dev libssl-dev libsqlite3-dev zlib1g-dev clang'
+libseccomp-dev libcap-ng-dev libmnl-dev libbpf-dev libssl-dev libsqlite3-dev libcurl4-openssl-dev zlib1g-dev clang'
 # to run: the embedded QEMU driver, no daemon, no systemd
 run='libvirt0 libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils iproute2'
 # to test and show
@@ -15,7 +15,7 @@ util-linux mandoc tmux'
 # what some tests do without
 optional='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-tidy cppcheck nftables'
 
-users='jitsu-dns jitsu-net jitsu-ctl libvirt-qemu'
+users='jitsu-dns jitsu-net jitsu-ctl jitsu-hooks libvirt-qemu'
 groups='jitsu jitsu-admin kvm'
 
 installed() {

@@ -9,7 +9,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 findings=0
-folders='base config dns synproxy control launcher backends cmd'
+folders='base config dns synproxy control launcher backends hooks cmd'
 # shellcheck disable=SC2086
 mapfile -t ours < <(find $folders -name '*.[ch]' | sort)
 mapfile -t tests < <(find tests -name '*.[ch]' | sort)
@@ -35,6 +35,7 @@ synproxy   base config/service.h
 control    base config/service.h
 launcher   base config backends/backend.h
 backends   base
+hooks      base
 cmd        base config dns synproxy control launcher backends
 TABLE
 }

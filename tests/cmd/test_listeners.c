@@ -81,6 +81,24 @@ static uint16_t free_port(void)
 	return port_of(fd);
 }
 
+static void on_closed(void *arg, const struct msg_listen *what, int fd)
+{
+	unsigned *n = arg;
+
+	(void)what;
+	assert_int_equal(fd, -1);
+	++*n;
+}
+
+/* How many of them were closed, at least in part. */
+static unsigned swept(struct listeners *l)
+{
+	unsigned n = 0;
+
+	listeners_sweep(l, on_closed, &n);
+	return n;
+}
+
 static void test_wanted_again_is_the_same_socket(void **state)
 {
 	struct listeners *l = listeners_new();
@@ -119,9 +137,9 @@ static void test_what_the_next_list_lacks_is_closed(void **state)
 	(void)state;
 	assert_int_equal(want(l, &udp, &t, &e), 0);
 	assert_int_equal(want(l, &tcp, &t_tcp, &e), 0);
-	assert_false(listeners_sweep(l));
+	assert_int_equal(swept(l), 0);
 	assert_int_equal(listeners_want(l, &tcp, on_new, &t_tcp, &e), 0);
-	assert_true(listeners_sweep(l));
+	assert_int_equal(swept(l), 1);
 	assert_false(is_open(t.fds[0]));
 	assert_true(is_open(t_tcp.fds[0]));
 	assert_int_equal(held(l), 1);
@@ -207,13 +225,13 @@ static void test_sharers_come_and_go(void **state)
 	(void)state;
 	assert_int_equal(want(l, &udp, &t, &e), 0);
 	fds[0] = t.fds[0];
-	assert_false(listeners_sweep(l));
+	assert_int_equal(swept(l), 0);
 	assert_int_equal(reached(fds, 1, udp.port), 1);
 	udp.sharers = 4;
 	assert_int_equal(want(l, &udp, &t, &e), 0); /* three more beside the first, which was alone */
 	assert_int_equal(t.n, 3);
 	memcpy(fds + 1, t.fds + 1, 3 * sizeof(*fds));
-	assert_false(listeners_sweep(l));
+	assert_int_equal(swept(l), 0);
 	assert_int_equal(held(l), 4);
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(port_of(fds[i]), udp.port);
@@ -221,7 +239,7 @@ static void test_sharers_come_and_go(void **state)
 	udp.sharers = 2;
 	assert_int_equal(want(l, &udp, &t, &e), 0);
 	assert_int_equal(t.n, 0);
-	assert_true(listeners_sweep(l));
+	assert_int_equal(swept(l), 1);
 	assert_int_equal(held(l), 2);
 	assert_true(is_open(fds[1]));
 	assert_false(is_open(fds[2]) || is_open(fds[3]));
@@ -243,7 +261,7 @@ static void test_no_room_for_more_sharers(void **state)
 	(void)state;
 	udp.sharers = 2;
 	assert_int_equal(want(l, &udp, &t, &e), 0);
-	assert_false(listeners_sweep(l));
+	assert_int_equal(swept(l), 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
 	few = (struct rlimit){ (rlim_t)MAX(t.fds[0], t.fds[1]) + 2, was.rlim_max };
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
@@ -252,9 +270,9 @@ static void test_no_room_for_more_sharers(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
 	assert_int_equal(t.n, 0);
 	assert_int_equal(held(l), 2);
-	assert_false(listeners_sweep(l));
+	assert_int_equal(swept(l), 0);
 	assert_int_equal(held(l), 2);
-	assert_true(listeners_sweep(l)); /* the next list lacks it */
+	assert_int_equal(swept(l), 1); /* the next list lacks it */
 	assert_int_equal(held(l), 0);
 	listeners_free(l);
 }

@@ -27,7 +27,8 @@ static const char base_text[] =
         "                   {\"name\": \"other\", \"uri\": \"qemu:///system\"}],"
         " \"bridges\": [{\"name\": \"br0\", \"probe_ip\": \"192.168.1.250\"}],"
         " \"image_dirs\": [\"/images\"],"
-        " \"dns\": {}, \"limits\": {}, \"users\": {},"
+        " \"dns\": {}, \"limits\": {}, \"users\": {}, \"metrics\": {},"
+        " \"hooks\": [{\"on\": [\"up\"], \"exec\": \"/hook\"}],"
         " \"services\": ["
         "  {\"name\": \"www\", \"dns\": [\"www.jitsu.example\"], \"ip\": [\"192.168.1.20/24\", "
         "\"fd00::20/64\"],"
@@ -396,13 +397,15 @@ static void check_words(const struct schema *s, const struct opt *o, const char 
 	char path[PATH_MAX_BYTES], json[64], says[64];
 	struct override one[OVERRIDES_MAX] = { { object, o->key, json } };
 
+	bool list = o->flags & OPT_LIST;
+
 	(void)s;
 	for (size_t i = 0; o->names && o->names[i]; i++) {
 		snprintf(json, sizeof(json), "\"%s\"", o->names[i]);
 		assert_row_takes(o, object, json);
-		snprintf(json, sizeof(json), "\"%sx\"", o->names[i]);
+		snprintf(json, sizeof(json), list ? "[@\"%sx\"]" : "\"%sx\"", o->names[i]);
 		snprintf(says, sizeof(says), "did you mean \"%s\"?", o->names[i]);
-		path_of(object, o->key, "", path);
+		path_of(object, o->key, list ? "[0]" : "", path);
 		assert_refused(one, path, says);
 	}
 }
@@ -716,6 +719,16 @@ static const struct {
 	/* the rest */
 	{ { { "", "forward_allow", "[\"10.0.0.0/8\", @\"0.0.0.0/0\"]" } }, "forward_allow[1]", "everyone" },
 	{ { { "", "forward_allow", "[@\"::/0\"]" } }, "forward_allow[0]", "everyone" },
+	{ { { "metrics", "listen", "[\"127.0.0.1:9464\", @\"127.0.0.1:9464\"]" } }, "metrics.listen[1]",
+	  "is used already by metrics.listen[0]" },
+	{ { { "metrics", "listen", "[@\"9464\"]" } }, "metrics.listen[0]", "expected" },
+	{ { { "metrics", "services", "\"www\"" } }, "metrics.services", "expected" },
+	{ { { "hooks[0]", "webhook", "\"https://localhost/x\"" } }, "hooks[0].webhook", "make two hooks of it" },
+	{ { { "hooks[0]", "webhook", "\"ftp://localhost/x\"" } }, "hooks[0].webhook", "http://" },
+	{ { { "hooks[0]", "webhook", "\"http://\"" } }, "hooks[0].webhook", "http://" },
+	{ { { "hooks[0]", "webhook", "\"http://local host/\"" } }, "hooks[0].webhook", "http://" },
+	{ { { "hooks[0]", "exec", "\"hook\"" } }, "hooks[0].exec", "absolute path" },
+	{ { { "hooks[0]", "on", "[@\"down\"]" } }, "hooks[0].on[0]", "all-idle" },
 	{ { { "users", "dns", "\"root\"" } }, "users.dns", "must not be root" },
 	{ { { "users", "net", "\"root\"" } }, "users.net", "must not be root" },
 	{ { { "users", "control", "\"root\"" } }, "users.control", "must not be root" },
@@ -1229,6 +1242,10 @@ static void test_printed_configuration_loads_to_the_same(void **state)
 		{ { "limits", "memory", "\"1025KiB\"" },
 		  { "limits", "wakes_per_source", "\"7/h\"" },
 		  { MACHINE, "memory", "\"1MiB\"" } },
+		{ { "metrics", "listen", "[\"127.0.0.1:9464\", \"[::1]:9464\"]" }, { "metrics", "services", "true" } },
+		{ { "hooks[0]", "exec", NULL }, { "hooks[0]", "webhook", "\"https://a:b@localhost:8443/x?y=z\"" },
+		  { "hooks[0]", "on", "[\"stopped\", \"all-idle\"]" } },
+		{ { "users", "hooks", "\"root\"" }, { "hooks[0]", "timeout", "\"1m\"" } },
 		{ { "limits", "wakes_unverified", "\"5/h\"" }, { "limits", "wakes_per_service", "\"3/s\"" } },
 		{ { "", "forward", "[\"[fd00::1]:53\", \"10.0.0.1:5353\"]" },
 		  { "", "forward_allow", "[\"10.0.0.0/8\", \"fd00::1\"]" } },
