@@ -27,7 +27,7 @@ LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec
 	quiesce xdp xdp_side zone_files zones
 BACKENDS := backend workers
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale xml
-JITSUD := jitsud kept leftovers listeners programs run_dir supervisor users
+JITSUD := jitsud kept leftovers listeners notify programs pulse run_dir supervisor users
 JITSUCTL := client dnssec edit event jitsuctl listing live old_jitsu record render screen table text top waterfall
 
 # libraries of each
@@ -56,6 +56,7 @@ TESTS += base/test_nearest base/test_utf8 control/test_process control/test_prot
 TESTS += config/test_claims config/test_registry config/test_load config/test_manual config/test_memory config/test_value
 TESTS += cmd/test_edit launcher/test_edits
 TESTS += cmd/test_old_jitsu cmd/test_top launcher/test_events
+TESTS += base/test_log cmd/test_notify cmd/test_pulse cmd/test_watchdog
 TESTS += cmd/test_kept cmd/test_leftovers cmd/test_listeners cmd/test_run_dir cmd/test_supervisor
 TESTS += cmd/test_listing cmd/test_render cmd/test_text cmd/test_waterfall
 FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_frame fuzz_hold fuzz_ipc fuzz_probe fuzz_tsig
