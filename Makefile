@@ -9,7 +9,7 @@ CLANG ?= clang
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wwrite-strings
 HARDEN := -fstack-protector-strong -fPIE
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(HARDEN) $(CFLAGS) $(SAN) -I. -MMD -MP
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(HARDEN) $(CPPFLAGS) $(CFLAGS) $(SAN) -I. -MMD -MP
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN)
 
 # ---- sources: one list per folder ----
@@ -28,7 +28,7 @@ LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec
 BACKENDS := backend workers
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale xml
 JITSUD := jitsud kept leftovers listeners notify programs pulse run_dir supervisor users
-JITSUCTL := client dnssec edit event jitsuctl listing live old_jitsu record render screen table text top waterfall
+JITSUCTL := client complete dnssec edit event jitsuctl listing live old_jitsu record render screen table text top waterfall
 
 # libraries of each
 BASE_LIBS := -levent_core -levent_pthreads -lseccomp -lcap-ng
@@ -56,7 +56,7 @@ TESTS += base/test_nearest base/test_utf8 control/test_process control/test_prot
 TESTS += config/test_claims config/test_registry config/test_load config/test_manual config/test_memory config/test_value
 TESTS += cmd/test_edit launcher/test_edits
 TESTS += cmd/test_old_jitsu cmd/test_top launcher/test_events
-TESTS += base/test_log cmd/test_notify cmd/test_pulse cmd/test_watchdog
+TESTS += base/test_log cmd/test_notify cmd/test_pulse cmd/test_watchdog cmd/test_complete
 TESTS += cmd/test_kept cmd/test_leftovers cmd/test_listeners cmd/test_run_dir cmd/test_supervisor
 TESTS += cmd/test_listing cmd/test_render cmd/test_text cmd/test_waterfall
 FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_frame fuzz_hold fuzz_ipc fuzz_probe fuzz_tsig
@@ -230,12 +230,22 @@ fuzz-now: $(FUZZ_BINS)
 	$(Q)scripts/fuzz.sh $(BUILD) $(SECONDS) $(FUZZERS)
 
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
 	install $(BUILD)/jitsud $(BUILD)/jitsu-libvirt $(DESTDIR)$(PREFIX)/sbin
 	install $(BUILD)/jitsuctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 man/jitsud.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 man/jitsud.8 man/jitsuctl.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(SYSCONFDIR)/jitsu $(DESTDIR)$(UNITDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
+	install -m 644 etc/jitsud.json $(DESTDIR)$(SYSCONFDIR)/jitsu/jitsud.json.example
+	sed 's|@sbindir@|$(PREFIX)/sbin|' etc/jitsud.service > $(DESTDIR)$(UNITDIR)/jitsud.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/jitsud.service
+	install -m 644 completions/jitsuctl.bash $(DESTDIR)$(BASHDIR)/jitsuctl
+	install -m 644 completions/jitsuctl.zsh $(DESTDIR)$(ZSHDIR)/_jitsuctl
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
@@ -249,7 +259,7 @@ help:
 	@echo 'make fuzz [SECONDS=60]      every fuzzer in turn'
 	@echo 'make lint       clang-tidy, cppcheck, include directions'
 	@echo 'make deps       install the Debian packages, make the users'
-	@echo 'make install    into PREFIX=/usr/local'
+	@echo 'make install    into PREFIX=/usr/local; with the unit and completions'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
