@@ -28,7 +28,7 @@ LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec
 BACKENDS := backend workers
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale xml
 JITSUD := jitsud kept leftovers listeners notify programs pulse run_dir supervisor users
-JITSUCTL := client complete dnssec edit event jitsuctl listing live old_jitsu record render screen table text top waterfall
+JITSUCTL := client complete dnssec doctor doctor_port doctor_show edit event jitsuctl listing live old_jitsu record render screen table text top waterfall
 
 # libraries of each
 BASE_LIBS := -levent_core -levent_pthreads -lseccomp -lcap-ng
@@ -56,7 +56,7 @@ TESTS += base/test_nearest base/test_utf8 control/test_process control/test_prot
 TESTS += config/test_claims config/test_registry config/test_load config/test_manual config/test_memory config/test_value
 TESTS += cmd/test_edit launcher/test_edits
 TESTS += cmd/test_old_jitsu cmd/test_top launcher/test_events
-TESTS += base/test_log cmd/test_notify cmd/test_pulse cmd/test_watchdog cmd/test_complete
+TESTS += base/test_log cmd/test_notify cmd/test_pulse cmd/test_watchdog cmd/test_complete cmd/test_doctor
 TESTS += cmd/test_kept cmd/test_leftovers cmd/test_listeners cmd/test_run_dir cmd/test_supervisor
 TESTS += cmd/test_listing cmd/test_render cmd/test_text cmd/test_waterfall
 FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_frame fuzz_hold fuzz_ipc fuzz_probe fuzz_tsig
@@ -105,7 +105,7 @@ $(BUILD)/jitsud: $(call objs,cmd,$(JITSUD)) $(foreach l,launcher dns synproxy co
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DNS_LIBS) $(LAUNCHER_LIBS) $(BASE_LIBS)
 
-$(BUILD)/jitsuctl: $(call objs,cmd,$(JITSUCTL)) $(call lib,config) $(call lib,base)
+$(BUILD)/jitsuctl: $(call objs,cmd,$(JITSUCTL)) $(call lib,backends) $(call lib,config) $(call lib,base)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BASE_LIBS)
 
@@ -121,7 +121,7 @@ TEST_LIBS_synproxy := synproxy
 TEST_LIBS_control := control
 TEST_LIBS_launcher := launcher dns
 TEST_LIBS_backends := backends
-TEST_LIBS_cmd := cmd synproxy
+TEST_LIBS_cmd := cmd backends synproxy
 
 test_bin = $(BUILD)/tests/$(1)
 TEST_BINS := $(foreach t,$(TESTS),$(call test_bin,$(t)))

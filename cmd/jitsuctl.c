@@ -10,6 +10,7 @@
 #include "cmd/client.h"
 #include "cmd/complete.h"
 #include "cmd/dnssec.h"
+#include "cmd/doctor_show.h"
 #include "cmd/edit.h"
 #include "cmd/event.h"
 #include "cmd/listing.h"
@@ -20,7 +21,8 @@
 #include "cmd/top.h"
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
-enum { WORDS_WIDTH = 23, N_MAX = 1000, TRACE_N = 5, COMPLETE_S = 2, LINE_WIDTH = 4096 /* of lines that nobody's terminal breaks */ };
+enum { N_MAX = 1000, TRACE_N = 5, COMPLETE_S = 2 };
+enum { WORDS_WIDTH = 23, LINE_WIDTH = 4096 /* of lines that nobody's terminal breaks */ };
 
 struct options {
 	const char *socket;
@@ -595,6 +597,16 @@ static void take_old_words(struct run *r, int *argc, char **argv)
 	}
 }
 
+/* It asks the host, and jitsud nothing. */
+static int do_doctor(struct run *r)
+{
+	cleanup_buf struct buf out = { 0 };
+	unsigned n_bad = doctor_show(r->name ? r->name : DOCTOR_CONF_DEFAULT, &r->term, r->opt.json, &out);
+
+	print(r, &out);
+	return n_bad == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
 static int do_help(struct run *r);
 
 static const struct subcommand edit_subcommand = { "", "", "", NAME_MAY, OPT_N, do_edit };
@@ -618,6 +630,7 @@ static const struct subcommand subcommands[] = {
 	{ "dnssec", "ACTION [ZONE]", "sign a zone: help dnssec tells how", NAME_DNSSEC, OPT_DNSSEC, do_dnssec },
 	{ "import-jitsu", "CONFIG...", "add what the first jitsu was started with", NAME_NONE, 0,
 	  do_import_jitsu },
+	{ "doctor", "[FILE]", "is this host fit for it, and what to do if not", NAME_MAY, 0, do_doctor },
 	{ "help", "[COMMAND]", "this text", NAME_MAY, 0, do_help },
 };
 
@@ -652,7 +665,8 @@ static bool any_command(size_t i, struct complete_command *out)
 	const struct edit_command *c;
 
 	if (i < ARRAY_SIZE(subcommands)) {
-		*out = (struct complete_command){ subcommands[i].name, subcommands[i].args, subcommands[i].usage, false };
+		*out = (struct complete_command){ subcommands[i].name, subcommands[i].args, subcommands[i].usage,
+						  false };
 		return true;
 	}
 	c = edit_command_nth(i - ARRAY_SIZE(subcommands));

@@ -17,13 +17,15 @@ static int manager = -1;
 static void listen_at(const char *address)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	socklen_t n;
 
 	assert_true(str_copy(sun.sun_path, address));
 	if (address[0] == '@')
 		sun.sun_path[0] = '\0';
 	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_true(manager >= 0);
-	assert_int_equal(bind(manager, (void *)&sun, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address))), 0);
+	n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address));
+	assert_int_equal(bind(manager, (void *)&sun, n), 0);
 	setenv("NOTIFY_SOCKET", address, 1);
 }
 

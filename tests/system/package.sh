@@ -192,15 +192,16 @@ END
 
 # build_packages VERSION: into $dir/packages/VERSION, without any network
 build_packages() {
-    local src=$dir/src to=$dir/packages/$1
+    local src=$dir/src to=$dir/packages/$1 again=
     if [ ! -d "$src" ]; then
         mkdir "$src"
         tar -C "$top" --exclude=./.git --exclude='./build*' -cf - . | tar -C "$src" -xf -
     else
         sed -i "s/JITSU_VERSION \".*\"/JITSU_VERSION \"$1\"/" "$src/base/version.h"
+        again=-nc # only what has changed
         { sed "1s/(.*)/($1)/" "$top/debian/changelog"; cat "$top/debian/changelog"; } > "$src/debian/changelog"
     fi
-    (cd "$src" && unshare --net dpkg-buildpackage -b -nc -us -uc -Pnocheck) > "$dir/build.log" 2>&1 ||
+    (cd "$src" && unshare --net dpkg-buildpackage -b $again -us -uc -Pnocheck) > "$dir/build.log" 2>&1 ||
         { tail -20 "$dir/build.log"; fail "the package $1 is not built"; } || return 1
     mkdir -p "$to" && mv "$dir"/*.deb "$dir"/*.changes "$dir"/*.buildinfo "$to"
 }
