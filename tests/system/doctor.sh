@@ -24,6 +24,7 @@ test_who_holds_port_53() {
     JITSU_LIBEXEC=$BUILD nsenter --net="/run/netns/$host" -- "$dir/dnsmasq" -c "$dir/jitsud.json" >> "$dir/log" 2>&1 &
     jitsud_pid=$!
     wait_until "$patience" is_ready || fail "it does not start" || return 1
+    wait_connected || return 1
     doctor --json doctor "$dir/jitsud.json" > "$dir/out" && fail "nobody is in the way" && return 1
     grep '"check":"port","grade":"bad"' "$dir/out" | grep 'dnsmasq is in' | grep -q "server=/jitsu.example/$host_ip" ||
         fail "$(cat "$dir/out")" || return 1

@@ -27,11 +27,11 @@ test_unit() {
 # The processes as they are answer the supervisor, and one that hangs is replaced.
 test_watchdog() {
     configure "$(service www 20)"
-    export WATCHDOG_USEC=6000000
-    start_jitsud || return 1
+    export WATCHDOG_USEC=4000000
+    start_jitsud && wait_connected || return 1
     local pids synproxy
     pids=$(cat "$dir"/run/pids/*)
-    sleep 5
+    sleep 3.5
     [ "$(cat "$dir"/run/pids/*)" = "$pids" ] || fail "some process was replaced" || return 1
     synproxy=$(process_pid synproxy)
     kill -STOP "$synproxy"
@@ -71,7 +71,7 @@ test_bash_completion() {
     # nobody there: nothing is offered, and nothing said
     offers 'jitsuctl show ' '' || return 1
     offers 'jitsuctl rel' 'release reload' || return 1
-    start_jitsud || return 1
+    start_jitsud && wait_connected || return 1
     offers 'jitsuctl show ' 'db web www' || return 1
     offers 'jitsuctl show w' 'web www' || return 1
     offers 'jitsuctl --json show d' 'db' || return 1
@@ -94,27 +94,34 @@ test_bash_completion() {
 test_zsh_completion() {
     command -v zsh > /dev/null || skip "zsh is not installed"
     configure "$(service www 20)" "$(service web 21)" "$(service db 22)"
-    start_jitsud || return 1
+    start_jitsud && wait_connected || return 1
     export JITSU_SOCKET=$dir/run/control.sock
     mkdir "$dir/zsh" && cp "$top/completions/jitsuctl.zsh" "$dir/zsh/_jitsuctl"
     cat > "$dir/drive.zsh" <<'END'
 zmodload zsh/zpty
-# types the line and a tab, and prints what stands there then
+# types the line and a tab, and then tabs until the words that are expected stand there
 zpty -b z zsh -f -i
-zpty -w z "PS1=; TERM=dumb; PATH=$1:\$PATH; fpath=($2/zsh \$fpath); autoload -Uz compinit; compinit -u -d $2/dump; LISTMAX=1000; stty columns 200; echo SET''UP"
+zpty -w z "PS1=; TERM=dumb; PATH=$1:\$PATH; fpath=($2/zsh \$fpath); autoload -Uz compinit; LISTMAX=1000"
+zpty -w z "compinit -u -d $2/dump; stty columns 200; echo SET''UP"
 zpty -r z out '*SETUP*'
-zpty -w -n z "$3"$'\t'
-sleep 2
-zpty -w -n z $'\t'
-sleep 1
-while zpty -r -t z line; do print -r -- $line; done
+zpty -w -n z "$3"
+for i in {1..40}; do
+    zpty -w -n z $'\t'
+    sleep 0.25
+    while zpty -r -t z out; do all+=$out; done
+    for word in ${@:4}; do [[ $all == *$word* ]] || continue 2; done
+    print found
+    break
+done
+print -r -- $all
 zpty -d z
 END
-    local line
-    line=$(cd "$dir" && zsh -f drive.zsh "$BUILD" "$dir" 'jitsuctl show w' 2>&1)
-    grep -q 'www' <<< "$line" && grep -q 'web' <<< "$line" || fail "no names: $line" || return 1
-    line=$(cd "$dir" && zsh -f drive.zsh "$BUILD" "$dir" 'jitsuctl sho' 2>&1)
-    grep -q 'jitsuctl show' <<< "$line" || fail "no command: $line"
+    zsh_offers 'jitsuctl show w' www web && zsh_offers 'jitsuctl sho' 'jitsuctl show' && zsh_offers 'jitsuctl set www hold=' park splice
+}
+
+zsh_offers() { # zsh_offers LINE WORD...
+    local said; said=$(cd "$dir" && zsh -f drive.zsh "$BUILD" "$dir" "$@" 2>&1)
+    grep -qx found <<< "$said" || fail "$1: $said"
 }
 
 # ---- the packages ----
