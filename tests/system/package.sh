@@ -164,7 +164,7 @@ END
 }
 
 in_root() {
-    nsenter --target "$root_pid" --mount --pid --net="/run/netns/$host" --wd=/ -- \
+    nsenter --target "$root_pid" --mount --pid --net="/run/netns/$host" -- \
         env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
 }
 
