@@ -9,7 +9,7 @@ CLANG ?= clang
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wwrite-strings
 HARDEN := -fstack-protector-strong -fPIE
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(HARDEN) $(CFLAGS) $(SAN) -I. -MMD -MP
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(HARDEN) $(CPPFLAGS) $(CFLAGS) $(SAN) -I. -MMD -MP
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN)
 
 # ---- sources: one list per folder ----
@@ -29,8 +29,8 @@ LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec
 BACKENDS := backend workers
 HOOKS := event_text jobs webhook
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale xml
-JITSUD := jitsud kept leftovers listeners programs run_dir supervisor users
-JITSUCTL := client dnssec edit event jitsuctl listing live old_jitsu record render screen table text top waterfall
+JITSUD := jitsud kept leftovers listeners notify programs pulse run_dir supervisor users
+JITSUCTL := client complete dnssec doctor doctor_port doctor_show edit event jitsuctl listing live old_jitsu record render screen table text top waterfall
 
 # libraries of each
 BASE_LIBS := -levent_core -levent_pthreads -lseccomp -lcap-ng
@@ -61,6 +61,7 @@ TESTS += config/test_claims config/test_registry config/test_load config/test_ma
 TESTS += cmd/test_edit launcher/test_edits
 TESTS += cmd/test_old_jitsu cmd/test_top launcher/test_events
 TESTS += control/test_exposition control/test_http launcher/test_metrics launcher/test_hooks hooks/test_jobs hooks/test_webhook
+TESTS += base/test_log cmd/test_notify cmd/test_pulse cmd/test_watchdog cmd/test_complete cmd/test_doctor
 TESTS += cmd/test_kept cmd/test_leftovers cmd/test_listeners cmd/test_run_dir cmd/test_supervisor
 TESTS += cmd/test_listing cmd/test_render cmd/test_text cmd/test_waterfall
 FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_frame fuzz_hold fuzz_ipc fuzz_probe fuzz_tsig
@@ -110,7 +111,7 @@ $(BUILD)/jitsud: $(call objs,cmd,$(JITSUD)) $(foreach l,launcher dns synproxy co
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DNS_LIBS) $(LAUNCHER_LIBS) $(CONTROL_LIBS) $(BASE_LIBS)
 
-$(BUILD)/jitsuctl: $(call objs,cmd,$(JITSUCTL)) $(call lib,config) $(call lib,base)
+$(BUILD)/jitsuctl: $(call objs,cmd,$(JITSUCTL)) $(call lib,backends) $(call lib,config) $(call lib,base)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BASE_LIBS)
 
@@ -131,7 +132,7 @@ TEST_LIBS_control := control
 TEST_LIBS_hooks := hooks
 TEST_LIBS_launcher := launcher dns
 TEST_LIBS_backends := backends
-TEST_LIBS_cmd := cmd synproxy
+TEST_LIBS_cmd := cmd backends synproxy
 
 test_bin = $(BUILD)/tests/$(1)
 TEST_BINS := $(foreach t,$(TESTS),$(call test_bin,$(t)))
@@ -240,6 +241,10 @@ fuzz-now: $(FUZZ_BINS)
 	$(Q)scripts/fuzz.sh $(BUILD) $(SECONDS) $(FUZZERS)
 
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
 	install $(BUILD)/jitsud $(BUILD)/jitsu-libvirt $(BUILD)/jitsu-hooks $(DESTDIR)$(PREFIX)/sbin
@@ -248,6 +253,12 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/jitsu
 	install -m 644 docs/grafana-dashboard.json $(DESTDIR)$(PREFIX)/share/jitsu
 	install -m 644 man/jitsud.8 man/jitsuctl.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(SYSCONFDIR)/jitsu $(DESTDIR)$(UNITDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
+	install -m 644 etc/jitsud.json $(DESTDIR)$(SYSCONFDIR)/jitsu/jitsud.json.example
+	sed 's|@sbindir@|$(PREFIX)/sbin|' etc/jitsud.service > $(DESTDIR)$(UNITDIR)/jitsud.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/jitsud.service
+	install -m 644 completions/jitsuctl.bash $(DESTDIR)$(BASHDIR)/jitsuctl
+	install -m 644 completions/jitsuctl.zsh $(DESTDIR)$(ZSHDIR)/_jitsuctl
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
@@ -261,7 +272,7 @@ help:
 	@echo 'make fuzz [SECONDS=60]      every fuzzer in turn'
 	@echo 'make lint       clang-tidy, cppcheck, include directions'
 	@echo 'make deps       install the Debian packages, make the users'
-	@echo 'make install    into PREFIX=/usr/local'
+	@echo 'make install    into PREFIX=/usr/local; with the unit and completions'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

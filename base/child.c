@@ -144,6 +144,8 @@ static void on_supervisor_msg(void *arg, struct ipc *ch, enum msg_type type, con
 
 	if (type == MSG_STOP) {
 		stop(c);
+	} else if (type == MSG_PING) {
+		ipc_send(ch, MSG_PONG, NULL);
 	} else if (type == MSG_PEER && peer->role == ROLE_LAUNCHER && c->role != ROLE_LAUNCHER && *fd >= 0) {
 		new_launcher(c, *fd);
 		*fd = -1;

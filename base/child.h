@@ -5,8 +5,8 @@
  *     --role dns --uid 990 --gid 990 --chroot /run/jitsu/empty --log info
  *
  * child_new() enters the sandbox, makes the event loop and listens to the supervisor; MSG_PEER
- * gives the channel to the launcher (again whenever one of the two was restarted).  MSG_STOP, or
- * SIGTERM, ends the loop.  When the supervisor itself dies, its children go on serving without
+ * gives the channel to the launcher (again whenever one of the two was restarted).  MSG_PING is
+ * answered, for the supervisor to see that the loop turns.  MSG_STOP, or SIGTERM, ends the loop.  When the supervisor itself dies, its children go on serving without
  * it; the next supervisor ends them when it takes over.
  */
 #ifndef BASE_CHILD_H

@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -21,11 +22,22 @@ static bool to_journal;
 static log_sink_fn *sink;
 static void *sink_arg;
 
+/* JOURNAL_STREAM is the device and inode of the stream; stderr may be another one by now. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+	       dev == st.st_dev && ino == st.st_ino;
+}
+
 void log_init(const char *process, enum log_level level)
 {
 	process_name = process;
 	most = level;
-	to_journal = getenv("JOURNAL_STREAM") != NULL;
+	to_journal = stderr_is_journal();
 	tzset(); /* gmtime_r() would do it later, from inside a sandbox */
 }
 

@@ -2,7 +2,7 @@
  *
  *     2026-01-02T03:04:05.678Z info launcher: service=www is up (wake 7, 41 ms)
  *
- * When stderr is the journal's (JOURNAL_STREAM is set) the time is left out and the sd-daemon
+ * When stderr is the journal's (JOURNAL_STREAM names it) the time is left out and the sd-daemon
  * priority prefix is written instead.
  *
  * Whoever decides logs, once.  Lines about a service say `service=NAME`, lines about a query

@@ -93,6 +93,7 @@ enum msg_type {
 	MSG_SLOTS, /* + fd: the memfd of slots.h */
 	MSG_RELOAD, /* launcher: read the configuration again */
 	MSG_STOP, /* finish and exit 0 */
+	MSG_PING, /* answer MSG_PONG from your loop */
 	MSG_HOLD_MEMORY, /* synproxy: + fd: where held packets lie; it outlives synproxy */
 	MSG_KEPT, /* launcher: + fd: what an earlier launcher had kept under this name; before the first
 		     MSG_PEER, and at their end one without a name and fd */
@@ -100,6 +101,8 @@ enum msg_type {
 	MSG_PROCESS, /* launcher: a process was started, or ended */
 	/* child -> supervisor */
 	MSG_READY, /* I work: once, when the process first serves */
+	MSG_PONG,
+	MSG_RELOADED, /* launcher: after each MSG_RELOAD, whether the new configuration is used or not */
 	MSG_STUCK, /* this peer of mine does not read, or talks nonsense: restart it */
 	MSG_WANT_LISTEN, /* launcher: open, and give to dns; metrics: to control */
 	MSG_WANT_BACKEND, /* launcher: run this backend process */

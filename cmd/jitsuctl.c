@@ -1,13 +1,16 @@
 /* jitsuctl: the operator's tool.  Asks jitsud's control socket and shows the answer. */
 #include <getopt.h>
 #include <locale.h>
+#include <signal.h>
 
 #include "base/clock.h"
 #include "base/msg.h"
 #include "base/nearest.h"
 #include "base/version.h"
 #include "cmd/client.h"
+#include "cmd/complete.h"
 #include "cmd/dnssec.h"
+#include "cmd/doctor_show.h"
 #include "cmd/edit.h"
 #include "cmd/event.h"
 #include "cmd/listing.h"
@@ -18,7 +21,8 @@
 #include "cmd/top.h"
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
-enum { WORDS_WIDTH = 23, N_MAX = 1000, TRACE_N = 5, LINE_WIDTH = 4096 /* of lines that nobody's terminal breaks */ };
+enum { N_MAX = 1000, TRACE_N = 5, COMPLETE_S = 2 };
+enum { WORDS_WIDTH = 23, LINE_WIDTH = 4096 /* of lines that nobody's terminal breaks */ };
 
 struct options {
 	const char *socket;
@@ -593,6 +597,16 @@ static void take_old_words(struct run *r, int *argc, char **argv)
 	}
 }
 
+/* It asks the host, and jitsud nothing. */
+static int do_doctor(struct run *r)
+{
+	cleanup_buf struct buf out = { 0 };
+	unsigned n_bad = doctor_show(r->name ? r->name : DOCTOR_CONF_DEFAULT, &r->term, r->opt.json, &out);
+
+	print(r, &out);
+	return n_bad == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
 static int do_help(struct run *r);
 
 static const struct subcommand edit_subcommand = { "", "", "", NAME_MAY, OPT_N, do_edit };
@@ -616,6 +630,7 @@ static const struct subcommand subcommands[] = {
 	{ "dnssec", "ACTION [ZONE]", "sign a zone: help dnssec tells how", NAME_DNSSEC, OPT_DNSSEC, do_dnssec },
 	{ "import-jitsu", "CONFIG...", "add what the first jitsu was started with", NAME_NONE, 0,
 	  do_import_jitsu },
+	{ "doctor", "[FILE]", "is this host fit for it, and what to do if not", NAME_MAY, 0, do_doctor },
 	{ "help", "[COMMAND]", "this text", NAME_MAY, 0, do_help },
 };
 
@@ -644,18 +659,30 @@ static void print_command(FILE *f, const char *name, const char *args, const cha
 		fprintf(f, "  %s\n  %*s %s\n", words, WORDS_WIDTH, "", usage);
 }
 
-static void print_help(FILE *f)
+/* All that can be the first word. */
+static bool any_command(size_t i, struct complete_command *out)
 {
 	const struct edit_command *c;
 
-	fprintf(f, "Usage: jitsuctl [OPTION]... COMMAND [NAME]\n\nCommands:\n");
-	for (size_t i = 0; i < ARRAY_SIZE(subcommands); i++) {
-		const struct subcommand *s = &subcommands[i];
-
-		print_command(f, s->name, s->args, s->usage);
+	if (i < ARRAY_SIZE(subcommands)) {
+		*out = (struct complete_command){ subcommands[i].name, subcommands[i].args, subcommands[i].usage,
+						  false };
+		return true;
 	}
-	for (size_t i = 0; (c = edit_command_nth(i)); i++)
-		print_command(f, c->name, c->args, c->usage);
+	c = edit_command_nth(i - ARRAY_SIZE(subcommands));
+	if (!c)
+		return false;
+	*out = (struct complete_command){ c->name, c->args, c->usage, c->takes & EDIT_CHANGES };
+	return true;
+}
+
+static void print_help(FILE *f)
+{
+	struct complete_command c;
+
+	fprintf(f, "Usage: jitsuctl [OPTION]... COMMAND [NAME]\n\nCommands:\n");
+	for (size_t i = 0; any_command(i, &c); i++)
+		print_command(f, c.name, c.args, c.usage);
 	fprintf(f, "\n%s\nThe manual: man 8 jitsuctl\n", option_help);
 }
 
@@ -896,11 +923,78 @@ static int run_command(struct run *r, int n_args, char **args)
 	return status;
 }
 
+/* ---- completion ---- */
+
+static void give_up(int sig)
+{
+	(void)sig;
+	_exit(EXIT_OK);
+}
+
+static void complete_row(const struct json_node *row, const char *field, struct complete_out *out)
+{
+	const char *word = row_text(row, field);
+	char number[24];
+	uint64_t n;
+
+	if (!word && row_number(row, field, &n)) {
+		snprintf(number, sizeof(number), "%llu", (unsigned long long)n);
+		word = number;
+	}
+	if (word)
+		complete_add(out, word, row_text_or(row, "state", ""));
+}
+
+static void complete_rows(void *arg, const char *verb, const char *field, struct complete_out *out)
+{
+	struct client_request q = no_request();
+	const char *env = getenv("JITSU_SOCKET");
+	const char *path = arg ? arg : env && *env ? env : CLIENT_SOCKET_DEFAULT;
+	struct client *client = NULL;
+	struct client_reply reply;
+	struct err e;
+
+	q.verb = verb;
+	if (client_open(path, &client, &e) < 0)
+		return;
+	if (client_ask(client, &q, &e) == 0)
+		while (client_next(client, &reply, &e) == 0 && reply.kind != REPLY_END)
+			if (reply.kind == REPLY_ROW)
+				complete_row(reply.row, field, out);
+	client_close(client);
+}
+
+/* The socket that the line names, if it does. */
+static char *socket_in(int n, char **words)
+{
+	char *path = NULL;
+
+	for (int i = 0; i + 2 < n; i++)
+		if (strcmp(words[i], "-S") == 0 || strcmp(words[i], "--socket") == 0)
+			path = words[i + 1];
+	return path;
+}
+
+/* For a shell, whose user waits and types: says nothing but what may come, and that soon. */
+static int do_complete(int n, char **words)
+{
+	struct complete_source source = { any_command, complete_rows, socket_in(n, words) };
+	cleanup_buf struct buf out = { 0 };
+
+	signal(SIGALRM, give_up);
+	alarm(COMPLETE_S);
+	complete(&source, n, words, &out);
+	fputs(out.text ? out.text : "", stdout);
+	return EXIT_OK;
+}
+
 int main(int argc, char **argv)
 {
 	struct run r = { 0 };
 	struct err e;
 
+	if (argc > 1 && strcmp(argv[1], "--complete") == 0)
+		return do_complete(argc - 2, argv + 2);
 	setlocale(LC_CTYPE, "");
 	take_old_words(&r, &argc, argv);
 	if (edit_take_options(&argc, argv, &r.opt.edit, &e) < 0 || parse_options(argc, argv, &r.opt, &e) < 0)

@@ -3,7 +3,6 @@
 #include <assert.h>
 
 #include "base/json.h"
-#include "config/schema.h"
 
 /* ---- options ---- */
 
@@ -35,11 +34,29 @@ static const struct opt *find(const char *key, bool *machine)
 	return schema_find(machine_schema(), name);
 }
 
-bool record_knows(const char *key)
+const struct opt *record_option(const char *key)
 {
 	bool machine;
 
-	return find(key, &machine) != NULL;
+	return find(key, &machine);
+}
+
+bool record_knows(const char *key) { return record_option(key) != NULL; }
+
+const struct opt *record_nth(size_t i)
+{
+	const struct schema *const schemas[] = { &schema_service, machine_schema() };
+
+	for (size_t s = 0; s < ARRAY_SIZE(schemas); s++) {
+		for (size_t k = 0; k < schemas[s]->n; k++) {
+			const struct opt *o = &schemas[s]->opts[k];
+			bool is_name = s == 0 && strcmp(o->key, "name") == 0; /* `rename` does that */
+
+			if (!is_name && (!o->of || (o->flags & OPT_LIST)) && i-- == 0)
+				return o;
+		}
+	}
+	return NULL;
 }
 
 void record_nearest(struct nearest *near)

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/nearest.h"
+#include "config/schema.h"
 
 enum { RECORD_WORDS_MAX = 128 };
 
@@ -18,6 +19,10 @@ struct record_word {
 
 /* Whether a service, or its machine, has such an option. */
 bool record_knows(const char *key);
+
+/* The option itself, NULL when there is none; and all of them that a word can set, NULL behind the last. */
+const struct opt *record_option(const char *key);
+const struct opt *record_nth(size_t i);
 
 /* Adds the words as a JSON object to `out`.  Lists: several words, or one with commas.  What begins with
  * '{' or '[' is JSON.  0, or -EINVAL with *e: no such option, and the nearest; one that is no list twice. */

@@ -15,7 +15,8 @@
  *
  * Lifetimes: a process that dies is started again after RESTART_MIN_MS, doubled up to
  * RESTART_MAX_MS for as long as it does not live RESTART_FORGET_MS.  One that does not read its
- * channel, or talks nonsense, is killed.  When the supervisor itself is killed the others go on;
+ * channel, or talks nonsense, is killed; where the service manager has a watchdog, so is one whose
+ * event loop does not turn (pulse.h).  When the supervisor itself is killed the others go on;
  * the next supervisor ends them (leftovers.h) and takes over, with new memory and nothing kept: what
  * was held then is lost to its clients' next try.  VMs belong to none of us and live through all of
  * this, an orderly stop too.
@@ -27,7 +28,6 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -37,7 +37,9 @@
 #include "cmd/kept.h"
 #include "cmd/leftovers.h"
 #include "cmd/listeners.h"
+#include "cmd/notify.h"
 #include "cmd/programs.h"
+#include "cmd/pulse.h"
 #include "cmd/run_dir.h"
 #include "synproxy/hold.h"
 
@@ -46,6 +48,7 @@ enum {
 	RESTART_MAX_MS = 500,
 	RESTART_FORGET_MS = 1000,
 	STOP_WAIT_MS = 3000,
+	LOOKS_PER_PERIOD = 4, /* of the watchdog */
 	TAKEOVER_WAIT_MS = 1000,
 };
 
@@ -60,6 +63,7 @@ struct process {
 	struct event *restart;
 	uint64_t started_ms;
 	uint32_t starts;
+	struct pulse pulse;
 	unsigned delay_ms;
 	bool ready;
 	bool wanted; /* mark and sweep of MSG_WANT_BACKEND */
@@ -76,7 +80,10 @@ struct supervisor {
 	struct kept kept;
 	bool settled; /* the first MSG_WANT_END went well */
 	bool failed; /* ... or did not: exit status 1 */
+	bool told_ready, reloading; /* to the service manager */
 	bool stopping;
+	uint64_t watchdog_ms, watched_since_ms; /* watchdog_ms 0: nobody waits for our signs of life */
+	struct event *watchdog;
 	struct event *stop_timer, *sigchld, *sigterm, *sigint, *sighup;
 };
 
@@ -345,38 +352,29 @@ static void tell_log(void *arg, enum log_level level, const char *line)
 	ipc_send(launcher->channel, MSG_LOG, &m);
 }
 
-static void notify(const char *state)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	const char *path = getenv("NOTIFY_SOCKET");
-	cleanup_close int fd = -1;
-	socklen_t n;
-
-	if (!path || !str_copy(sun.sun_path, path))
-		return;
-	n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-	if (sun.sun_path[0] == '@')
-		sun.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && sendto(fd, state, strlen(state), MSG_NOSIGNAL, (void *)&sun, n) < 0)
-		log_warn("cannot notify the service manager: %s", strerror(errno));
-}
-
 static void child_is_ready(struct process *ready)
 {
-	static bool told;
+	struct supervisor *s = ready->sup;
 	struct process *p;
 
 	ready->ready = true;
-	TAILQ_FOREACH(p, &ready->sup->processes, next) {
+	TAILQ_FOREACH(p, &s->processes, next) {
 		if (!p->ready && !is_on_demand(p))
 			return;
 	}
-	if (told)
+	if (s->told_ready)
 		return;
-	told = true;
+	s->told_ready = true;
 	log_info("ready");
-	notify("READY=1");
+	notify_send("READY=1");
+}
+
+/* The launcher has read the configuration again, or is gone and its successor reads it anyway. */
+static void reload_is_over(struct supervisor *s)
+{
+	if (s->reloading && !s->stopping)
+		notify_send("READY=1");
+	s->reloading = false;
 }
 
 static void peer_is_stuck(struct supervisor *s, const struct msg_peer *peer)
@@ -420,6 +418,10 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 	(void)ch;
 	if (type == MSG_READY)
 		child_is_ready(p);
+	else if (type == MSG_PONG)
+		pulse_hear(&p->pulse, clock_now_ms());
+	else if (type == MSG_RELOADED && p->role == ROLE_LAUNCHER)
+		reload_is_over(p->sup);
 	else if (p->role == ROLE_LAUNCHER && !p->sup->stopping)
 		on_launcher_wants(p->sup, type, body, fd);
 }
@@ -445,6 +447,7 @@ static void spawn(struct process *p)
 	int fds[2];
 
 	p->started_ms = clock_now_ms();
+	pulse_restart(&p->pulse);
 	if (ipc_pair(fds) < 0) {
 		log_error("cannot make a socket pair: %s", strerror(errno));
 		restart_later(p);
@@ -535,6 +538,8 @@ static void on_child_exit(struct process *p, int status)
 	leftovers_forget(s->run_dir, p->name);
 	ipc_free(p->channel);
 	p->channel = NULL;
+	if (p->role == ROLE_LAUNCHER)
+		reload_is_over(s);
 	if (s->stopping) {
 		finish_if_alone(s);
 		return;
@@ -565,6 +570,61 @@ static void on_sigchld(evutil_socket_t sig, short what, void *arg)
 	}
 }
 
+/* ---- the watchdog ---- */
+
+static void look_after(struct process *p, uint64_t now)
+{
+	if (p->pid <= 0 || !p->channel)
+		return;
+	switch (pulse_look(&p->pulse, now, p->sup->watchdog_ms)) {
+	case PULSE_ASK:
+		pulse_ask(&p->pulse, now);
+		ipc_send(p->channel, MSG_PING, NULL);
+		break;
+	case PULSE_STUCK:
+		log_warn("%s has not answered for %llu ms: killing it", p->name,
+			 (unsigned long long)(now - p->pulse.asked_ms));
+		kill(p->pid, SIGKILL);
+		break;
+	case PULSE_WAIT: break;
+	}
+}
+
+/* A hypervisor's process may be away for as long as its hypervisor is; without one of the others jitsud does not
+ * do what it is for. */
+static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+	uint64_t now = clock_now_ms();
+	bool all_beat = true;
+	struct process *p;
+
+	(void)fd;
+	(void)what;
+	TAILQ_FOREACH(p, &s->processes, next) {
+		if (!s->stopping)
+			look_after(p, now);
+		if (p->role != ROLE_BACKEND && !pulse_beats(&p->pulse, now, s->watched_since_ms, s->watchdog_ms))
+			all_beat = false;
+	}
+	if (all_beat || s->stopping)
+		notify_send("WATCHDOG=1");
+	else
+		log_error("a process does not come back: no sign of life for the service manager");
+}
+
+static void start_watchdog(struct supervisor *s)
+{
+	struct timeval tv;
+
+	s->watchdog_ms = notify_watchdog_ms();
+	s->watched_since_ms = clock_now_ms();
+	tv = clock_timeval_ms(s->watchdog_ms / LOOKS_PER_PERIOD);
+	s->watchdog = event_new(s->base, -1, EV_PERSIST, on_watchdog, s);
+	if (!s->watchdog || (s->watchdog_ms > 0 && event_add(s->watchdog, &tv) < 0))
+		abort();
+}
+
 /* ---- stopping ---- */
 
 static void on_stop_late(evutil_socket_t fd, short what, void *arg)
@@ -591,7 +651,7 @@ static void begin_stop(struct supervisor *s)
 		return;
 	s->stopping = true;
 	log_info("stopping; running VMs are left as they are");
-	notify("STOPPING=1");
+	notify_send("STOPPING=1");
 	TAILQ_FOREACH(p, &s->processes, next) {
 		if (p->channel)
 			ipc_send(p->channel, MSG_STOP, NULL);
@@ -611,12 +671,18 @@ static void on_sigterm(evutil_socket_t sig, short what, void *arg)
 
 static void on_sighup(evutil_socket_t sig, short what, void *arg)
 {
-	struct process *launcher = find(arg, ROLE_LAUNCHER, "");
+	struct supervisor *s = arg;
+	struct process *launcher = find(s, ROLE_LAUNCHER, "");
 
 	(void)sig;
 	(void)what;
-	if (launcher && launcher->channel)
-		ipc_send(launcher->channel, MSG_RELOAD, NULL);
+	if (!launcher || !launcher->channel)
+		return;
+	if (s->told_ready && !s->stopping) {
+		s->reloading = true;
+		notify_reloading();
+	}
+	ipc_send(launcher->channel, MSG_RELOAD, NULL);
 }
 
 /* ---- life ---- */
@@ -662,7 +728,7 @@ static struct event *watch(struct supervisor *s, int sig, event_callback_fn fn)
 
 static void release(struct supervisor *s)
 {
-	struct event *events[] = { s->sigchld, s->sigterm, s->sigint, s->sighup, s->stop_timer };
+	struct event *events[] = { s->sigchld, s->sigterm, s->sigint, s->sighup, s->stop_timer, s->watchdog };
 	struct process *p;
 
 	while ((p = TAILQ_FIRST(&s->processes)))
@@ -697,6 +763,7 @@ int supervisor_run(const struct conf *conf, const char *conf_path)
 	s.sigint = watch(&s, SIGINT, on_sigterm);
 	s.sighup = watch(&s, SIGHUP, on_sighup);
 	s.stop_timer = evtimer_new(s.base, on_stop_late, &s);
+	start_watchdog(&s);
 	log_set_sink(tell_log, &s);
 	for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
 		spawn(process_new(&s, roles[i], role_name(roles[i])));

@@ -73,12 +73,18 @@ static void map_slots(struct launcher *l, int fd)
 		log_error("cannot map the shared memory: %s", strerror(errno));
 }
 
+static void reload_and_say(struct launcher *l, struct ipc *supervisor)
+{
+	cleanup_buf struct buf mistakes = { 0 };
+
+	reload(l, &mistakes);
+	ipc_send(supervisor, MSG_RELOADED, NULL);
+}
+
 static void on_supervisor_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
 {
 	struct launcher *l = arg;
-	cleanup_buf struct buf mistakes = { 0 };
 
-	(void)ch;
 	if (type == MSG_PEER && *fd >= 0)
 		meet(l, body, fd);
 	else if (type == MSG_SLOTS && *fd >= 0)
@@ -86,7 +92,7 @@ static void on_supervisor_msg(void *arg, struct ipc *ch, enum msg_type type, con
 	else if (type == MSG_KEPT)
 		hold_bridges_kept(l, body, fd);
 	else if (type == MSG_RELOAD)
-		reload(l, &mistakes);
+		reload_and_say(l, ch);
 	else if (type == MSG_LOG)
 		launcher_hear_log(l, "jitsud", body);
 	else if (type == MSG_PROCESS)

@@ -285,6 +285,9 @@ start_jitsud() { # waits until it serves
     return 1
 }
 
+# As far as libvirt has asked QEMU what it can do: a stop before that leaves a QEMU behind for a moment.
+wait_connected() { wait_until 60 grep -q 'connected: libvirt' "$dir/log" || fail "libvirt is not connected"; }
+
 ctl() { "$BUILD/jitsuctl" -S "$dir/run/control.sock" "$@"; }
 
 hypervisor_ready() { ctl --json status 2>/dev/null | grep -q ': connected'; }
@@ -350,7 +353,7 @@ is_held() { case $(field stage "$1") in sleep|frozen|boot|up|drain|stop|failed) 
 # are not held for that
 wait_held() {
     local service
-    wait_until 60 grep -q 'connected: libvirt' "$dir/log" || fail "libvirt is not connected" || return 1
+    wait_connected || return 1
     for service in "$@"; do
         wait_until "$patience" is_held "$service" || fail "$service is not held: $(ctl show "$service")" || return 1
     done

@@ -1,0 +1,36 @@
+#!/bin/bash
+# jitsuctl doctor on a real host: a bridge, and somebody on port 53.
+. "$(dirname "$0")/lib.sh"
+
+# with the interfaces of the host's namespace
+doctor() { in_host unshare --mount --propagation private bash -c 'mount -t sysfs none /sys && exec "$@"' bash "$BUILD/jitsuctl" "$@"; }
+
+test_what_jitsud_needs_is_there() {
+    configure "$(service www 20)"
+    doctor doctor "$dir/jitsud.json" > "$dir/out"
+    grep -q '^good *configuration' "$dir/out" && grep -q '^good *bridges *br0 is there' "$dir/out" &&
+        grep -q '^good *port' "$dir/out" && grep -q "^good *images *$dir" "$dir/out" || fail "$(cat "$dir/out")" || return 1
+    ip -n "$host" link set br0 down
+    ip -n "$host" link set br0 type bridge stp_state 1
+    doctor doctor "$dir/jitsud.json" > "$dir/out" && fail "a bridge that is down is fine" && return 1
+    grep -q '^bad *bridges *br0 is down' "$dir/out" && grep -q '^note *bridges .*spanning tree' "$dir/out" ||
+        fail "$(cat "$dir/out")"
+}
+
+# A program by a resolver's name, which holds what jitsud wants.
+test_who_holds_port_53() {
+    configure "$(service www 20)"
+    cp "$BUILD/jitsud" "$dir/dnsmasq"
+    JITSU_LIBEXEC=$BUILD nsenter --net="/run/netns/$host" -- "$dir/dnsmasq" -c "$dir/jitsud.json" >> "$dir/log" 2>&1 &
+    jitsud_pid=$!
+    wait_until "$patience" is_ready || fail "it does not start" || return 1
+    wait_connected || return 1
+    doctor --json doctor "$dir/jitsud.json" > "$dir/out" && fail "nobody is in the way" && return 1
+    grep '"check":"port","grade":"bad"' "$dir/out" | grep 'dnsmasq is in' | grep -q "server=/jitsu.example/$host_ip" ||
+        fail "$(cat "$dir/out")" || return 1
+    stop_jitsud
+    start_jitsud || return 1
+    doctor doctor "$dir/jitsud.json" | grep -q '^good *port' || fail "jitsud is in its own way: $(doctor doctor "$dir/jitsud.json")"
+}
+
+run_tests "$@"
