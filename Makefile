@@ -22,7 +22,7 @@ SYNPROXY := agenda claim flows frame handover handover_packets handover_ports ha
 	main ports probe taps wards
 CONTROL := main peer protocol requests server session watchers
 LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store events fdb filter flows hold_filter hold_tap hold_bridges hold_events \
-	hold_place holds hypervisor identity idle image journal links main managers mutes netlink edits orders registrar operators port prober ready \
+	hold_place holds hypervisor identity idle image journal links main managers mutes netlink note edits orders registrar operators port prober ready \
 	reaper reload rows run_state secondaries service service_fsm start sweeps synproxy_side tap trace use wake wake_dns wake_packet \
 	quiesce xdp xdp_side zone_files zones
 BACKENDS := backend workers

@@ -368,8 +368,8 @@ bool hold_bridges_concern(const struct launcher *l, const struct link_info *link
 		if (b && (strcmp(link->name, b->tap.ifname) == 0 || strcmp(link->name, b->info.name) == 0))
 			return true;
 	}
-	FOR_EACH_SERVICE(l, s) {
-		if (s->hold.refused[0] && s->n_nics > 0 && strcmp(s->nics[0].bridge, link->name) == 0)
+	TAILQ_FOREACH(s, &l->refused, refused) {
+		if (s->n_nics > 0 && strcmp(s->nics[0].bridge, link->name) == 0)
 			return true;
 	}
 	return conf_of(l, link->name) != NULL;

@@ -51,7 +51,7 @@ struct hold_place {
 struct hold {
 	bool look_again; /* its VM's NICs were told: they may be others */
 	bool known; /* its hypervisor has told whether its VM runs, and which NICs a domain has */
-	char refused[MSG_TEXT_MAX]; /* why it is not held although the record wants it */
+	const char *refused; /* a note: why it is not held although the record wants it */
 	struct hold_place place;
 	uint64_t claim; /* stands for the place; as run_state.claim: nobody else has the addresses */
 	enum hold_at at; /* the forwarding entry, as far as it is ours */

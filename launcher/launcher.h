@@ -41,6 +41,7 @@
 #include "launcher/image.h"
 #include "launcher/journal.h"
 #include "launcher/netlink.h"
+#include "launcher/note.h"
 #include "launcher/port.h"
 #include "launcher/reaper.h"
 #include "launcher/run_state.h"
@@ -104,6 +105,7 @@ struct service {
 	struct service *same_name, *same_mac; /* the next ones in launcher.by_name's and by_mac's chains */
 	TAILQ_ENTRY(service) busy;
 	bool is_busy; /* in launcher.busy */
+	TAILQ_ENTRY(service) refused;
 	bool removed; /* no longer configured; forgotten once it is off */
 	enum order order;
 	uint64_t order_until_ms; /* since 1970; 0: until further orders */
@@ -159,7 +161,7 @@ struct service {
 	/* failures */
 	uint32_t failures; /* in a row */
 	uint64_t retry_ms; /* no start before */
-	char last_error[MSG_TEXT_MAX];
+	const char *last_error; /* note.h; so are the others */
 
 	/* stopping */
 	uint32_t drain_seq; /* of dns; 0 once it has acknowledged, or when it is away */
@@ -170,7 +172,7 @@ struct service {
 	uint64_t stop_failed_ms;
 	uint64_t answered_ms; /* last waiting query answered with its address */
 	uint64_t answers; /* how many were */
-	char stop_reason[MSG_TEXT_MAX];
+	const char *stop_reason;
 	uint64_t last_stop_ms;
 
 	struct hold hold;
@@ -224,6 +226,7 @@ struct launcher {
 	size_t first_free; /* none below this is free */
 	struct service *by_name[SERVICE_NAMES];
 	struct service *by_mac[SERVICE_NAMES]; /* those that are held */
+	struct service_queue refused; /* those that are not held, and hold.refused says why */
 	struct service_queue busy; /* all that may count against the limits, and a few more */
 	struct registrar *registrar;
 	struct import *import; /* the parts of one that have come; NULL: none */

@@ -177,6 +177,7 @@ int launcher_main(const struct child_args *args)
 	TAILQ_INIT(&l->hypervisors);
 	TAILQ_INIT(&l->waiting);
 	TAILQ_INIT(&l->busy);
+	TAILQ_INIT(&l->refused);
 	l->trace = trace_new();
 	l->journal = journal_new();
 	hold_events_init(l);

@@ -74,7 +74,7 @@ void service_set_error(struct service *s, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(s->last_error, sizeof(s->last_error), fmt, ap);
+	note_set_v(&s->last_error, fmt, ap);
 	va_end(ap);
 }
 
@@ -151,7 +151,7 @@ static void begin_start(struct service *s)
 	s->by_us = true;
 	s->running = s->seen_ready = false;
 	note_cause(s);
-	s->last_error[0] = '\0';
+	note_clear(&s->last_error);
 	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
 	arm_start(s);
 	note_asked(s);
@@ -169,7 +169,7 @@ static void begin_resume(struct service *s)
 	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
 	s->running = s->seen_ready = false;
 	note_cause(s);
-	s->last_error[0] = '\0';
+	note_clear(&s->last_error);
 	arm_start(s);
 	if (hypervisor_resume(s) < 0) {
 		service_set_error(s, "the hypervisor is not connected");
@@ -321,12 +321,11 @@ static void explain_idle(struct service *s)
 	uint64_t timeout_s = s->conf->idle_timeout_ms / 1000;
 
 	if (v.nobody_came)
-		snprintf(s->stop_reason, sizeof(s->stop_reason), "idle: a query woke it, and nobody came (dns_grace)");
+		note_set(&s->stop_reason, "idle: a query woke it, and nobody came (dns_grace)");
 	else if (holds_now(s))
-		snprintf(s->stop_reason, sizeof(s->stop_reason), "idle: no traffic for %" PRIu64 " s", timeout_s);
+		note_set(&s->stop_reason, "idle: no traffic for %" PRIu64 " s", timeout_s);
 	else
-		snprintf(s->stop_reason, sizeof(s->stop_reason),
-			 "idle: no traffic for %" PRIu64 " s and nobody holds its address", timeout_s);
+		note_set(&s->stop_reason, "idle: no traffic for %" PRIu64 " s and nobody holds its address", timeout_s);
 }
 
 static void last_look(struct service *s)
@@ -443,7 +442,7 @@ static void down(struct service *s, enum service_state before)
 	ready_stop(s);
 	service_arm(s, TIMER_NONE, 0);
 	if (before != STATE_STOPPING)
-		snprintf(s->stop_reason, sizeof(s->stop_reason), "the VM stopped by itself, or was stopped from outside");
+		note_set(&s->stop_reason, "the VM stopped by itself, or was stopped from outside");
 	s->last_stop_ms = clock_now_ms();
 	log_info("service=%s is off: %s", s->conf->name, s->stop_reason);
 	service_gone(s);
@@ -455,7 +454,7 @@ static void paused(struct service *s, enum service_state before)
 	service_arm(s, TIMER_NONE, 0);
 	s->stop_under_way = false;
 	if (before != STATE_STOPPING)
-		snprintf(s->stop_reason, sizeof(s->stop_reason), "it was paused from outside");
+		note_set(&s->stop_reason, "it was paused from outside");
 	s->last_stop_ms = clock_now_ms();
 	log_info("service=%s is suspended: %s", s->conf->name, s->stop_reason);
 	save_run_state(s, true);
@@ -592,6 +591,7 @@ struct service *service_new(struct launcher *l, struct conf_ref *ref, const stru
 	s->gen = ++l->last_gen;
 	s->domain_id = -1;
 	s->probe_fd = -1;
+	s->last_error = s->stop_reason = s->hold.refused = NOTE_NONE;
 	s->trusted = true;
 	s->since_ms = clock_now_ms();
 	s->timer = evtimer_new(l->base, on_timer, s);
@@ -651,6 +651,9 @@ void service_free(struct service *s)
 		event_free(s->settle);
 	if (s->look)
 		event_free(s->look);
+	note_free(&s->last_error);
+	note_free(&s->stop_reason);
+	note_free(&s->hold.refused);
 	l->services[s->index] = NULL;
 	conf_unref(s->ref);
 	free(s);
