@@ -425,17 +425,11 @@ static void drop_kept(struct hold_bridges *h)
 static void delete_stray_entry(void *arg, const struct mac_addr *mac)
 {
 	struct hold_bridge *b = arg;
-	const struct service *s;
 	char text[MAC_TEXT_MAX];
 	struct err e;
 
-	FOR_EACH_SERVICE(b->l, s) {
-		const struct hold *h = &s->hold;
-
-		if (h->place.bridge == b && (h->at == HOLD_AT_TAP || !h->known) &&
-		    memcmp(&h->place.mac, mac, sizeof(*mac)) == 0)
-			return;
-	}
+	if (hold_place_has(b->l, b, mac))
+		return;
 	log_info("bridge %s: %s is not held any more", b->info.name, mac_format(mac, text));
 	if (netlink_fdb_delete(b->l->netlink, b->tap.ifindex, mac, &e) < 0)
 		log_warn("%s", e.text);

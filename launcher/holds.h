@@ -103,6 +103,8 @@ int hold_place_find(struct service *s, struct hold_place *out, struct err *e);
 /* It is held there from now on, so that others with its MAC are refused; no longer. */
 void hold_place_enter(struct service *s);
 void hold_place_leave(struct service *s);
+/* Is an entry of this MAC at our tap on that bridge a service's, as far as is known? */
+bool hold_place_has(struct launcher *l, const struct hold_bridge *b, const struct mac_addr *mac);
 uint64_t hold_place_claim(const struct hold_place *p);
 bool hold_place_equal(const struct hold_place *a, const struct hold_place *b);
 

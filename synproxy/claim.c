@@ -49,6 +49,7 @@ struct claim {
 	uint64_t check_ns, check_end_ns;
 	unsigned probes; /* rounds that went out */
 	uint64_t due_ns; /* of the next probe, look or announcement */
+	uint64_t turn_ns; /* ... which must wait until then, for others */
 	unsigned announced; /* since it is ours */
 	uint64_t gone_ns; /* when the VM went, or may have gone */
 	uint64_t defended_ns;
@@ -80,12 +81,20 @@ static uint64_t draw(struct claim_pace *p, uint64_t range)
 	return range ? p->random % range : 0;
 }
 
-/* A frame for each address may go out now. */
+/* A frame for each address may go out now.  If not, not before c->turn_ns: of many that wait, each has a time of
+ * its own, so that they do not all look whenever there is a token for one. */
 static bool pay(struct claim *c, uint64_t now_ns)
 {
-	if (bucket_level(&c->pace->frames, now_ns) < c->conf.n_addrs)
+	struct claim_pace *p = c->pace;
+
+	if (now_ns < c->turn_ns)
 		return false;
-	bucket_take(&c->pace->frames, now_ns, c->conf.n_addrs);
+	if (bucket_level(&p->frames, now_ns) < c->conf.n_addrs) {
+		p->turn_ns = MAX(p->turn_ns, p->frames.empty_ns) + c->conf.n_addrs * bucket_token_ns(&p->frames);
+		c->turn_ns = p->turn_ns;
+		return false;
+	}
+	bucket_take(&p->frames, now_ns, c->conf.n_addrs);
 	return true;
 }
 
@@ -232,7 +241,7 @@ static uint64_t tick_check(struct claim *c, uint64_t now_ns)
 {
 	while (c->probes < CLAIM_PROBES && now_ns >= c->due_ns) {
 		if (!pay(c, now_ns))
-			return bucket_ready_ns(&c->pace->frames);
+			return c->turn_ns;
 		send_all(c, frame_dad);
 		c->probes++;
 		c->due_ns = next_probe_ns(c);
@@ -251,7 +260,7 @@ static uint64_t tick_ours(struct claim *c, uint64_t now_ns)
 	if (now_ns < c->due_ns)
 		return c->due_ns;
 	if (!pay(c, now_ns))
-		return bucket_ready_ns(&c->pace->frames);
+		return c->turn_ns;
 	send_all(c, frame_announce);
 	if (c->announced++ == 0)
 		pause_s = SECOND_ANNOUNCE_S;

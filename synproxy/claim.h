@@ -33,6 +33,7 @@ struct claim_ops {
 /* How many announcements and probes all services together send; zero is fine. */
 struct claim_pace {
 	struct bucket frames;
+	uint64_t turn_ns; /* of the last of those that wait */
 	uint64_t random; /* the state of a generator; not zero */
 };
 void claim_pace_init(struct claim_pace *p, uint64_t seed);
