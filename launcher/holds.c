@@ -228,11 +228,11 @@ static bool is_there(const struct service *s, enum hold_stage stage)
 /* The first frame that comes to the tap must get in, and find the way on to the VM. */
 static void prepare_tap(struct service *s, enum hold_stage stage)
 {
-	const struct hold *h = &s->hold;
+	struct hold *h = &s->hold;
 
 	if (!h->known || h->at != HOLD_AT_VM || place_of_entry(s, stage) != HOLD_AT_TAP)
 		return;
-	hold_bridges_pass(h->place.bridge, &h->place, stage, false);
+	hold_bridges_pass(h, stage, false);
 	if (is_there(s, stage))
 		ready_give_port(s);
 }
@@ -260,7 +260,7 @@ static void follow(struct service *s, bool news)
 		s->run.moved = h->at == HOLD_AT_VM;
 		save(s);
 	}
-	hold_bridges_pass(h->place.bridge, &h->place, stage, h->done);
+	hold_bridges_pass(h, stage, h->done);
 	if (news)
 		synproxy_say_service(s);
 	follow_port(s);
@@ -317,7 +317,7 @@ static void let_go(struct service *s)
 		return;
 	if (holds_put(s, HOLD_AT_UNKNOWN, &e) < 0)
 		log_debug("service=%s %s", s->conf->name, e.text);
-	hold_bridges_pass(h->place.bridge, &h->place, HOLD_STAGE_NONE, false);
+	hold_bridges_pass(h, HOLD_STAGE_NONE, false);
 	h->stage = HOLD_STAGE_NONE;
 	synproxy_say_stage(s);
 	s->l->synproxy_stale = true;

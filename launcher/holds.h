@@ -37,6 +37,8 @@ struct hold_bridge {
 	bool wanted; /* mark and sweep */
 };
 
+enum { HOLD_PASS_UNKNOWN = UINT8_MAX };
+
 enum hold_at { HOLD_AT_UNKNOWN, HOLD_AT_TAP, HOLD_AT_VM };
 
 /* Where a service is held: what must be the same for a claim to go on. */
@@ -64,6 +66,8 @@ struct hold {
 	struct mac_addr conflict_mac;
 	uint64_t freed_ms, given_ms; /* when synproxy last ended a conflict, and asked for the VM's port; 0: never */
 	bool gave_up; /* it was not started for those who waited */
+	uint8_t pass_mac, pass_addr; /* enum hold_pass: what the tap's filter has of its place; or HOLD_PASS_UNKNOWN */
+	uint32_t pass_turn; /* as of which that is sure */
 	uint8_t stage; /* enum hold_stage: as synproxy knows it */
 	uint32_t drain_seq; /* of HOLD_STAGE_DRAIN, until it is acknowledged */
 	uint64_t wakes_refused;
@@ -134,7 +138,8 @@ bool hold_bridges_concern(const struct launcher *l, const struct link_info *link
  * our taps that an earlier launcher has put there. */
 void hold_bridges_sweep(struct launcher *l);
 void hold_bridges_filter(struct launcher *l); /* taps that still have another filter get theirs */
-void hold_bridges_pass(struct hold_bridge *b, const struct hold_place *p, enum hold_stage stage, bool done);
+/* What the filter of the tap at its place lets in. */
+void hold_bridges_pass(struct hold *h, enum hold_stage stage, bool done);
 void hold_bridges_stop(struct launcher *l); /* an orderly end: nothing of it stays */
 
 /* ---- synproxy_side.c ---- */

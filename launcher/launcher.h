@@ -71,8 +71,7 @@ struct request {
 	uint32_t req, svc, gen;
 	uint8_t how; /* REQUEST_STOP: enum stop_how */
 	bool again; /* REQUEST_VERIFY: asked for once more before its answer came */
-	bool found; /* MSG_BE_DOMAIN came */
-	struct msg_be_domain domain;
+	struct msg_be_domain *domain; /* that came; NULL: none did */
 };
 
 struct hypervisor {
@@ -106,6 +105,8 @@ struct service {
 	TAILQ_ENTRY(service) busy;
 	bool is_busy; /* in launcher.busy */
 	TAILQ_ENTRY(service) refused;
+	TAILQ_ENTRY(service) undiscovered;
+	bool is_undiscovered; /* in launcher.undiscovered */
 	bool removed; /* no longer configured; forgotten once it is off */
 	enum order order;
 	uint64_t order_until_ms; /* since 1970; 0: until further orders */
@@ -226,6 +227,7 @@ struct launcher {
 	size_t first_free; /* none below this is free */
 	struct service *by_name[SERVICE_NAMES];
 	struct service *by_mac[SERVICE_NAMES]; /* those that are held */
+	struct service_queue undiscovered; /* their hypervisors are asked about them when others have been answered */
 	struct service_queue refused; /* those that are not held, and hold.refused says why */
 	struct service_queue busy; /* all that may count against the limits, and a few more */
 	struct registrar *registrar;
@@ -331,6 +333,7 @@ int hypervisor_start(struct service *s, struct msg_be_start *m);
 int hypervisor_resume(struct service *s);
 int hypervisor_stop(struct service *s, enum stop_how how);
 void hypervisor_discover(struct service *s); /* does it run by now? */
+void hypervisor_forget(struct service *s); /* it is about to be freed */
 void hypervisor_verify(struct service *s); /* is it truly gone? */
 /* A stop was asked for and the hypervisor has not said yet how it went. */
 bool hypervisor_is_stopping(const struct service *s);

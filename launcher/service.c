@@ -91,8 +91,8 @@ void service_arm(struct service *s, enum timer_for what, uint64_t ms)
 
 static void save_run_state(struct service *s, bool up)
 {
-	str_copy(s->run.uuid, s->uuid);
 	s->run.domain_id = s->by_us ? s->domain_id : RUN_STATE_OFF;
+	str_copy(s->run.uuid, s->run.domain_id == RUN_STATE_OFF ? "" : s->uuid);
 	s->run.up = up && s->by_us;
 	s->run.asked_ms = MAX(s->run.asked_ms, use_asked_ms(s));
 	run_state_save(s->l->conf->run_dir, s->conf->name, &s->run);
@@ -642,6 +642,7 @@ void service_free(struct service *s)
 	operators_state_changed(s); /* who waits for it hears that it comes no more */
 	xdp_side_leave(s);
 	holds_free(s);
+	hypervisor_forget(s);
 	start_close_ports(s);
 	fd_close(&s->probe_fd);
 	event_free(s->timer);

@@ -193,6 +193,10 @@ static void enter(struct handover *h, enum hold_stage stage, uint64_t now_ns)
 	if (has_no_port(stage, was))
 		handover_leave_port(h);
 	handover_wait_for_ports(h);
+	if (h->n_ports == 0 && !handover_vm_comes(stage)) {
+		free(h->ports);
+		h->ports = NULL;
+	}
 }
 
 void handover_stage(struct handover *h, enum hold_stage stage, uint64_t now_ns)
@@ -267,7 +271,12 @@ struct handover *handover_new(const struct msg_hold_service *conf, struct handov
 	return h;
 }
 
-void handover_free(struct handover *h) { free(h); }
+void handover_free(struct handover *h)
+{
+	if (h)
+		free(h->ports);
+	free(h);
+}
 
 bool handover_at_vm(const struct handover *h) { return h->at_vm; }
 

@@ -15,6 +15,8 @@ void handover_add_port(struct handover *h, uint16_t port, bool configured)
 
 	if (!p && h->n_ports == PORTS_MAX)
 		return; /* what is held for it goes when the others are settled */
+	if (!h->ports && !(h->ports = calloc(PORTS_MAX, sizeof(*h->ports))))
+		return;
 	if (!p) {
 		p = &h->ports[h->n_ports++];
 		*p = (struct port){ .port = port };

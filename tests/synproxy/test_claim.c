@@ -579,6 +579,36 @@ static void test_announced_again_when_asked(void **state)
 	assert_int_equal(n_sent, 1);
 }
 
+/* Those that wait for others do not all look whenever one of them may go. */
+static void test_each_has_its_turn(void **state)
+{
+	struct msg_hold_service conf = service(HOLD_STAGE_SLEEP);
+	struct claim *many[1000];
+	uint64_t due[ARRAY_SIZE(many)], begun;
+	unsigned ticks = 0;
+
+	(void)state;
+	begin(HOLD_STAGE_NONE);
+	begun = now;
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+		many[i] = claim_new(&conf, CHECK_MS, &pace, &ops, NULL, now);
+		due[i] = claim_tick(many[i], now);
+	}
+	while (n_sent < 1000 && now < begun + 10 * NS_PER_S) {
+		now += NS_PER_MS;
+		for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+			if (due[i] > now)
+				continue;
+			due[i] = claim_tick(many[i], now);
+			ticks++;
+		}
+	}
+	assert_in_range(n_sent, 1000, 1100);
+	assert_in_range(ticks, 900, 4000);
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+		claim_free(many[i]);
+}
+
 /* A host with hundreds of services does not shout them all at once. */
 static void test_pace(void **state)
 {
@@ -650,6 +680,7 @@ int main(void)
 		CLAIMING(test_a_rival_of_a_vm),
 		CLAIMING(test_a_claim_is_announced),
 		CLAIMING(test_announced_again_when_asked),
+		CLAIMING(test_each_has_its_turn),
 		CLAIMING(test_pace),
 		CLAIMING(test_other_addresses),
 	};
