@@ -25,7 +25,7 @@ struct port {
 };
 
 struct handover {
-	struct msg_hold_service conf;
+	const struct msg_hold_service *conf;
 	struct handover_shared *shared;
 	const struct handover_ops *ops;
 	void *arg;
@@ -58,7 +58,7 @@ struct handover {
 /* What is held. */
 static inline uint32_t handover_held(const struct handover *h)
 {
-	return h->shared->table ? hold_count(h->shared->table, h->conf.svc) : 0;
+	return h->shared->table ? hold_count(h->shared->table, h->conf->svc) : 0;
 }
 
 /* The VM is there, or nearly, and not about to go. */
