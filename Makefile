@@ -23,7 +23,7 @@ SYNPROXY := agenda claim flows frame handover handover_packets handover_ports ha
 CONTROL := exposition http main peer protocol requests server session watchers
 LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
 	edits events fdb filter flows hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
-	hypervisor identity idle image journal links main managers metrics mutes netlink operators orders port prober \
+	hypervisor identity idle image journal links main managers metrics mutes netlink note operators orders port prober \
 	quiesce ready reaper registrar reload rows run_state secondaries service service_fsm start sweeps synproxy_side \
 	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend workers

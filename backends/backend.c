@@ -23,12 +23,13 @@
 
 #include <assert.h>
 #include <event2/event.h>
+#include <malloc.h>
 
 #include "backends/workers.h"
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { TICK_MS = 250, ROWS_MAX = 8192 };
+enum { TICK_MS = 250, ROWS_MAX = 8192, CROWD = 128 /* requests that waited at once */ };
 
 enum conn_state { CONN_CLOSED, CONN_OPENING, CONN_WARMING, CONN_OPEN };
 
@@ -74,7 +75,7 @@ struct backend {
 	struct workers *workers;
 	struct event *tick;
 	TAILQ_HEAD(, request) requests;
-	size_t n_requests;
+	size_t n_requests, most_requests; /* most: since there were none */
 	enum conn_state conn;
 	struct connecting connecting;
 	uint64_t reconnect_ns;
@@ -147,10 +148,17 @@ static void answer_early(struct request *r, int error, const char *text)
 
 static void request_free(struct request *r)
 {
-	TAILQ_REMOVE(&r->b->requests, r, next);
-	r->b->n_requests--;
+	struct backend *b = r->b;
+
+	TAILQ_REMOVE(&b->requests, r, next);
+	b->n_requests--;
 	free(r->rows.v);
 	free(r);
+	if (b->n_requests > 0)
+		return;
+	if (b->most_requests >= CROWD)
+		malloc_trim(0); /* there may not be as many again for months */
+	b->most_requests = 0;
 }
 
 /* Those that have not begun end now; those that have, when their worker returns.  `why` NULL:
@@ -296,7 +304,7 @@ static void on_request(struct backend *b, enum msg_type type, const void *body)
 	else {
 		fill_job(b, r);
 		TAILQ_INSERT_TAIL(&b->requests, r, next);
-		b->n_requests++;
+		b->most_requests = MAX(b->most_requests, ++b->n_requests);
 		if (type == MSG_BE_START && !r->body.start.domain[0] && b->ops->console)
 			b->ops->console(b->hv, r->body.start.name);
 		workers_submit(b->workers, &r->job);

@@ -3,12 +3,13 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { LAST_WORDS_MS = 200 };
+enum { LAST_WORDS_MS = 200, OWN_PAGES_BYTES = 128 * 1024 };
 
 struct child {
 	struct event_base *base;
@@ -222,6 +223,8 @@ struct child *child_new(const struct child_args *args, const struct child_ops *o
 		abort();
 	log_level_parse(args->log_level, &level);
 	log_init(args->role == ROLE_BACKEND && args->name ? args->name : role_name(args->role), level);
+	/* what is as large goes back to the host when it is freed: by default that is so the first time only */
+	mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
 	ignore_signals();
 	fcntl(CHILD_SUPERVISOR_FD, F_SETFD, FD_CLOEXEC);
 	c->ops = ops;

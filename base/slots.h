@@ -10,7 +10,7 @@
 
 #include "base/util.h"
 
-enum { SLOTS_MAX = 4096, SLOTS_LAYOUT = 2 };
+enum { SLOTS_MAX = 16384, SLOTS_LAYOUT = 3 };
 
 struct slots;
 

@@ -7,7 +7,7 @@
 #define DNS_XDP_NAME_MAX 64 /* bytes of a name on the wire, final zero included */
 #define DNS_XDP_RECORDS_MAX 448 /* 16 addresses of IPv6 */
 #define DNS_XDP_OPT 11
-#define DNS_XDP_SERVICES 4096
+#define DNS_XDP_SERVICES 16384
 #define DNS_XDP_ANSWERS (DNS_XDP_SERVICES * 16 * 2)
 #define DNS_XDP_LISTENERS 64
 #define DNS_XDP_CLIENTS 1024

@@ -33,6 +33,7 @@ struct hold_bridges {
 		int fd;
 	} kept[HOLD_BRIDGES_MAX];
 	bool ready;
+	uint32_t pass_turn; /* another one whenever addresses were taken out of a filter: they may be another service's by now */
 	struct event *late;
 };
 
@@ -271,13 +272,25 @@ static unsigned pass_of_mac(enum hold_stage stage, bool done)
 	}
 }
 
-void hold_bridges_pass(struct hold_bridge *b, const struct hold_place *p, enum hold_stage stage, bool done)
+void hold_bridges_pass(struct hold *h, enum hold_stage stage, bool done)
 {
-	struct hold_filter *f = b->l->bridges->filter;
-	int r = hold_filter_set_mac(f, b->tap.ifindex, &p->mac, pass_of_mac(stage, done));
+	const struct hold_place *p = &h->place;
+	const struct hold_bridge *b = p->bridge;
+	struct hold_bridges *all = b->l->bridges;
+	struct hold_filter *f = all->filter;
+	unsigned mac = pass_of_mac(stage, done), addr = pass_of_address(stage, done);
+	int r;
 
+	if (h->pass_mac == mac && h->pass_addr == addr && (h->pass_turn == all->pass_turn || stage == HOLD_STAGE_NONE))
+		return;
+	if (stage == HOLD_STAGE_NONE)
+		all->pass_turn++;
+	r = hold_filter_set_mac(f, b->tap.ifindex, &p->mac, mac);
 	for (uint16_t i = 0; r == 0 && i < p->n_addrs; i++)
-		r = hold_filter_set_addr(f, b->tap.ifindex, &p->addrs[i], pass_of_address(stage, done));
+		r = hold_filter_set_addr(f, b->tap.ifindex, &p->addrs[i], addr);
+	h->pass_mac = (uint8_t)(r == 0 ? mac : HOLD_PASS_UNKNOWN);
+	h->pass_addr = (uint8_t)(r == 0 ? addr : HOLD_PASS_UNKNOWN);
+	h->pass_turn = all->pass_turn;
 	if (r < 0)
 		log_limited(LOG_ERROR, "bridge %s: the filter of %s cannot be changed: %s", b->info.name, b->tap.ifname,
 			    strerror(-r));
@@ -314,7 +327,7 @@ static void forget_entries(struct hold_bridge *b)
 	FOR_EACH_SERVICE(b->l, s) {
 		if (s->hold.place.bridge != b)
 			continue;
-		hold_bridges_pass(b, &s->hold.place, HOLD_STAGE_NONE, false);
+		hold_bridges_pass(&s->hold, HOLD_STAGE_NONE, false);
 		s->hold.at = HOLD_AT_UNKNOWN;
 	}
 }
@@ -368,8 +381,8 @@ bool hold_bridges_concern(const struct launcher *l, const struct link_info *link
 		if (b && (strcmp(link->name, b->tap.ifname) == 0 || strcmp(link->name, b->info.name) == 0))
 			return true;
 	}
-	FOR_EACH_SERVICE(l, s) {
-		if (s->hold.refused[0] && s->n_nics > 0 && strcmp(s->nics[0].bridge, link->name) == 0)
+	TAILQ_FOREACH(s, &l->refused, refused) {
+		if (s->n_nics > 0 && strcmp(s->nics[0].bridge, link->name) == 0)
 			return true;
 	}
 	return conf_of(l, link->name) != NULL;
@@ -425,17 +438,11 @@ static void drop_kept(struct hold_bridges *h)
 static void delete_stray_entry(void *arg, const struct mac_addr *mac)
 {
 	struct hold_bridge *b = arg;
-	const struct service *s;
 	char text[MAC_TEXT_MAX];
 	struct err e;
 
-	FOR_EACH_SERVICE(b->l, s) {
-		const struct hold *h = &s->hold;
-
-		if (h->place.bridge == b && (h->at == HOLD_AT_TAP || !h->known) &&
-		    memcmp(&h->place.mac, mac, sizeof(*mac)) == 0)
-			return;
-	}
+	if (hold_place_has(b->l, b, mac))
+		return;
 	log_info("bridge %s: %s is not held any more", b->info.name, mac_format(mac, text));
 	if (netlink_fdb_delete(b->l->netlink, b->tap.ifindex, mac, &e) < 0)
 		log_warn("%s", e.text);

@@ -50,7 +50,7 @@ static void is_free(struct service *s)
 		s->hold.freed_ms = now_ms;
 	holds_claim(s);
 	if (was_in_use) {
-		s->last_error[0] = '\0';
+		note_clear(&s->last_error);
 		log_info("service=%s its address is free again", s->conf->name);
 	}
 	if (s->state == STATE_CONFLICT)

@@ -9,8 +9,8 @@
 #define HOLD_FILTER_FROM 2
 #define HOLD_FILTER_TO 4
 
-#define HOLD_FILTER_ADDRS (4096 * 16)
-#define HOLD_FILTER_MACS 4096
+#define HOLD_FILTER_ADDRS (HOLD_FILTER_MACS * 16)
+#define HOLD_FILTER_MACS 16384
 
 struct hold_addr_key {
 	__u32 tap; /* ifindex */

@@ -108,6 +108,18 @@ static int check_twins(const struct service *s, const struct hold_place *p, stru
 	return 0;
 }
 
+bool hold_place_has(struct launcher *l, const struct hold_bridge *b, const struct mac_addr *mac)
+{
+	for (const struct service *s = *macs_of(l, mac); s; s = s->same_mac) {
+		const struct hold *h = &s->hold;
+
+		if (h->place.bridge == b && (h->at == HOLD_AT_TAP || !h->known) &&
+		    memcmp(&h->place.mac, mac, sizeof(*mac)) == 0)
+			return true;
+	}
+	return false;
+}
+
 int hold_place_find(struct service *s, struct hold_place *out, struct err *e)
 {
 	struct hold_place p = { 0 };

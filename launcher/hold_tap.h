@@ -15,6 +15,7 @@
 #ifndef LAUNCHER_HOLD_TAP_H
 #define LAUNCHER_HOLD_TAP_H
 
+#include "base/slots.h"
 #include "launcher/netlink.h"
 
 struct hold_filter;
@@ -90,7 +91,7 @@ enum hold_pass {
 	HOLD_PASS_CLAIM = HOLD_PASS_WATCH | HOLD_PASS_FROM | HOLD_PASS_TO,
 };
 
-enum { HOLD_FILTER_ADDRS_MAX = 4096 * MSG_LIST_MAX, HOLD_FILTER_MACS_MAX = 4096 };
+enum { HOLD_FILTER_ADDRS_MAX = SLOTS_MAX * MSG_LIST_MAX, HOLD_FILTER_MACS_MAX = SLOTS_MAX };
 
 /* Falls back to the classic filter where BPF is not allowed or `bpf` is false; then
  * hold_filter_note() says why and what of it ("" otherwise), for the log.  NULL with *e only when

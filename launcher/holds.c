@@ -183,6 +183,21 @@ static enum hold_at place_of_entry(const struct service *s, enum hold_stage stag
 
 static void let_go(struct service *s);
 
+/* Those with a reason are listed: news of links are looked at for them alone. */
+static void set_refused(struct service *s, const char *why)
+{
+	struct service_queue *refused = &s->l->refused;
+
+	if (why[0] && !s->hold.refused[0])
+		TAILQ_INSERT_TAIL(refused, s, refused);
+	else if (!why[0] && s->hold.refused[0])
+		TAILQ_REMOVE(refused, s, refused);
+	if (why[0])
+		note_set(&s->hold.refused, "%s", why);
+	else
+		note_clear(&s->hold.refused);
+}
+
 /* False when it cannot be held like this. */
 static bool follow_entry(struct service *s, enum hold_stage stage)
 {
@@ -195,7 +210,7 @@ static bool follow_entry(struct service *s, enum hold_stage stage)
 		return true;
 	if (at == HOLD_AT_TAP) {
 		let_go(s);
-		str_copy(s->hold.refused, e.text);
+		set_refused(s, e.text);
 	}
 	log_limited(LOG_WARN, "service=%s its forwarding entry cannot be set: %s", s->conf->name, e.text);
 	return at != HOLD_AT_TAP;
@@ -213,11 +228,11 @@ static bool is_there(const struct service *s, enum hold_stage stage)
 /* The first frame that comes to the tap must get in, and find the way on to the VM. */
 static void prepare_tap(struct service *s, enum hold_stage stage)
 {
-	const struct hold *h = &s->hold;
+	struct hold *h = &s->hold;
 
 	if (!h->known || h->at != HOLD_AT_VM || place_of_entry(s, stage) != HOLD_AT_TAP)
 		return;
-	hold_bridges_pass(h->place.bridge, &h->place, stage, false);
+	hold_bridges_pass(h, stage, false);
 	if (is_there(s, stage))
 		ready_give_port(s);
 }
@@ -245,7 +260,7 @@ static void follow(struct service *s, bool news)
 		s->run.moved = h->at == HOLD_AT_VM;
 		save(s);
 	}
-	hold_bridges_pass(h->place.bridge, &h->place, stage, h->done);
+	hold_bridges_pass(h, stage, h->done);
 	if (news)
 		synproxy_say_service(s);
 	follow_port(s);
@@ -302,7 +317,7 @@ static void let_go(struct service *s)
 		return;
 	if (holds_put(s, HOLD_AT_UNKNOWN, &e) < 0)
 		log_debug("service=%s %s", s->conf->name, e.text);
-	hold_bridges_pass(h->place.bridge, &h->place, HOLD_STAGE_NONE, false);
+	hold_bridges_pass(h, HOLD_STAGE_NONE, false);
 	h->stage = HOLD_STAGE_NONE;
 	synproxy_say_stage(s);
 	s->l->synproxy_stale = true;
@@ -319,7 +334,7 @@ static void take(struct service *s, const struct hold_place *p)
 	s->hold.place = *p;
 	hold_place_enter(s);
 	s->hold.claim = hold_place_claim(p);
-	s->hold.refused[0] = '\0';
+	set_refused(s, "");
 	log_debug("service=%s is held on bridge %s", s->conf->name, p->bridge->info.name);
 }
 
@@ -327,7 +342,7 @@ static void refuse(struct service *s, int r, const struct err *e)
 {
 	bool was_told = strcmp(s->hold.refused, e->text) == 0;
 
-	str_copy(s->hold.refused, e->text);
+	set_refused(s, e->text);
 	if (e->text[0] && r != -EAGAIN && !was_told)
 		log_warn("service=%s is not held: %s", s->conf->name, e->text);
 }
@@ -385,7 +400,11 @@ void holds_moved(struct service *s, enum service_state before)
 	follow(s, news);
 }
 
-void holds_free(struct service *s) { let_go(s); }
+void holds_free(struct service *s)
+{
+	let_go(s);
+	set_refused(s, "");
+}
 
 void holds_refresh(struct launcher *l)
 {
@@ -409,10 +428,14 @@ void holds_refresh(struct launcher *l)
 void holds_retry(struct launcher *l)
 {
 	struct service *s;
+	size_t n = 0;
 
-	FOR_EACH_SERVICE(l, s) {
-		if (s->hold.refused[0])
-			holds_judge(s, false);
+	TAILQ_FOREACH(s, &l->refused, refused)
+		n++;
+	for (; n > 0 && (s = TAILQ_FIRST(&l->refused)); n--) { /* whatever else changes by it, each has its turn */
+		TAILQ_REMOVE(&l->refused, s, refused);
+		TAILQ_INSERT_TAIL(&l->refused, s, refused);
+		holds_judge(s, false);
 	}
 	if (!synproxy_is_current(l))
 		synproxy_snapshot(l);

@@ -37,6 +37,8 @@ struct hold_bridge {
 	bool wanted; /* mark and sweep */
 };
 
+enum { HOLD_PASS_UNKNOWN = UINT8_MAX };
+
 enum hold_at { HOLD_AT_UNKNOWN, HOLD_AT_TAP, HOLD_AT_VM };
 
 /* Where a service is held: what must be the same for a claim to go on. */
@@ -51,7 +53,7 @@ struct hold_place {
 struct hold {
 	bool look_again; /* its VM's NICs were told: they may be others */
 	bool known; /* its hypervisor has told whether its VM runs, and which NICs a domain has */
-	char refused[MSG_TEXT_MAX]; /* why it is not held although the record wants it */
+	const char *refused; /* a note: why it is not held although the record wants it */
 	struct hold_place place;
 	uint64_t claim; /* stands for the place; as run_state.claim: nobody else has the addresses */
 	enum hold_at at; /* the forwarding entry, as far as it is ours */
@@ -64,6 +66,8 @@ struct hold {
 	struct mac_addr conflict_mac;
 	uint64_t freed_ms, given_ms; /* when synproxy last ended a conflict, and asked for the VM's port; 0: never */
 	bool gave_up; /* it was not started for those who waited */
+	uint8_t pass_mac, pass_addr; /* enum hold_pass: what the tap's filter has of its place; or HOLD_PASS_UNKNOWN */
+	uint32_t pass_turn; /* as of which that is sure */
 	uint8_t stage; /* enum hold_stage: as synproxy knows it */
 	uint32_t drain_seq; /* of HOLD_STAGE_DRAIN, until it is acknowledged */
 	uint64_t wakes_refused;
@@ -103,6 +107,8 @@ int hold_place_find(struct service *s, struct hold_place *out, struct err *e);
 /* It is held there from now on, so that others with its MAC are refused; no longer. */
 void hold_place_enter(struct service *s);
 void hold_place_leave(struct service *s);
+/* Is an entry of this MAC at our tap on that bridge a service's, as far as is known? */
+bool hold_place_has(struct launcher *l, const struct hold_bridge *b, const struct mac_addr *mac);
 uint64_t hold_place_claim(const struct hold_place *p);
 bool hold_place_equal(const struct hold_place *a, const struct hold_place *b);
 
@@ -132,7 +138,8 @@ bool hold_bridges_concern(const struct launcher *l, const struct link_info *link
  * our taps that an earlier launcher has put there. */
 void hold_bridges_sweep(struct launcher *l);
 void hold_bridges_filter(struct launcher *l); /* taps that still have another filter get theirs */
-void hold_bridges_pass(struct hold_bridge *b, const struct hold_place *p, enum hold_stage stage, bool done);
+/* What the filter of the tap at its place lets in. */
+void hold_bridges_pass(struct hold *h, enum hold_stage stage, bool done);
 void hold_bridges_stop(struct launcher *l); /* an orderly end: nothing of it stays */
 
 /* ---- synproxy_side.c ---- */

@@ -19,7 +19,7 @@
 
 #include "launcher/launcher.h"
 
-enum { LIST_AGAIN_MS = 1000 };
+enum { LIST_AGAIN_MS = 1000, REQUESTS_KEPT = 1024, DISCOVER_AT_ONCE = 256 };
 
 struct hypervisor *hypervisor_find(struct launcher *l, const char *name)
 {
@@ -63,6 +63,24 @@ static struct request *request_new(struct hypervisor *hv, enum request_kind kind
 	r = &hv->requests[hv->n_requests++];
 	*r = (struct request){ .kind = kind, .req = ++hv->l->last_req, .svc = s->index, .gen = s->gen };
 	return r;
+}
+
+/* Its place is another one's now.  After a crowd the room is given back. */
+static void request_drop(struct hypervisor *hv, struct request *r)
+{
+	*r = hv->requests[--hv->n_requests];
+	if (hv->n_requests > 0 || hv->room_requests <= REQUESTS_KEPT)
+		return;
+	free(hv->requests);
+	hv->requests = NULL;
+	hv->room_requests = 0;
+}
+
+static void drop_requests(struct hypervisor *hv)
+{
+	for (size_t i = 0; i < hv->n_requests; i++)
+		free(hv->requests[i].domain);
+	hv->n_requests = 0;
 }
 
 static struct request *request_find(struct hypervisor *hv, uint32_t req)
@@ -133,7 +151,40 @@ static void inspect(struct service *s, enum request_kind kind)
 		send_target(s, MSG_BE_INSPECT, kind, 0);
 }
 
-void hypervisor_discover(struct service *s) { inspect(s, REQUEST_DISCOVER); }
+static void discover_later(struct service *s)
+{
+	if (!s->is_undiscovered)
+		TAILQ_INSERT_TAIL(&s->l->undiscovered, s, undiscovered);
+	s->is_undiscovered = true;
+}
+
+void hypervisor_forget(struct service *s)
+{
+	if (s->is_undiscovered)
+		TAILQ_REMOVE(&s->l->undiscovered, s, undiscovered);
+	s->is_undiscovered = false;
+}
+
+/* Of thousands that are new, a backend would refuse most. */
+void hypervisor_discover(struct service *s)
+{
+	if (s->hv && s->hv->n_requests >= DISCOVER_AT_ONCE)
+		discover_later(s);
+	else
+		inspect(s, REQUEST_DISCOVER);
+}
+
+/* A request was answered: one of those that wait takes its place.  (Those that none is sent for, because their
+ * hypervisor went away, are settled when it is back.) */
+static void discover_next(struct launcher *l)
+{
+	struct service *s = TAILQ_FIRST(&l->undiscovered);
+
+	if (!s)
+		return;
+	hypervisor_forget(s);
+	hypervisor_discover(s);
+}
 
 void hypervisor_verify(struct service *s) { inspect(s, REQUEST_VERIFY); }
 
@@ -309,11 +360,12 @@ static void reconcile(struct hypervisor *hv)
 	struct service *s;
 
 	hv->list_req = 0;
-	hv->n_requests = 0; /* what was under way on an old channel is settled now */
+	drop_requests(hv); /* what was under way on an old channel is settled now */
 	hv->reconciled = true;
 	FOR_EACH_SERVICE(l, s) {
 		if (s->hv == hv) {
 			s->stop_under_way = s->stop_waits = false;
+			hypervisor_forget(s);
 			settle(hv, s);
 			look_again(s);
 		}
@@ -426,25 +478,25 @@ static void stop_done(struct service *s, const struct request *r, const struct m
 /* A domain runs, or runs again, and that was not our doing. */
 static void discovered(struct service *s, const struct request *r)
 {
-	if (r->found && is_of(&r->domain, s) && !state_counts(s->state) && !s->stop_under_way)
-		learn_absent(s, &r->domain);
-	if (r->found && is_of(&r->domain, s) && r->domain.state == DOMAIN_RUNNING &&
+	if (r->domain && is_of(r->domain, s) && !state_counts(s->state) && !s->stop_under_way)
+		learn_absent(s, r->domain);
+	if (r->domain && is_of(r->domain, s) && r->domain->state == DOMAIN_RUNNING &&
 	    (!state_counts(s->state) || s->state == STATE_SUSPENDED))
-		tell_found(s, &r->domain);
+		tell_found(s, r->domain);
 }
 
 static void verified(struct service *s, const struct request *r, const struct msg_be_result *m)
 {
-	bool runs = m->error == 0 && r->found &&
-		    (r->domain.state == DOMAIN_RUNNING || r->domain.state == DOMAIN_PAUSED) &&
-		    r->domain.domain_id == s->domain_id;
+	bool runs = m->error == 0 && r->domain &&
+		    (r->domain->state == DOMAIN_RUNNING || r->domain->state == DOMAIN_PAUSED) &&
+		    r->domain->domain_id == s->domain_id;
 
-	if (runs && s->state == STATE_FAILED && r->domain.state == DOMAIN_PAUSED && !s->stop_under_way)
+	if (runs && s->state == STATE_FAILED && r->domain->state == DOMAIN_PAUSED && !s->stop_under_way)
 		service_event(s, SVC_FOUND_PAUSED);
 	else if (runs && s->state == STATE_STOPPING && !s->stop_under_way)
 		service_stop_failed(s);
 	if (runs && s->hold.port_lost)
-		learn(s, r->domain.uuid, r->domain.domain_id, r->domain.n_nics, r->domain.nics);
+		learn(s, r->domain->uuid, r->domain->domain_id, r->domain->n_nics, r->domain->nics);
 	if (runs && s->hold.port_lost)
 		holds_look_at_port(s);
 	if (runs || (m->error < 0 && m->error != -ENOENT))
@@ -461,6 +513,7 @@ static void on_result(struct hypervisor *hv, const struct msg_be_result *m)
 {
 	struct request *found = request_find(hv, m->req), r;
 	struct timeval again = clock_timeval_ms(LIST_AGAIN_MS);
+	cleanup_free struct msg_be_domain *domain = found ? found->domain : NULL;
 	struct service *s;
 
 	if (m->req == hv->list_req && m->req != 0) {
@@ -472,7 +525,8 @@ static void on_result(struct hypervisor *hv, const struct msg_be_result *m)
 	if (!found)
 		return;
 	r = *found;
-	*found = hv->requests[--hv->n_requests];
+	request_drop(hv, found);
+	discover_next(hv->l);
 	s = service_find(hv->l, r.svc, r.gen);
 	if (!s)
 		return;
@@ -504,8 +558,10 @@ static void on_domain(struct hypervisor *hv, const struct msg_be_domain *m)
 	struct request *r = request_find(hv, m->req);
 
 	if (r) {
-		r->found = true;
-		r->domain = *m;
+		r->domain = r->domain ? r->domain : malloc(sizeof(*m));
+		if (!r->domain)
+			abort();
+		*r->domain = *m;
 		return;
 	}
 	if (m->req != hv->list_req)

@@ -41,6 +41,7 @@
 #include "launcher/image.h"
 #include "launcher/journal.h"
 #include "launcher/netlink.h"
+#include "launcher/note.h"
 #include "launcher/port.h"
 #include "launcher/reaper.h"
 #include "launcher/run_state.h"
@@ -70,8 +71,7 @@ struct request {
 	uint32_t req, svc, gen;
 	uint8_t how; /* REQUEST_STOP: enum stop_how */
 	bool again; /* REQUEST_VERIFY: asked for once more before its answer came */
-	bool found; /* MSG_BE_DOMAIN came */
-	struct msg_be_domain domain;
+	struct msg_be_domain *domain; /* that came; NULL: none did */
 };
 
 struct hypervisor {
@@ -104,6 +104,9 @@ struct service {
 	struct service *same_name, *same_mac; /* the next ones in launcher.by_name's and by_mac's chains */
 	TAILQ_ENTRY(service) busy;
 	bool is_busy; /* in launcher.busy */
+	TAILQ_ENTRY(service) refused;
+	TAILQ_ENTRY(service) undiscovered;
+	bool is_undiscovered; /* in launcher.undiscovered */
 	bool removed; /* no longer configured; forgotten once it is off */
 	enum order order;
 	uint64_t order_until_ms; /* since 1970; 0: until further orders */
@@ -159,7 +162,7 @@ struct service {
 	/* failures */
 	uint32_t failures; /* in a row */
 	uint64_t retry_ms; /* no start before */
-	char last_error[MSG_TEXT_MAX];
+	const char *last_error; /* note.h; so are the others */
 
 	/* stopping */
 	uint32_t drain_seq; /* of dns; 0 once it has acknowledged, or when it is away */
@@ -170,7 +173,7 @@ struct service {
 	uint64_t stop_failed_ms;
 	uint64_t answered_ms; /* last waiting query answered with its address */
 	uint64_t answers; /* how many were */
-	char stop_reason[MSG_TEXT_MAX];
+	const char *stop_reason;
 	uint64_t last_stop_ms;
 
 	struct hold hold;
@@ -224,6 +227,8 @@ struct launcher {
 	size_t first_free; /* none below this is free */
 	struct service *by_name[SERVICE_NAMES];
 	struct service *by_mac[SERVICE_NAMES]; /* those that are held */
+	struct service_queue undiscovered; /* their hypervisors are asked about them when others have been answered */
+	struct service_queue refused; /* those that are not held, and hold.refused says why */
 	struct service_queue busy; /* all that may count against the limits, and a few more */
 	struct registrar *registrar;
 	struct import *import; /* the parts of one that have come; NULL: none */
@@ -329,6 +334,7 @@ int hypervisor_start(struct service *s, struct msg_be_start *m);
 int hypervisor_resume(struct service *s);
 int hypervisor_stop(struct service *s, enum stop_how how);
 void hypervisor_discover(struct service *s); /* does it run by now? */
+void hypervisor_forget(struct service *s); /* it is about to be freed */
 void hypervisor_verify(struct service *s); /* is it truly gone? */
 /* A stop was asked for and the hypervisor has not said yet how it went. */
 bool hypervisor_is_stopping(const struct service *s);

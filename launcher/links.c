@@ -4,6 +4,9 @@
  * So they only say where to look, and what is there now counts.  A bridge or a tap of ours that is
  * not what it was is looked at once more after REFRESH_MS, for such changes come in crowds.
  *
+ * Ports are of VMs that are there, or nearly: launcher.busy has all of these, and those that sleep, which may be
+ * many more, are not looked at.
+ *
  * A VM's port that comes back may have another name (a domain's NIC that was taken out and put in
  * again): then the hypervisor is asked which.
  */
@@ -34,27 +37,39 @@ static bool is_vms(struct launcher *l, const struct link_info *link)
 {
 	const struct service *s;
 
-	FOR_EACH_SERVICE(l, s) {
+	TAILQ_FOREACH(s, &l->busy, busy) {
 		if (is_port_of(s, link))
 			return true;
 	}
 	return false;
 }
 
-static void look_at_services(struct launcher *l, const struct link_info *link, bool joined)
+static void look_at_all(struct launcher *l)
 {
 	struct service *s;
 
 	FOR_EACH_SERVICE(l, s) {
+		if (s->hold.place.bridge)
+			holds_look_at_port(s);
+	}
+}
+
+static void look_at_port(struct launcher *l, const struct link_info *link, bool joined)
+{
+	struct service *s, *owner = NULL;
+
+	TAILQ_FOREACH(s, &l->busy, busy) {
 		const struct hold_bridge *b = s->hold.place.bridge;
 
-		if (!b)
+		if (!b || !state_counts(s->state))
 			continue;
-		if (!link || is_port_of(s, link))
-			holds_look_at_port(s);
+		if (is_port_of(s, link))
+			owner = s;
 		else if (joined && link->master == b->info.ifindex && s->hold.port_lost && s->conf->machine.domain[0])
 			hypervisor_verify(s);
 	}
+	if (owner) /* who may be stopped by it: `busy` changes */
+		holds_look_at_port(owner);
 }
 
 static void on_link(void *arg, enum link_event what, const struct link_info *link)
@@ -68,8 +83,10 @@ static void on_link(void *arg, enum link_event what, const struct link_info *lin
 	}
 	if (link && (what == LINK_UP || what == LINK_DOWN) && !is_vms(l, link))
 		hold_bridges_uplink(l, link, what == LINK_UP);
-	if (!link || what == LINK_GONE || what == LINK_LEFT || what == LINK_JOINED)
-		look_at_services(l, link, what == LINK_JOINED);
+	if (!link)
+		look_at_all(l);
+	else if (what == LINK_GONE || what == LINK_LEFT || what == LINK_JOINED)
+		look_at_port(l, link, what == LINK_JOINED);
 }
 
 struct netlink_monitor *links_watch(struct launcher *l, struct err *e)

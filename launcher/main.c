@@ -189,6 +189,8 @@ int launcher_main(const struct child_args *args)
 	TAILQ_INIT(&l->hypervisors);
 	TAILQ_INIT(&l->waiting);
 	TAILQ_INIT(&l->busy);
+	TAILQ_INIT(&l->refused);
+	TAILQ_INIT(&l->undiscovered);
 	l->trace = trace_new();
 	l->journal = journal_new();
 	hold_events_init(l);

@@ -296,7 +296,7 @@ static void do_stop(struct operators *r, const struct msg_ctl_request *ask)
 					"virsh, or set \"manage\": \"always\"");
 		return;
 	}
-	snprintf(s->stop_reason, sizeof(s->stop_reason), "stopped by the operator (uid %u)", ask->uid);
+	note_set(&s->stop_reason, "stopped by the operator (uid %u)", ask->uid);
 	wake_forget(s, s->stop_reason);
 	if (s->state != STATE_OFF && s->state != STATE_CONFLICT && !hypervisor_ready(s->hv)) {
 		snprintf(text, sizeof(text), "hypervisor \"%s\" is not connected, so nothing can be stopped there: try again "

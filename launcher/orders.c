@@ -39,7 +39,7 @@ static void bring_down(struct service *s)
 {
 	if (s->state != STATE_UP && s->state != STATE_BOOTING)
 		return;
-	str_copy(s->stop_reason, "an operator keeps it down (pin)");
+	note_set(&s->stop_reason, "an operator keeps it down (pin)");
 	wake_forget(s, s->stop_reason);
 	service_event(s, SVC_OPERATOR_STOP);
 }

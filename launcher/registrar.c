@@ -13,6 +13,7 @@
 #include "launcher/registrar.h"
 
 #include <limits.h>
+#include <malloc.h>
 #include <pwd.h>
 
 #include "launcher/zone_files.h"
@@ -24,6 +25,7 @@ struct registrar {
 	struct registry *registry; /* NULL: not to be had */
 	struct claims *claims; /* of what is in force */
 	struct event *tell, *learn;
+	bool trim; /* much memory was freed */
 	char why[MSG_TEXT_MAX]; /* it could not be opened */
 };
 
@@ -326,6 +328,9 @@ static void on_tell(evutil_socket_t fd, short what, void *arg)
 	operators_edits_told(l);
 	if (l->dns_told)
 		dns_snapshot(l);
+	if (l->registrar->trim)
+		malloc_trim(0); /* an import is some times as large as what stays of it */
+	l->registrar->trim = false;
 }
 
 static void tell_later(struct launcher *l)
@@ -575,6 +580,7 @@ static void put_in_force(struct edit *ed)
 		holds_refresh(l);
 	else if (!synproxy_is_current(l))
 		synproxy_snapshot(l);
+	l->registrar->trim |= ed->n > MANY;
 	tell_later(l);
 	wake_pump(l);
 }

@@ -211,7 +211,7 @@ void reload_remove(struct service *s)
 	wake_forget(s, "it is no longer configured");
 	holds_judge(s, false);
 	if (s->state == STATE_SUSPENDED && !s->conf->machine.domain[0]) {
-		str_copy(s->stop_reason, "it is no longer configured");
+		note_set(&s->stop_reason, "it is no longer configured");
 		service_event(s, SVC_OPERATOR_STOP);
 	}
 	if (is_busy(s)) {

@@ -38,6 +38,16 @@ static void format_addrs(const struct run_state *st, struct buf *out)
 		buf_adds(out, "-");
 }
 
+/* Never 0. */
+static uint64_t hash_of(const struct buf *text)
+{
+	uint64_t hash = 14695981039346656037u;
+
+	for (size_t i = 0; i < text->n; i++) /* FNV-1a */
+		hash = (hash ^ (uint8_t)text->text[i]) * 1099511628211u;
+	return hash | 1;
+}
+
 void run_state_load(const char *run_dir, const char *service, struct run_state *out)
 {
 	cleanup_buf struct buf text = { 0 };
@@ -60,25 +70,38 @@ void run_state_load(const char *run_dir, const char *service, struct run_state *
 	st.moved = moved != 0;
 	if (strcmp(st.uuid, "-") == 0)
 		st.uuid[0] = '\0';
+	st.saved = hash_of(&text);
 	*out = st;
 }
 
-void run_state_save(const char *run_dir, const char *service, const struct run_state *st)
+static void format(const struct run_state *st, struct buf *out)
 {
-	cleanup_buf struct buf addrs = { 0 };
+	buf_addf(out, "%s %" PRId32 " %d %" PRIu64 " %" PRIx64 " %d %" PRIu64 " ", st->uuid[0] ? st->uuid : "-",
+		 st->domain_id, st->up, st->boots, st->claim, st->moved, st->asked_ms);
+	format_addrs(st, out);
+	buf_adds(out, "\n");
+}
+
+void run_state_save(const char *run_dir, const char *service, struct run_state *st)
+{
+	cleanup_buf struct buf text = { 0 };
 	char path[PATH_MAX], fresh[PATH_MAX];
+	uint64_t stands_for;
 	bool ok;
 	FILE *f;
 
+	format(st, &text);
+	stands_for = hash_of(&text);
+	if (stands_for == st->saved)
+		return;
 	path_of(path, run_dir, service, "");
 	path_of(fresh, run_dir, service, ".new");
-	format_addrs(st, &addrs);
 	f = fopen(fresh, "we");
-	ok = f && !addrs.error &&
-	     fprintf(f, "%s %" PRId32 " %d %" PRIu64 " %" PRIx64 " %d %" PRIu64 " %s\n", st->uuid[0] ? st->uuid : "-",
-		     st->domain_id, st->up, st->boots, st->claim, st->moved, st->asked_ms, addrs.text) > 0;
+	ok = f && !text.error && fputs(text.text, f) >= 0;
 	if (f && fclose(f) != 0)
 		ok = false;
-	if (!ok || rename(fresh, path) < 0)
+	ok = ok && rename(fresh, path) == 0;
+	if (!ok)
 		log_warn("service=%s cannot write %s: %s", service, path, strerror(errno));
+	st->saved = ok ? stands_for : 0;
 }

@@ -24,13 +24,14 @@ struct run_state {
 	bool moved; /* the forwarding entry was at the VM's port */
 	uint16_t n_addrs; /* of the machine of ours that runs; 0: not known */
 	struct ip_addr addrs[MSG_LIST_MAX];
+	uint64_t saved; /* stands for what the file says; 0: not known */
 	uint64_t asked_ms; /* when its address was last given out (CLOCK_MONOTONIC), or a little earlier; 0: not known */
 };
 
 /* Zeroes, and domain_id -1, when there is none or it cannot be read. */
 void run_state_load(const char *run_dir, const char *service, struct run_state *out);
 /* Errors are logged: the worst that follows is that a VM of ours is taken for somebody else's, and
- * not stopped. */
-void run_state_save(const char *run_dir, const char *service, const struct run_state *st);
+ * not stopped.  What the file says already is not written again. */
+void run_state_save(const char *run_dir, const char *service, struct run_state *st);
 
 #endif

@@ -75,7 +75,7 @@ void service_set_error(struct service *s, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(s->last_error, sizeof(s->last_error), fmt, ap);
+	note_set_v(&s->last_error, fmt, ap);
 	va_end(ap);
 }
 
@@ -92,8 +92,8 @@ void service_arm(struct service *s, enum timer_for what, uint64_t ms)
 
 static void save_run_state(struct service *s, bool up)
 {
-	str_copy(s->run.uuid, s->uuid);
 	s->run.domain_id = s->by_us ? s->domain_id : RUN_STATE_OFF;
+	str_copy(s->run.uuid, s->run.domain_id == RUN_STATE_OFF ? "" : s->uuid);
 	s->run.up = up && s->by_us;
 	s->run.asked_ms = MAX(s->run.asked_ms, use_asked_ms(s));
 	run_state_save(s->l->conf->run_dir, s->conf->name, &s->run);
@@ -152,7 +152,7 @@ static void begin_start(struct service *s)
 	s->by_us = true;
 	s->running = s->seen_ready = false;
 	note_cause(s);
-	s->last_error[0] = '\0';
+	note_clear(&s->last_error);
 	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
 	arm_start(s);
 	note_asked(s);
@@ -170,7 +170,7 @@ static void begin_resume(struct service *s)
 	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
 	s->running = s->seen_ready = false;
 	note_cause(s);
-	s->last_error[0] = '\0';
+	note_clear(&s->last_error);
 	arm_start(s);
 	if (hypervisor_resume(s) < 0) {
 		service_set_error(s, "the hypervisor is not connected");
@@ -324,12 +324,11 @@ static void explain_idle(struct service *s)
 	uint64_t timeout_s = s->conf->idle_timeout_ms / 1000;
 
 	if (v.nobody_came)
-		snprintf(s->stop_reason, sizeof(s->stop_reason), "idle: a query woke it, and nobody came (dns_grace)");
+		note_set(&s->stop_reason, "idle: a query woke it, and nobody came (dns_grace)");
 	else if (holds_now(s))
-		snprintf(s->stop_reason, sizeof(s->stop_reason), "idle: no traffic for %" PRIu64 " s", timeout_s);
+		note_set(&s->stop_reason, "idle: no traffic for %" PRIu64 " s", timeout_s);
 	else
-		snprintf(s->stop_reason, sizeof(s->stop_reason),
-			 "idle: no traffic for %" PRIu64 " s and nobody holds its address", timeout_s);
+		note_set(&s->stop_reason, "idle: no traffic for %" PRIu64 " s and nobody holds its address", timeout_s);
 }
 
 static void last_look(struct service *s)
@@ -446,7 +445,7 @@ static void down(struct service *s, enum service_state before)
 	ready_stop(s);
 	service_arm(s, TIMER_NONE, 0);
 	if (before != STATE_STOPPING)
-		snprintf(s->stop_reason, sizeof(s->stop_reason), "the VM stopped by itself, or was stopped from outside");
+		note_set(&s->stop_reason, "the VM stopped by itself, or was stopped from outside");
 	s->last_stop_ms = clock_now_ms();
 	log_info("service=%s is off: %s", s->conf->name, s->stop_reason);
 	service_gone(s);
@@ -458,7 +457,7 @@ static void paused(struct service *s, enum service_state before)
 	service_arm(s, TIMER_NONE, 0);
 	s->stop_under_way = false;
 	if (before != STATE_STOPPING)
-		snprintf(s->stop_reason, sizeof(s->stop_reason), "it was paused from outside");
+		note_set(&s->stop_reason, "it was paused from outside");
 	s->last_stop_ms = clock_now_ms();
 	log_info("service=%s is suspended: %s", s->conf->name, s->stop_reason);
 	save_run_state(s, true);
@@ -597,6 +596,7 @@ struct service *service_new(struct launcher *l, struct conf_ref *ref, const stru
 	s->gen = ++l->last_gen;
 	s->domain_id = -1;
 	s->probe_fd = -1;
+	s->last_error = s->stop_reason = s->hold.refused = NOTE_NONE;
 	s->trusted = true;
 	s->since_ms = clock_now_ms();
 	s->timer = evtimer_new(l->base, on_timer, s);
@@ -647,6 +647,7 @@ void service_free(struct service *s)
 	operators_state_changed(s); /* who waits for it hears that it comes no more */
 	xdp_side_leave(s);
 	holds_free(s);
+	hypervisor_forget(s);
 	start_close_ports(s);
 	fd_close(&s->probe_fd);
 	event_free(s->timer);
@@ -656,6 +657,9 @@ void service_free(struct service *s)
 		event_free(s->settle);
 	if (s->look)
 		event_free(s->look);
+	note_free(&s->last_error);
+	note_free(&s->stop_reason);
+	note_free(&s->hold.refused);
 	l->services[s->index] = NULL;
 	conf_unref(s->ref);
 	free(s);

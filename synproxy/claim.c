@@ -38,7 +38,7 @@ enum {
 };
 
 struct claim {
-	struct msg_hold_service conf;
+	const struct msg_hold_service *conf;
 	uint32_t check_ms;
 	struct claim_pace *pace;
 	const struct claim_ops *ops;
@@ -49,6 +49,7 @@ struct claim {
 	uint64_t check_ns, check_end_ns;
 	unsigned probes; /* rounds that went out */
 	uint64_t due_ns; /* of the next probe, look or announcement */
+	uint64_t turn_ns; /* ... which must wait until then, for others */
 	unsigned announced; /* since it is ours */
 	uint64_t gone_ns; /* when the VM went, or may have gone */
 	uint64_t defended_ns;
@@ -80,12 +81,20 @@ static uint64_t draw(struct claim_pace *p, uint64_t range)
 	return range ? p->random % range : 0;
 }
 
-/* A frame for each address may go out now. */
+/* A frame for each address may go out now.  If not, not before c->turn_ns: of many that wait, each has a time of
+ * its own, so that they do not all look whenever there is a token for one. */
 static bool pay(struct claim *c, uint64_t now_ns)
 {
-	if (bucket_level(&c->pace->frames, now_ns) < c->conf.n_addrs)
+	struct claim_pace *p = c->pace;
+
+	if (now_ns < c->turn_ns)
 		return false;
-	bucket_take(&c->pace->frames, now_ns, c->conf.n_addrs);
+	if (bucket_level(&p->frames, now_ns) < c->conf->n_addrs) {
+		p->turn_ns = MAX(p->turn_ns, p->frames.empty_ns) + c->conf->n_addrs * bucket_token_ns(&p->frames);
+		c->turn_ns = p->turn_ns;
+		return false;
+	}
+	bucket_take(&p->frames, now_ns, c->conf->n_addrs);
 	return true;
 }
 
@@ -189,7 +198,7 @@ struct claim *claim_new(const struct msg_hold_service *conf, uint32_t check_ms, 
 
 	if (!c)
 		return NULL;
-	c->conf = *conf;
+	c->conf = conf;
 	c->check_ms = check_ms;
 	c->pace = pace;
 	c->ops = ops;
@@ -209,11 +218,11 @@ static bool same_addresses(const struct msg_hold_service *a, const struct msg_ho
 
 void claim_conf(struct claim *c, const struct msg_hold_service *conf, uint32_t check_ms, uint64_t now_ns)
 {
-	if (!same_addresses(&c->conf, conf)) {
+	if (!same_addresses(c->conf, conf)) {
 		c->mode = MODE_NONE;
 		c->in_conflict = false;
 	}
-	c->conf = *conf;
+	c->conf = conf;
 	c->check_ms = check_ms;
 	claim_stage(c, (enum hold_stage)conf->stage, conf->at_vm, now_ns);
 }
@@ -224,15 +233,15 @@ static void send_all(struct claim *c, size_t (*build)(uint8_t *, const struct ma
 {
 	uint8_t frame[FRAME_BUILT_MAX];
 
-	for (unsigned i = 0; i < c->conf.n_addrs; i++)
-		c->ops->send(c->arg, frame, build(frame, &c->conf.mac, &c->conf.addrs[i]));
+	for (unsigned i = 0; i < c->conf->n_addrs; i++)
+		c->ops->send(c->arg, frame, build(frame, &c->conf->mac, &c->conf->addrs[i]));
 }
 
 static uint64_t tick_check(struct claim *c, uint64_t now_ns)
 {
 	while (c->probes < CLAIM_PROBES && now_ns >= c->due_ns) {
 		if (!pay(c, now_ns))
-			return bucket_ready_ns(&c->pace->frames);
+			return c->turn_ns;
 		send_all(c, frame_dad);
 		c->probes++;
 		c->due_ns = next_probe_ns(c);
@@ -251,7 +260,7 @@ static uint64_t tick_ours(struct claim *c, uint64_t now_ns)
 	if (now_ns < c->due_ns)
 		return c->due_ns;
 	if (!pay(c, now_ns))
-		return bucket_ready_ns(&c->pace->frames);
+		return c->turn_ns;
 	send_all(c, frame_announce);
 	if (c->announced++ == 0)
 		pause_s = SECOND_ANNOUNCE_S;
@@ -284,9 +293,9 @@ void claim_announce(struct claim *c, uint64_t now_ns)
 
 static const struct ip_addr *own_address(const struct claim *c, const struct ip_addr *a)
 {
-	for (unsigned i = 0; i < c->conf.n_addrs; i++) {
-		if (ip_equal(&c->conf.addrs[i], a))
-			return &c->conf.addrs[i];
+	for (unsigned i = 0; i < c->conf->n_addrs; i++) {
+		if (ip_equal(&c->conf->addrs[i], a))
+			return &c->conf->addrs[i];
 	}
 	return NULL;
 }
@@ -312,7 +321,7 @@ static const struct mac_addr *sender_of(const struct frame *f) { return mac_is_z
 /* Without an address of ours in it, it is about the MAC, and so about all of them. */
 static void tell_rival(struct claim *c, const struct ip_addr *a, const struct frame *f, uint64_t now_ns)
 {
-	c->ops->event(c->arg, HOLD_IN_USE, a ? a : &c->conf.addrs[0], a ? sender_of(f) : &f->eth_src, now_ns);
+	c->ops->event(c->arg, HOLD_IN_USE, a ? a : &c->conf->addrs[0], a ? sender_of(f) : &f->eth_src, now_ns);
 }
 
 static void yield(struct claim *c, const struct ip_addr *a, const struct frame *f, uint64_t now_ns)
@@ -334,7 +343,7 @@ static void hear_checking(struct claim *c, const struct frame *f, uint64_t now_n
 
 	if (!a && frame_is_dad(f))
 		a = asked_for(c, f);
-	if (a || same_mac(&f->eth_src, &c->conf.mac))
+	if (a || same_mac(&f->eth_src, &c->conf->mac))
 		yield(c, a, f, now_ns);
 }
 
@@ -349,13 +358,13 @@ static void defend(struct claim *c, const struct ip_addr *a, const struct frame 
 		return;
 	c->defended_ns = now_ns;
 	if (!has_vm(c->stage))
-		c->ops->send(c->arg, frame, frame_announce(frame, &c->conf.mac, a ? a : &c->conf.addrs[0]));
+		c->ops->send(c->arg, frame, frame_announce(frame, &c->conf->mac, a ? a : &c->conf->addrs[0]));
 	tell_rival(c, a, f, now_ns);
 }
 
 static void hear_rival(struct claim *c, const struct ip_addr *a, const struct frame *f, uint64_t now_ns)
 {
-	if (c->conf.defend || has_vm(c->stage))
+	if (c->conf->defend || has_vm(c->stage))
 		defend(c, a, f, now_ns);
 	else
 		yield(c, a, f, now_ns);
@@ -365,14 +374,14 @@ static size_t answer_arp(const struct claim *c, const struct frame *f, const str
 {
 	const struct mac_addr *to = frame_is_dad(f) ? &everyone : &f->eth_src;
 
-	return frame_arp(out, ARP_REPLY, to, &c->conf.mac, a, &f->hw, &f->src);
+	return frame_arp(out, ARP_REPLY, to, &c->conf->mac, a, &f->hw, &f->src);
 }
 
 static size_t answer_solicit(const struct claim *c, const struct frame *f, const struct ip_addr *a, uint8_t *out)
 {
 	bool dad = frame_is_dad(f);
 
-	return frame_advert(out, dad ? &all_nodes_mac : &f->eth_src, dad ? &all_nodes : &f->src, &c->conf.mac, a);
+	return frame_advert(out, dad ? &all_nodes_mac : &f->eth_src, dad ? &all_nodes : &f->src, &c->conf->mac, a);
 }
 
 static void answer(struct claim *c, const struct frame *f, const struct ip_addr *a)
@@ -387,11 +396,11 @@ static void answer(struct claim *c, const struct frame *f, const struct ip_addr 
 static void hear_ours(struct claim *c, const struct frame *f, uint64_t now_ns)
 {
 	const struct ip_addr *claimed = claimed_by(c, f), *asked = asked_for(c, f);
-	bool from_vm_mac = same_mac(&f->eth_src, &c->conf.mac);
+	bool from_vm_mac = same_mac(&f->eth_src, &c->conf->mac);
 	bool vm_is_gone = !has_vm(c->stage) && now_ns >= c->gone_ns + CLAIM_GONE_S * NS_PER_S;
 	bool twin = from_vm_mac && vm_is_gone && !frame_is_dad(f);
 
-	if (twin || (claimed && !same_mac(sender_of(f), &c->conf.mac)))
+	if (twin || (claimed && !same_mac(sender_of(f), &c->conf->mac)))
 		hear_rival(c, claimed, f, now_ns);
 	else if (asked && !claimed && !(from_vm_mac && !vm_is_gone))
 		answer(c, f, asked);

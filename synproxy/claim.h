@@ -33,12 +33,13 @@ struct claim_ops {
 /* How many announcements and probes all services together send; zero is fine. */
 struct claim_pace {
 	struct bucket frames;
+	uint64_t turn_ns; /* of the last of those that wait */
 	uint64_t random; /* the state of a generator; not zero */
 };
 void claim_pace_init(struct claim_pace *p, uint64_t seed);
 
-/* `conf` is copied; `check_ms` is how long a check takes.  `ops` and `pace` must outlive it.  NULL when memory
- * ran out. */
+/* `conf` stays the caller's, and as it is, until another one is given or the claim is freed; `check_ms` is how long a
+ * check takes.  `ops` and `pace` must outlive it.  NULL when memory ran out. */
 struct claim *claim_new(const struct msg_hold_service *conf, uint32_t check_ms, struct claim_pace *pace,
 			const struct claim_ops *ops, void *arg, uint64_t now_ns);
 void claim_free(struct claim *c); /* NULL is fine */

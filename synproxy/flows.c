@@ -43,10 +43,10 @@ static uint32_t tell_ward(struct telling *t, const struct ward *w)
 {
 	const struct hold_table *table = t->s->shared.table;
 
-	t->gen = w->conf.gen;
+	t->gen = w->conf->gen;
 	if (t->told < FLOWS_TOLD_MAX)
-		hold_show(table, w->conf.svc, 0, FLOWS_TOLD_MAX - t->told, add_row, t);
-	return hold_count(table, w->conf.svc);
+		hold_show(table, w->conf->svc, 0, FLOWS_TOLD_MAX - t->told, add_row, t);
+	return hold_count(table, w->conf->svc);
 }
 
 void flows_tell(struct synproxy *s, const struct msg_flows_ask *m)

@@ -53,8 +53,8 @@ void handover_tell(struct handover *h, enum hold_what what, const struct ip_addr
 		   uint64_t now_ns)
 {
 	struct msg_hold_event m = {
-		.svc = h->conf.svc,
-		.gen = h->conf.gen,
+		.svc = h->conf->svc,
+		.gen = h->conf->gen,
 		.what = (uint8_t)what,
 		.port = port,
 		.n = n,
@@ -151,7 +151,7 @@ uint64_t handover_tick(struct handover *h, uint64_t now_ns)
 	if (h->stage == HOLD_STAGE_FAILED && handover_refuse_failed(h, now_ns))
 		due_ns = handover_soon(now_ns);
 	if (handover_say_wake(h, now_ns))
-		h->shared->turn = h->conf.svc + 1;
+		h->shared->turn = h->conf->svc + 1;
 	if (h->stage == HOLD_STAGE_DRAIN)
 		due_ns = drain(h, now_ns);
 	else if (handover_vm_comes(h->stage))
@@ -193,6 +193,10 @@ static void enter(struct handover *h, enum hold_stage stage, uint64_t now_ns)
 	if (has_no_port(stage, was))
 		handover_leave_port(h);
 	handover_wait_for_ports(h);
+	if (h->n_ports == 0 && !handover_vm_comes(stage)) {
+		free(h->ports);
+		h->ports = NULL;
+	}
 }
 
 void handover_stage(struct handover *h, enum hold_stage stage, uint64_t now_ns)
@@ -236,7 +240,7 @@ static bool has_failed_before(const struct handover *h, unsigned stage)
 
 void handover_conf(struct handover *h, const struct msg_hold_service *conf, uint64_t now_ns)
 {
-	h->conf = *conf;
+	h->conf = conf;
 	handover_review_wake(h);
 	if (!has_failed_before(h, conf->stage))
 		handover_stage(h, (enum hold_stage)conf->stage, now_ns);
@@ -254,7 +258,7 @@ struct handover *handover_new(const struct msg_hold_service *conf, struct handov
 
 	if (!h)
 		return NULL;
-	h->conf = *conf;
+	h->conf = conf;
 	h->shared = shared;
 	h->ops = ops;
 	h->arg = arg;
@@ -267,14 +271,19 @@ struct handover *handover_new(const struct msg_hold_service *conf, struct handov
 	return h;
 }
 
-void handover_free(struct handover *h) { free(h); }
+void handover_free(struct handover *h)
+{
+	if (h)
+		free(h->ports);
+	free(h);
+}
 
 bool handover_at_vm(const struct handover *h) { return h->at_vm; }
 
 void handover_counts(const struct handover *h, struct msg_hold_counts *out)
 {
 	*out = h->counts;
-	out->svc = h->conf.svc;
-	out->gen = h->conf.gen;
+	out->svc = h->conf->svc;
+	out->gen = h->conf->gen;
 	out->held = handover_held(h);
 }

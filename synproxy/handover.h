@@ -55,7 +55,8 @@ struct handover_ops {
 	void (*event)(void *arg, const struct msg_hold_event *m);
 };
 
-/* `conf` is copied; `shared` and `ops` must outlive it.  NULL when memory ran out. */
+/* `conf` stays the caller's until another one is given or the hand-over is freed; `shared` and `ops` must outlive it.
+ * NULL when memory ran out. */
 struct handover *handover_new(const struct msg_hold_service *conf, struct handover_shared *shared,
 			      const struct handover_ops *ops, void *arg, uint64_t now_ns);
 void handover_free(struct handover *h); /* what is held stays in the table.  NULL is fine */

@@ -25,7 +25,7 @@ struct port {
 };
 
 struct handover {
-	struct msg_hold_service conf;
+	const struct msg_hold_service *conf;
 	struct handover_shared *shared;
 	const struct handover_ops *ops;
 	void *arg;
@@ -38,7 +38,7 @@ struct handover {
 	/* the VM's port */
 	bool port_there, probing, link;
 	unsigned n_ports;
-	struct port ports[PORTS_MAX];
+	struct port *ports; /* room for PORTS_MAX while a VM comes; NULL: none are waited for, nor were lately */
 	uint64_t open_ns, configured_open_ns; /* since when a port is open; ... a configured one; 0: none is */
 	uint64_t up_ns, failed_ns;
 	uint64_t asked_ns; /* when HOLD_MOVE or HOLD_WANT_PORT was last said; 0: it was not */
@@ -58,7 +58,7 @@ struct handover {
 /* What is held. */
 static inline uint32_t handover_held(const struct handover *h)
 {
-	return h->shared->table ? hold_count(h->shared->table, h->conf.svc) : 0;
+	return h->shared->table ? hold_count(h->shared->table, h->conf->svc) : 0;
 }
 
 /* The VM is there, or nearly, and not about to go. */

@@ -124,7 +124,7 @@ static bool may_wake(const struct handover *h, unsigned cause)
 {
 	const struct manner *m = manner_of(h);
 
-	return m->wakes && (m->all_wake || h->conf.wakes || cause == CAUSE_WOL);
+	return m->wakes && (m->all_wake || h->conf->wakes || cause == CAUSE_WOL);
 }
 
 void handover_review_wake(struct handover *h)
@@ -141,8 +141,8 @@ static void wake(struct handover *h, const struct msg_wake *m, bool again, uint6
 	if (h->wake_due && h->wake_again && !again)
 		return;
 	h->wake = *m;
-	h->wake.svc = h->conf.svc;
-	h->wake.gen = h->conf.gen;
+	h->wake.svc = h->conf->svc;
+	h->wake.gen = h->conf->gen;
 	h->wake_due = true;
 	h->wake_again = again;
 	handover_say_wake(h, now_ns);
@@ -201,7 +201,7 @@ void handover_wake_for_held(struct handover *h, uint64_t now_ns)
 
 	if (!m->wakes || handover_held(h) == 0)
 		return;
-	hold_show(h->shared->table, h->conf.svc, 0, UINT32_MAX, make_wake, &w);
+	hold_show(h->shared->table, h->conf->svc, 0, UINT32_MAX, make_wake, &w);
 	if (w.found)
 		wake(h, &w.m, true, now_ns);
 }
@@ -214,7 +214,7 @@ static void answer_stray(struct handover *h, const struct frame *f, uint64_t now
 
 	if ((f->tcp_flags & TCP_RST) || !bucket_pass(&h->shared->answers, now_ns))
 		return;
-	h->ops->to_tap(h->arg, frame, frame_reset(frame, f, &h->conf.mac));
+	h->ops->to_tap(h->arg, frame, frame_reset(frame, f, &h->conf->mac));
 	h->counts.strays++;
 }
 
@@ -224,7 +224,7 @@ static void answer_ping(struct handover *h, const uint8_t *bytes, const struct f
 
 	if (f->end > sizeof(frame) || !bucket_pass(&h->shared->answers, now_ns))
 		return;
-	h->ops->to_tap(h->arg, frame, frame_echo_reply(frame, bytes, f, &h->conf.mac));
+	h->ops->to_tap(h->arg, frame, frame_echo_reply(frame, bytes, f, &h->conf->mac));
 }
 
 /* ---- parking and passing ---- */
@@ -242,7 +242,7 @@ static void park_syn(struct handover *h, const uint8_t *bytes, size_t n, const s
 	enum hold_verdict v = HOLD_FULL;
 
 	if (h->shared->table)
-		v = hold_syn(h->shared->table, h->conf.svc, bytes, n, f, now_ns);
+		v = hold_syn(h->shared->table, h->conf->svc, bytes, n, f, now_ns);
 	count_held(h, f, v, now_ns);
 	h->counts.parked += v == HOLD_NEW;
 	if (v != HOLD_FULL && handover_waits(h))
@@ -252,13 +252,13 @@ static void park_syn(struct handover *h, const uint8_t *bytes, size_t n, const s
 
 static void park_packet(struct handover *h, const uint8_t *bytes, size_t n, const struct frame *f, uint64_t now_ns)
 {
-	uint32_t per_flow = f->kind == FRAME_TCP ? (uint32_t)HANDOVER_STRAYS_PER_FLOW : h->conf.hold_udp;
+	uint32_t per_flow = f->kind == FRAME_TCP ? (uint32_t)HANDOVER_STRAYS_PER_FLOW : h->conf->hold_udp;
 	enum hold_verdict v = HOLD_FULL;
 
 	if (per_flow == 0)
 		return;
 	if (h->shared->table)
-		v = hold_packet(h->shared->table, h->conf.svc, bytes, n, f, per_flow, now_ns);
+		v = hold_packet(h->shared->table, h->conf->svc, bytes, n, f, per_flow, now_ns);
 	count_held(h, f, v, now_ns);
 	if (v != HOLD_FULL) {
 		h->packets = true;
@@ -303,9 +303,9 @@ static void reset_stray(struct handover *h, const struct frame *f, uint64_t now_
 
 static void ping(struct handover *h, const uint8_t *bytes, const struct frame *f, uint64_t now_ns)
 {
-	if (h->conf.ping == PING_ANSWER)
+	if (h->conf->ping == PING_ANSWER)
 		answer_ping(h, bytes, f, now_ns);
-	else if (h->conf.ping == PING_WAKE)
+	else if (h->conf->ping == PING_WAKE)
 		wake_for(h, f, false, now_ns);
 }
 

@@ -15,6 +15,8 @@ void handover_add_port(struct handover *h, uint16_t port, bool configured)
 
 	if (!p && h->n_ports == PORTS_MAX)
 		return; /* what is held for it goes when the others are settled */
+	if (!h->ports && !(h->ports = calloc(PORTS_MAX, sizeof(*h->ports))))
+		return;
 	if (!p) {
 		p = &h->ports[h->n_ports++];
 		*p = (struct port){ .port = port };
@@ -34,10 +36,10 @@ void handover_wait_for_ports(struct handover *h)
 
 	if (!handover_waits(h))
 		return;
-	for (unsigned i = 0; i < h->conf.n_ports; i++)
-		handover_add_port(h, h->conf.ports[i].port, true);
+	for (unsigned i = 0; i < h->conf->n_ports; i++)
+		handover_add_port(h, h->conf->ports[i].port, true);
 	if (h->shared->table)
-		n = hold_ports(h->shared->table, h->conf.svc, held, ARRAY_SIZE(held));
+		n = hold_ports(h->shared->table, h->conf->svc, held, ARRAY_SIZE(held));
 	for (unsigned i = 0; i < n; i++)
 		handover_add_port(h, held[i], false);
 }
@@ -76,7 +78,7 @@ static uint64_t give_up_ns(const struct handover *h, const struct port *p)
 	if (h->stage == HOLD_STAGE_UP && !p->configured)
 		at_ns = handover_sooner(at_ns, h->up_ns + HANDOVER_REFUSED_S * NS_PER_S);
 	else if (h->stage == HOLD_STAGE_UP && !open_ns)
-		at_ns = h->up_ns + h->conf.max_hold_ms * NS_PER_MS;
+		at_ns = h->up_ns + h->conf->max_hold_ms * NS_PER_MS;
 	return at_ns;
 }
 

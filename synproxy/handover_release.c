@@ -16,7 +16,7 @@ static void reset_held(struct handover *h, const struct held *one)
 	frame_parse(one->frame, one->n, &f);
 	if (f.kind != FRAME_TCP || (!one->syn && !handover_resets_strays(h)))
 		return;
-	n = frame_reset(frame, &f, &h->conf.mac);
+	n = frame_reset(frame, &f, &h->conf->mac);
 	if (n > 0)
 		h->ops->to_tap(h->arg, frame, n);
 }
@@ -63,7 +63,7 @@ bool handover_release_packets(struct handover *h, uint64_t now_ns)
 		return h->packets = false;
 	h->stuck = false;
 	if (most > 0)
-		n = hold_take_packets(h->shared->table, h->conf.svc, most, send_held, h);
+		n = hold_take_packets(h->shared->table, h->conf->svc, most, send_held, h);
 	return h->packets = count_released(h, n, most, now_ns);
 }
 
@@ -75,7 +75,7 @@ bool handover_release_syns(struct handover *h, int port, uint64_t now_ns)
 		return false;
 	h->stuck = false;
 	if (most > 0)
-		n = hold_take_syns(h->shared->table, h->conf.svc, port, most, send_held, h);
+		n = hold_take_syns(h->shared->table, h->conf->svc, port, most, send_held, h);
 	return count_released(h, n, most, now_ns);
 }
 
@@ -103,7 +103,7 @@ bool handover_refuse_closed_ports(struct handover *h, uint64_t now_ns)
 		if (!p->closed || !p->held)
 			continue;
 		if (most > 0 && h->shared->table)
-			n = hold_take_syns(h->shared->table, h->conf.svc, p->port, most, take_with_reset, h);
+			n = hold_take_syns(h->shared->table, h->conf->svc, p->port, most, take_with_reset, h);
 		bucket_take(&h->pace, now_ns, n);
 		h->counts.refused += n;
 		if (n > 0)
@@ -130,7 +130,7 @@ static bool let_go(struct handover *h, uint64_t before_ns, hold_fn *take, uint64
 	unsigned most = allowance(h, now_ns), n = 0;
 
 	if (most > 0)
-		n = hold_take_old(h->shared->table, h->conf.svc, before_ns, most, take, h);
+		n = hold_take_old(h->shared->table, h->conf->svc, before_ns, most, take, h);
 	bucket_take(&h->pace, now_ns, n);
 	*counter += n;
 	return n == most;
@@ -143,21 +143,21 @@ bool handover_refuse_failed(struct handover *h, uint64_t now_ns)
 
 uint64_t handover_expire(struct handover *h, uint64_t now_ns)
 {
-	uint64_t max_ns = h->conf.max_hold_ms * NS_PER_MS, oldest_ns;
+	uint64_t max_ns = h->conf->max_hold_ms * NS_PER_MS, oldest_ns;
 
 	if (handover_held(h) == 0)
 		return 0;
-	if (now_ns >= hold_oldest_ns(h->shared->table, h->conf.svc) + max_ns &&
+	if (now_ns >= hold_oldest_ns(h->shared->table, h->conf->svc) + max_ns &&
 	    let_go(h, now_ns - max_ns, h->at_vm ? take_in_silence : take_with_reset, &h->counts.expired, now_ns))
 		return handover_soon(now_ns);
-	oldest_ns = hold_oldest_ns(h->shared->table, h->conf.svc);
+	oldest_ns = hold_oldest_ns(h->shared->table, h->conf->svc);
 	return oldest_ns ? MAX(oldest_ns + max_ns, handover_soon(now_ns)) : 0;
 }
 
 uint64_t handover_discard(struct handover *h)
 {
 	if (handover_held(h) > 0)
-		h->counts.dropped += hold_take_old(h->shared->table, h->conf.svc, UINT64_MAX, DISCARD_PER_TICK,
+		h->counts.dropped += hold_take_old(h->shared->table, h->conf->svc, UINT64_MAX, DISCARD_PER_TICK,
 						   take_in_silence, h);
 	return handover_held(h) > 0; /* at once: any time in the past will do */
 }
@@ -171,7 +171,7 @@ void handover_drop(struct handover *h, const struct ip_addr *client, bool reset,
 		h->wake_due = h->wake_again = false;
 	if (!h->shared->table)
 		return;
-	n = hold_take_client(h->shared->table, h->conf.svc, client, reset ? take_with_reset : take_in_silence, h);
+	n = hold_take_client(h->shared->table, h->conf->svc, client, reset ? take_with_reset : take_in_silence, h);
 	*(reset ? &h->counts.refused : &h->counts.dropped) += n;
 	if (!h->wake_due)
 		handover_wake_for_held(h, now_ns);

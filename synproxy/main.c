@@ -66,7 +66,7 @@ static const struct msg_hold_service *find_conf(struct synproxy *s, uint32_t svc
 
 	if (coming && coming->gen == gen)
 		return coming;
-	return w ? &w->conf : NULL;
+	return w ? w->conf : NULL;
 }
 
 static void on_hold_port(struct synproxy *s, const struct msg_hold_port *m, int *fd)
@@ -138,7 +138,7 @@ static void on_hold_stage(struct synproxy *s, const struct msg_hold_stage *m)
 		return; /* it is about the past */
 	ward_stage(w, (enum hold_stage)m->stage, clock_now_ns());
 	if (m->stage == HOLD_STAGE_DRAIN)
-		tap_read_empty(s, w->conf.bridge);
+		tap_read_empty(s, w->conf->bridge);
 	wards_look(s, clock_now_ns());
 	child_tell(s->child, MSG_HOLD_ACK, m);
 }

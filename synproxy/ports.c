@@ -52,7 +52,7 @@ static void send_frame(void *arg, const uint8_t *frame, size_t n)
 
 bool port_send(struct ward *w, const uint8_t *frame, size_t n)
 {
-	struct port_watch *p = w->s->ports[w->conf.svc];
+	struct port_watch *p = w->s->ports[w->conf->svc];
 
 	if (!p || !p->for_hold)
 		return false;
@@ -60,7 +60,7 @@ bool port_send(struct ward *w, const uint8_t *frame, size_t n)
 		return true;
 	if (is_passing(errno))
 		return false;
-	log_limited(LOG_WARN, "service=%s: a packet of %zu bytes is lost: %s", w->conf.name, n, strerror(errno));
+	log_limited(LOG_WARN, "service=%s: a packet of %zu bytes is lost: %s", w->conf->name, n, strerror(errno));
 	return true;
 }
 
@@ -145,9 +145,9 @@ static void port_free(struct port_watch *p)
 
 void port_attach(struct ward *w, uint64_t now_ns)
 {
-	struct port_watch *p = w->s->ports[w->conf.svc];
+	struct port_watch *p = w->s->ports[w->conf->svc];
 
-	if (!p || p->want.gen != w->conf.gen || p->for_hold)
+	if (!p || p->want.gen != w->conf->gen || p->for_hold)
 		return;
 	p->for_hold = true;
 	handover_port(w->handover, p->want.tcp, p->want.n_tcp, p->for_ready, now_ns);
@@ -159,9 +159,9 @@ void port_attach(struct ward *w, uint64_t now_ns)
 /* Nobody waits for its answers any more, whether they came or not. */
 void port_is_ready(struct ward *w, uint64_t now_ns)
 {
-	struct port_watch *p = w->s->ports[w->conf.svc];
+	struct port_watch *p = w->s->ports[w->conf->svc];
 
-	if (!p || p->want.gen != w->conf.gen)
+	if (!p || p->want.gen != w->conf->gen)
 		return;
 	p->for_ready = false;
 	port_attach(w, now_ns);
@@ -169,7 +169,7 @@ void port_is_ready(struct ward *w, uint64_t now_ns)
 
 void port_leave(struct ward *w)
 {
-	struct port_watch *p = w->s->ports[w->conf.svc];
+	struct port_watch *p = w->s->ports[w->conf->svc];
 
 	if (!p || !p->for_hold)
 		return;
@@ -181,7 +181,7 @@ void port_leave(struct ward *w)
 
 bool port_want(struct ward *w, uint16_t port)
 {
-	struct port_watch *p = w->s->ports[w->conf.svc];
+	struct port_watch *p = w->s->ports[w->conf->svc];
 
 	if (!p || !probe_want_port(p->probe, port, clock_now_ns()))
 		return false;

@@ -56,7 +56,7 @@ void taps_retry(struct synproxy *s, uint64_t now_ns);
 /* A held service. */
 struct ward {
 	struct synproxy *s;
-	struct msg_hold_service conf;
+	struct msg_hold_service *conf;
 	struct claim *claim;
 	struct handover *handover;
 	bool counted; /* its counts may be new */

@@ -29,7 +29,7 @@ static void to_bridge(void *arg, const uint8_t *frame, size_t n)
 {
 	struct ward *w = arg;
 
-	tap_send(w->s, w->conf.bridge, frame, n);
+	tap_send(w->s, w->conf->bridge, frame, n);
 }
 
 static void on_claim(void *arg, enum hold_what what, const struct ip_addr *addr, const struct mac_addr *mac,
@@ -37,8 +37,8 @@ static void on_claim(void *arg, enum hold_what what, const struct ip_addr *addr,
 {
 	struct ward *w = arg;
 	struct msg_hold_event m = {
-		.svc = w->conf.svc,
-		.gen = w->conf.gen,
+		.svc = w->conf->svc,
+		.gen = w->conf->gen,
 		.what = (uint8_t)what,
 		.addr = *addr,
 		.mac = *mac,
@@ -87,15 +87,15 @@ static struct lookup *make_lookup(const struct synproxy *s)
 	size_t n = 0;
 
 	for (unsigned i = 0; i < SLOTS_MAX; i++)
-		n += s->wards[i] ? 1u + s->wards[i]->conf.n_addrs : 0;
+		n += s->wards[i] ? 1u + s->wards[i]->conf->n_addrs : 0;
 	l = lookup_new(n);
 	for (unsigned i = 0; l && i < SLOTS_MAX; i++) {
 		const struct ward *w = s->wards[i];
 
 		if (w)
-			lookup_add_mac(l, &w->conf.mac, (int)i);
-		for (unsigned a = 0; w && a < w->conf.n_addrs; a++)
-			lookup_add_ip(l, &w->conf.addrs[a], (int)i);
+			lookup_add_mac(l, &w->conf->mac, (int)i);
+		for (unsigned a = 0; w && a < w->conf->n_addrs; a++)
+			lookup_add_ip(l, &w->conf->addrs[a], (int)i);
 	}
 	return l;
 }
@@ -137,10 +137,10 @@ void ward_touch(struct ward *w)
 {
 	struct touched *t = &w->s->touched;
 
-	if (t->is[w->conf.svc])
+	if (t->is[w->conf->svc])
 		return;
-	t->is[w->conf.svc] = true;
-	t->svc[(t->first + t->n++) % SLOTS_MAX] = (uint16_t)w->conf.svc;
+	t->is[w->conf->svc] = true;
+	t->svc[(t->first + t->n++) % SLOTS_MAX] = (uint16_t)w->conf->svc;
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b) { return !a || (b && b < a) ? b : a; }
@@ -150,7 +150,7 @@ static void look(struct ward *w, uint64_t now_ns)
 	struct agenda *a = &w->s->agenda;
 	uint64_t due_ns = sooner(handover_tick(w->handover, now_ns), claim_tick(w->claim, now_ns));
 
-	agenda_set(a, DUE_WARDS + w->conf.svc, due_ns);
+	agenda_set(a, DUE_WARDS + w->conf->svc, due_ns);
 	w->counted = true;
 	if (!a->at_ns[DUE_COUNTS])
 		agenda_set(a, DUE_COUNTS, now_ns + COUNTS_S * NS_PER_S);
@@ -232,7 +232,7 @@ static struct ward *ward_at(struct synproxy *s, uint32_t bridge, int svc)
 {
 	struct ward *w = svc == LOOKUP_NOBODY ? NULL : s->wards[svc];
 
-	return w && w->conf.bridge == bridge ? w : NULL;
+	return w && w->conf->bridge == bridge ? w : NULL;
 }
 
 static void hear_claim(struct ward *w, const struct frame *f, uint64_t now_ns)
@@ -266,7 +266,7 @@ static void hear_packet(struct synproxy *s, uint32_t bridge, const uint8_t *byte
 {
 	struct ward *w = ward_at(s, bridge, lookup_ip(s->lookup, &f->dst));
 
-	if (!w || !same_mac(&f->eth_dst, &w->conf.mac))
+	if (!w || !same_mac(&f->eth_dst, &w->conf->mac))
 		return;
 	handover_frame(w->handover, bytes, n, f, now_ns);
 	ward_touch(w);
@@ -309,7 +309,7 @@ struct ward *ward_find(struct synproxy *s, uint32_t svc, uint32_t gen)
 {
 	struct ward *w = svc < SLOTS_MAX ? s->wards[svc] : NULL;
 
-	return w && w->conf.gen == gen ? w : NULL;
+	return w && w->conf->gen == gen ? w : NULL;
 }
 
 void ward_free(struct synproxy *s, uint32_t svc)
@@ -323,13 +323,14 @@ void ward_free(struct synproxy *s, uint32_t svc)
 	agenda_set(&s->agenda, DUE_WARDS + svc, 0);
 	claim_free(w->claim);
 	handover_free(w->handover);
+	free(w->conf);
 	free(w);
 	s->assign_due = true;
 }
 
 static void attach_port(struct ward *w, uint64_t now_ns)
 {
-	if (w->conf.stage == HOLD_STAGE_UP)
+	if (w->conf->stage == HOLD_STAGE_UP)
 		port_is_ready(w, now_ns);
 	else
 		port_attach(w, now_ns);
@@ -337,16 +338,20 @@ static void attach_port(struct ward *w, uint64_t now_ns)
 
 static void ward_new(struct synproxy *s, const struct msg_hold_service *m, uint64_t now_ns)
 {
+	struct msg_hold_service *conf = malloc(sizeof(*conf));
 	struct ward *w = calloc(1, sizeof(*w));
 
-	if (!w) {
+	if (!w || !conf) {
 		log_limited(LOG_ERROR, "service=%s is not held: no memory", m->name);
+		free(conf);
+		free(w);
 		return;
 	}
 	w->s = s;
-	w->conf = *m;
-	w->claim = claim_new(m, s->taps.at[m->bridge].check_ms, &s->pace, &claim_ops, w, now_ns);
-	w->handover = handover_new(m, &s->shared, &handover_ops, w, now_ns);
+	*conf = *m;
+	w->conf = conf;
+	w->claim = claim_new(conf, s->taps.at[m->bridge].check_ms, &s->pace, &claim_ops, w, now_ns);
+	w->handover = handover_new(conf, &s->shared, &handover_ops, w, now_ns);
 	s->wards[m->svc] = w;
 	if (!w->claim || !w->handover) {
 		log_limited(LOG_ERROR, "service=%s is not held: no memory", m->name);
@@ -357,15 +362,29 @@ static void ward_new(struct synproxy *s, const struct msg_hold_service *m, uint6
 	ward_touch(w);
 }
 
+/* Its claim and its hand-over look at the record all the time: the old one stays until both have the new one. */
+static void ward_says(struct ward *w, const struct msg_hold_service *m, uint64_t now_ns)
+{
+	struct msg_hold_service *was = w->conf, *conf = malloc(sizeof(*conf));
+
+	if (!conf) {
+		log_limited(LOG_ERROR, "service=%s: no memory for what is new of it", m->name);
+		return;
+	}
+	*conf = *m;
+	w->conf = conf;
+	claim_conf(w->claim, conf, w->s->taps.at[m->bridge].check_ms, now_ns);
+	handover_conf(w->handover, conf, now_ns);
+	free(was);
+}
+
 void ward_set(struct synproxy *s, const struct msg_hold_service *m, uint64_t now_ns)
 {
 	struct ward *w = ward_find(s, m->svc, m->gen);
 
 	s->assign_due = true;
 	if (w) {
-		w->conf = *m;
-		claim_conf(w->claim, m, s->taps.at[m->bridge].check_ms, now_ns);
-		handover_conf(w->handover, m, now_ns);
+		ward_says(w, m, now_ns);
 		attach_port(w, now_ns);
 		ward_touch(w);
 		return;
@@ -376,7 +395,7 @@ void ward_set(struct synproxy *s, const struct msg_hold_service *m, uint64_t now
 
 void ward_stage(struct ward *w, enum hold_stage stage, uint64_t now_ns)
 {
-	w->conf.stage = (uint8_t)stage;
+	w->conf->stage = (uint8_t)stage;
 	handover_stage(w->handover, stage, now_ns);
 	if (stage == HOLD_STAGE_UP)
 		port_is_ready(w, now_ns);
@@ -387,14 +406,14 @@ void ward_stage(struct ward *w, enum hold_stage stage, uint64_t now_ns)
 void ward_moved(struct ward *w, uint64_t now_ns)
 {
 	handover_moved(w->handover, now_ns);
-	claim_stage(w->claim, (enum hold_stage)w->conf.stage, handover_at_vm(w->handover), now_ns);
+	claim_stage(w->claim, (enum hold_stage)w->conf->stage, handover_at_vm(w->handover), now_ns);
 	ward_touch(w);
 }
 
 void wards_announce(struct synproxy *s, uint32_t bridge, uint64_t now_ns)
 {
 	for (unsigned i = 0; i < SLOTS_MAX; i++) {
-		if (!s->wards[i] || s->wards[i]->conf.bridge != bridge)
+		if (!s->wards[i] || s->wards[i]->conf->bridge != bridge)
 			continue;
 		claim_announce(s->wards[i]->claim, now_ns);
 		ward_touch(s->wards[i]);

@@ -881,7 +881,7 @@ static void test_every_mistake_is_told_in_order(void **state)
 	        "f:5:10: services[0].ttl: expected 0s..604800s, got 700000\n"
 	        "f:5:18: services[0].idle: unknown option, did you mean \"idle_timeout\"?\n"
 	        "f:5:70: services[0].machine.hypervisor: there is no \"h\" in hypervisors\n"
-	        "f:6:28: limits.max_running: expected 1..4096, got 0\n");
+	        "f:6:28: limits.max_running: expected 1..16384, got 0\n");
 }
 
 static void test_too_many_mistakes_are_counted(void **state)
@@ -1405,7 +1405,7 @@ static void test_most_services(void **state)
 	conf_free(c);
 	make_many(&text, SLOTS_MAX + 1);
 	assert_null(conf_parse("f", text.text, text.n, &mistakes));
-	assert_non_null(strstr(mistakes.text, "services: expected 0 to 4096 entries, got 4097\n"));
+	assert_non_null(strstr(mistakes.text, "services: expected 0 to 16384 entries, got 16385\n"));
 }
 
 /* The other processes call these things by the same words. */

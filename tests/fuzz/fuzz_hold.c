@@ -93,7 +93,8 @@ static void add(struct items *l, const struct flow *f, uint64_t since_ns)
 
 struct service {
 	struct world *w;
-	struct msg_hold_service conf;
+	struct msg_hold_service conf, given[2]; /* given: as claim and hand-over have it */
+	unsigned turn;
 	struct claim *claim;
 	struct handover *handover;
 	enum hold_stage stage;
@@ -708,6 +709,13 @@ static void answer_probe(struct service *s, enum probe_what what, uint16_t port)
 	handover_probe(s->handover, what, of_port ? port : 0, s->w->now_ns);
 }
 
+/* Another place each time: the one before is looked at until then. */
+static void give(struct service *s)
+{
+	s->turn ^= 1;
+	s->given[s->turn] = s->conf;
+}
+
 /* That it has failed is told once. */
 static uint8_t stage_of_record(const struct service *s)
 {
@@ -726,8 +734,9 @@ static void reconfigure(struct service *s, uint8_t what)
 	s->conf.at_vm = s->moved;
 	s->conf.stage = stage_of_record(s);
 	changed(s);
-	handover_conf(s->handover, &s->conf, w->now_ns);
-	claim_conf(s->claim, &s->conf, 100, w->now_ns);
+	give(s);
+	handover_conf(s->handover, &s->given[s->turn], w->now_ns);
+	claim_conf(s->claim, &s->given[s->turn], 100, w->now_ns);
 }
 
 static uint32_t whose(void *arg, const struct ip_addr *addr)
@@ -749,8 +758,9 @@ static void begin_services(struct world *w)
 		s->conf.at_vm = s->moved;
 		s->conf.stage = stage_of_record(s);
 		s->stage = (enum hold_stage)s->conf.stage;
-		s->handover = handover_new(&s->conf, &w->shared, &handover_ops, s, w->now_ns);
-		s->claim = claim_new(&s->conf, 100, &w->pace, &claim_ops, s, w->now_ns);
+		give(s);
+		s->handover = handover_new(&s->given[s->turn], &w->shared, &handover_ops, s, w->now_ns);
+		s->claim = claim_new(&s->given[s->turn], 100, &w->pace, &claim_ops, s, w->now_ns);
 		assert(s->handover && s->claim);
 	}
 	w->began_ns = w->now_ns;

@@ -1444,6 +1444,39 @@ static void test_removed_while_an_operator_waits(void **state)
 	expect_end(id, -EIO);
 }
 
+/* A backend takes no more than 1024 requests at once: of many that are new, all are asked about all the same. */
+static void test_many_new_services(void **state)
+{
+	enum { MANY = 1500, AT_ONCE = 256 };
+	cleanup_free char *text = malloc(MANY * 256);
+	static uint32_t reqs[MANY];
+	unsigned n = 0, answered = 0;
+	size_t at = 0;
+
+	(void)state;
+	assert_non_null(text);
+	begin("");
+	for (unsigned i = 0; i < MANY; i++)
+		at += (size_t)snprintf(text + at, 256, "%s{\"name\":\"m%u\",\"dns\":[\"m%u.jitsu.example\"],\"ip\":[\"10.78.%u.%u/16\"],"
+				       "\"machine\":{\"hypervisor\":\"hv\",\"domain\":\"dom-m%u\"},\"ready\":[\"delay:10\"]}",
+				       i ? "," : "", i, i, i / 200, i % 200 + 2, i);
+	write_conf("", text);
+	say(w.supervisor, MSG_RELOAD, NULL);
+	for (; n < AT_ONCE; n++) {
+		expect(w.be, MSG_BE_INSPECT);
+		reqs[n] = got.target.req;
+	}
+	quiet(w.be);
+	while (answered < MANY) {
+		say_result(reqs[answered++], "", -ENOENT, "Domain not found", -1);
+		if (n == MANY)
+			continue;
+		expect(w.be, MSG_BE_INSPECT);
+		reqs[n++] = got.target.req;
+	}
+	quiet(w.be);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 static const struct CMUnitTest first_half[] = {
@@ -1530,6 +1563,7 @@ static const struct CMUnitTest second_half[] = {
 	CASE(test_what_dns_has_counted),
 	CASE(test_another_domain_from_the_next_start_on),
 	CASE(test_removed_while_an_operator_waits),
+	CASE(test_many_new_services),
 };
 
 /* Half of them in a process of its own, for most of the time is waiting.  What it says, `said`

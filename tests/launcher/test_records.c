@@ -86,6 +86,14 @@ static void assert_same(const struct run_state *a, const struct run_state *b)
 	assert_memory_equal(a->addrs, b->addrs, sizeof(a->addrs));
 }
 
+static int unlink_service(const char *dir)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/www", dir);
+	return unlink(path);
+}
+
 static void test_run_state_round_trip(void **state)
 {
 	char dir[] = "/tmp/jitsu-test-XXXXXX", sub[64], file[80];
@@ -110,6 +118,14 @@ static void test_run_state_round_trip(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(st.addrs); i++)
 		assert_int_equal(ip_parse("fd00:1111:2222:3333:4444:5555:6666:7777", &st.addrs[i]), 0);
 	assert_int_equal(ip_parse("10.0.0.5", &st.addrs[1]), 0);
+	run_state_save(dir, "www", &st);
+	run_state_load(dir, "www", &back);
+	assert_same(&back, &st);
+	assert_int_equal(unlink_service(sub), 0);
+	run_state_save(dir, "www", &st); /* says the same: not written again */
+	run_state_save(dir, "www", &back);
+	assert_int_equal(unlink_service(sub), -1);
+	st.boots++;
 	run_state_save(dir, "www", &st);
 	run_state_load(dir, "www", &back);
 	assert_same(&back, &st);

@@ -73,10 +73,13 @@ static void forget(void) { n_said = n_sent = 0; }
 
 static void begin_as(const struct msg_hold_service *conf, uint32_t check_ms)
 {
+	static struct msg_hold_service kept;
+
+	kept = *conf;
 	forget();
 	now = 1000 * NS_PER_S;
 	claim_pace_init(&pace, 1);
-	c = claim_new(conf, check_ms, &pace, &ops, NULL, now);
+	c = claim_new(&kept, check_ms, &pace, &ops, NULL, now);
 	assert_non_null(c);
 }
 
@@ -195,8 +198,9 @@ static void test_probes_are_at_random_times(void **state)
 	claim_free(c);
 	claim_pace_init(&pace, 123456789);
 	{
-		struct msg_hold_service conf = service(HOLD_STAGE_CHECK);
+		static struct msg_hold_service conf;
 
+		conf = service(HOLD_STAGE_CHECK);
 		c = claim_new(&conf, CHECK_MS, &pace, &ops, NULL, now);
 	}
 	run_ms(CHECK_MS);
@@ -579,6 +583,36 @@ static void test_announced_again_when_asked(void **state)
 	assert_int_equal(n_sent, 1);
 }
 
+/* Those that wait for others do not all look whenever one of them may go. */
+static void test_each_has_its_turn(void **state)
+{
+	struct msg_hold_service conf = service(HOLD_STAGE_SLEEP);
+	struct claim *many[1000];
+	uint64_t due[ARRAY_SIZE(many)], begun;
+	unsigned ticks = 0;
+
+	(void)state;
+	begin(HOLD_STAGE_NONE);
+	begun = now;
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+		many[i] = claim_new(&conf, CHECK_MS, &pace, &ops, NULL, now);
+		due[i] = claim_tick(many[i], now);
+	}
+	while (n_sent < 1000 && now < begun + 10 * NS_PER_S) {
+		now += NS_PER_MS;
+		for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+			if (due[i] > now)
+				continue;
+			due[i] = claim_tick(many[i], now);
+			ticks++;
+		}
+	}
+	assert_in_range(n_sent, 1000, 1100);
+	assert_in_range(ticks, 900, 4000);
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+		claim_free(many[i]);
+}
+
 /* A host with hundreds of services does not shout them all at once. */
 static void test_pace(void **state)
 {
@@ -606,15 +640,15 @@ static void test_pace(void **state)
 
 static void test_other_addresses(void **state)
 {
-	struct msg_hold_service conf = service(HOLD_STAGE_SLEEP);
+	struct msg_hold_service conf = service(HOLD_STAGE_SLEEP), other = conf;
 
 	(void)state;
 	begin_ours(HOLD_STAGE_SLEEP);
 	claim_conf(c, &conf, CHECK_MS, now); /* nothing is new */
 	run_ms(1);
 	assert_int_equal(n_sent, 0);
-	conf.addrs[0] = ip("10.9.0.8");
-	claim_conf(c, &conf, CHECK_MS, now);
+	other.addrs[0] = ip("10.9.0.8");
+	claim_conf(c, &other, CHECK_MS, now);
 	run_ms(1);
 	assert_int_equal(n_sent, 1); /* announced */
 	arp(ARP_REQUEST, &client, "10.9.0.1", "10.9.0.7");
@@ -650,6 +684,7 @@ int main(void)
 		CLAIMING(test_a_rival_of_a_vm),
 		CLAIMING(test_a_claim_is_announced),
 		CLAIMING(test_announced_again_when_asked),
+		CLAIMING(test_each_has_its_turn),
 		CLAIMING(test_pace),
 		CLAIMING(test_other_addresses),
 	};
