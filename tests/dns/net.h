@@ -38,12 +38,14 @@ static UNUSED int bound_socket(int type, const char *addr, uint16_t *port)
 	return fd;
 }
 
-/* Two sockets on one port that nobody has, neither for UDP nor for TCP.  False when the host has no such
- * family. */
+/* Two sockets on one port, this one, or if *port is 0 one that nobody has, neither for UDP nor for TCP.
+ * False when the host has no such family. */
 static UNUSED bool bound_pair(const char *addr, uint16_t *port, int *udp, int *tcp)
 {
+	uint16_t wanted = *port;
+
 	for (unsigned i = 0; i < 100; i++) {
-		*port = 0;
+		*port = wanted;
 		*udp = bound_socket(SOCK_DGRAM, addr, port);
 		if (*udp < 0)
 			return false;
