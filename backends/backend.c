@@ -304,7 +304,8 @@ static void on_request(struct backend *b, enum msg_type type, const void *body)
 	else {
 		fill_job(b, r);
 		TAILQ_INSERT_TAIL(&b->requests, r, next);
-		b->most_requests = MAX(b->most_requests, ++b->n_requests);
+		b->n_requests++;
+		b->most_requests = MAX(b->most_requests, b->n_requests);
 		if (type == MSG_BE_START && !r->body.start.domain[0] && b->ops->console)
 			b->ops->console(b->hv, r->body.start.name);
 		workers_submit(b->workers, &r->job);

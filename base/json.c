@@ -810,8 +810,10 @@ void json_put_patched(struct json_writer *w, const char *key, const struct json_
 		json_put_node(w, key, patch);
 		return;
 	}
+	if (!is_object(v))
+		v = NULL;
 	json_open(w, key, '{');
-	for (const struct json_node *m = is_object(v) ? json_first(v) : NULL; m; m = json_next(m)) {
+	for (const struct json_node *m = v ? json_first(v) : NULL; m; m = json_next(m)) {
 		const struct json_node *p = json_get(patch, json_key(m));
 
 		if (!p)
@@ -820,7 +822,7 @@ void json_put_patched(struct json_writer *w, const char *key, const struct json_
 			json_put_patched(w, json_key(m), m, p);
 	}
 	for (const struct json_node *p = json_first(patch); p; p = json_next(p)) {
-		if (json_type(p) != JSON_NULL && !(is_object(v) && json_get(v, json_key(p))))
+		if (json_type(p) != JSON_NULL && !(v && json_get(v, json_key(p))))
 			json_put_patched(w, json_key(p), NULL, p);
 	}
 	json_close(w, '}');

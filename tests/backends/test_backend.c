@@ -218,6 +218,20 @@ static void test_starts_wait_while_the_hypervisor_warms_up(void **state)
 	expect(1, 0);
 }
 
+static void test_as_many_requests_wait_as_said(void **state)
+{
+	(void)state;
+	wait_connected(true);
+	fake_hang(fake, "d");
+	start(1, "d");
+	for (uint32_t req = 2; req <= BACKEND_REQUESTS_MAX; req++)
+		ask(MSG_BE_STOP, req, "d"); /* waits behind it */
+	turn(50);
+	assert_int_equal(count(MSG_BE_RESULT), 0);
+	ask(MSG_BE_STOP, BACKEND_REQUESTS_MAX + 1, "d");
+	expect(BACKEND_REQUESTS_MAX + 1, -EBUSY);
+}
+
 static void test_hung_call_is_answered_and_others_go_on(void **state)
 {
 	char name[16];
@@ -338,6 +352,7 @@ int main(void)
 							 teardown, nobody_home),
 		cmocka_unit_test_setup_teardown(test_lost_connection_settles_what_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_starts_wait_while_the_hypervisor_warms_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_as_many_requests_wait_as_said, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hung_call_is_answered_and_others_go_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_loop_lives_when_every_worker_hangs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_new_launcher_hears_nothing_of_the_old, setup, teardown),

@@ -578,6 +578,13 @@ static void test_flood_gets_one_answer_each(void **state)
 		n++;
 	}
 	assert_int_equal(hear(QUIET_MS), 0);
+	/* and afterwards there is room for all again */
+	for (unsigned i = 0; i < BACKEND_REQUESTS_MAX; i++)
+		ask(MSG_BE_INSPECT, "no-such-domain", 0);
+	for (n = 0; n < BACKEND_REQUESTS_MAX; n++) {
+		hear_until(MSG_BE_RESULT);
+		assert_int_equal(got.result.error, -ENOENT);
+	}
 }
 
 /* ---- cases for backends with real guests ---- */

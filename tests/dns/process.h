@@ -114,7 +114,7 @@ static void give_socket(struct world *w, int fd, uint8_t proto, const char *addr
 
 static void give_sockets(struct world *w)
 {
-	int udp, tcp;
+	int udp = -1, tcp = -1;
 
 	assert_true(bound_pair("0.0.0.0", &w->port4, &udp, &tcp));
 	give_socket(w, udp, LISTEN_UDP, "0.0.0.0", w->port4);

@@ -599,14 +599,14 @@ static void test_no_place_is_said_and_still_wakes(void **state)
 static void test_refused_in_three_ways(void **state)
 {
 	static const struct {
-		uint8_t how;
 		uint64_t conn;
-		bool cut;
 		unsigned rcode, answers;
+		uint8_t how;
+		bool cut;
 	} cases[] = {
-		{ REFUSED_FAIL, 0, false, RCODE_SERVFAIL, 0 },	{ REFUSED_FAIL, 5, false, RCODE_SERVFAIL, 0 },
-		{ REFUSED_PROVE, 0, true, RCODE_NOERROR, 0 },	{ REFUSED_PROVE, 5, false, RCODE_SERVFAIL, 0 },
-		{ REFUSED_ANSWER, 0, false, RCODE_NOERROR, 1 }, { REFUSED_ANSWER, 5, false, RCODE_NOERROR, 1 },
+		{ 0, RCODE_SERVFAIL, 0, REFUSED_FAIL, false },	{ 5, RCODE_SERVFAIL, 0, REFUSED_FAIL, false },
+		{ 0, RCODE_NOERROR, 0, REFUSED_PROVE, true },	{ 5, RCODE_SERVFAIL, 0, REFUSED_PROVE, false },
+		{ 0, RCODE_NOERROR, 1, REFUSED_ANSWER, false }, { 5, RCODE_NOERROR, 1, REFUSED_ANSWER, false },
 	};
 	struct world *w = *state;
 
