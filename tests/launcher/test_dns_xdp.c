@@ -203,16 +203,16 @@ enum edns { NO_EDNS, EDNS, EDNS_DO, EDNS_Z, EDNS_V1, EDNS_COOKIE, EDNS_NSID, EDN
 struct probe {
 	const char *name; /* below jitsu.example unless it ends with a dot */
 	uint16_t type; /* 0: A */
+	uint16_t size; /* with EDNS; 0: 1232 */
+	uint16_t flags, class; /* 0: RD, IN; flags 1: none */
+	enum oddity odd;
+	enum edns edns;
+	const char *from, *to; /* NULL: CLIENT, HOST */
+	uint16_t port; /* 0: 53 */
 	bool xdp; /* who answers */
 	bool large; /* ... unless the packet cannot grow by so much */
 	bool silent; /* nobody does */
 	bool v6;
-	enum oddity odd;
-	enum edns edns;
-	uint16_t size; /* with EDNS; 0: 1232 */
-	uint16_t flags, class; /* 0: RD, IN; flags 1: none */
-	const char *from, *to; /* NULL: CLIENT, HOST */
-	uint16_t port; /* 0: 53 */
 };
 
 static uint8_t *put16(uint8_t *p, unsigned v)
