@@ -200,7 +200,8 @@ int launcher_main(const struct child_args *args)
 	l->sweeps = sweeps_new();
 	l->metrics = metrics_new(l);
 	l->dns_late = evtimer_new(l->base, on_dns_late, l);
-	if (!l->trace || !l->journal || !l->zone_files || !l->secondaries || !l->sweeps || !l->metrics || !l->dns_late || synproxy_init(l) < 0 || dnssec_init(l) < 0)
+	if (!l->trace || !l->journal || !l->zone_files || !l->secondaries || !l->sweeps || !l->metrics ||
+	    !l->dns_late || synproxy_init(l) < 0 || dnssec_init(l) < 0)
 		abort();
 	log_set_sink(hear_own_log, l);
 	if (prepare(l, &e) < 0)

@@ -3,6 +3,7 @@
  */
 #include <event2/event.h>
 
+#include "tests/dns/tsig_record.h"
 #include "tests/dns/util.h"
 
 #include "dns/peers.h"
@@ -199,25 +200,10 @@ static size_t put(struct world *w, const char *from, bool tcp, size_t n)
 
 static unsigned rcode_of(const uint8_t *b) { return wire_get16(b + 2) & FLAG_RCODE; }
 
-/* The reply's record, which must be its last. */
-static struct tsig_record tsig_of(const uint8_t *b, size_t n)
-{
-	uint8_t copy[WIRE_TCP_MAX];
-	struct tsig_record r;
-	struct wire_query q;
-
-	memcpy(copy, b, n);
-	copy[2] &= 0x7f;
-	assert_int_equal(wire_parse(copy, n, &q), 0);
-	assert_int_not_equal(q.tsig_at, 0);
-	assert_true(tsig_parse(b, n, q.tsig_at, &r));
-	return r;
-}
-
 /* The next message of the answer to w->query is signed as it must be: 0, or what tsig_check() says. */
 static int check_reply(struct world *w, const uint8_t *b, size_t n)
 {
-	struct tsig_record r = tsig_of(b, n);
+	struct tsig_record r = tsig_record_of(b, n);
 	int error = tsig_check(&w->chain, b, &r, now_s());
 
 	w->chain.later = true;
@@ -241,14 +227,14 @@ static void test_an_unknown_key(void **state)
 	key.name.b[1] ^= 1;
 	n = put(w, FRIEND, true, sign_query(w, plain(w, "jitsu.example", TYPE_AXFR), &key, now_s()));
 	assert_int_equal(rcode_of(w->reply), RCODE_NOTAUTH);
-	r = tsig_of(w->reply, n);
+	r = tsig_record_of(w->reply, n);
 	assert_int_equal(r.error, TSIG_BADKEY);
 	assert_int_equal(r.mac_n, 0);
 	assert_memory_equal(r.name.b, key.name.b, key.name.n);
 	key = key_of(w, 0);
 	key.algorithm = TSIG_HMAC_SHA512; /* the name with another algorithm */
 	n = put(w, FRIEND, false, sign_query(w, plain(w, "www.jitsu.example", 1), &key, now_s()));
-	assert_int_equal(tsig_of(w->reply, n).error, TSIG_BADKEY);
+	assert_int_equal(tsig_record_of(w->reply, n).error, TSIG_BADKEY);
 	assert_false(w->a.verified);
 	assert_int_equal(w->n_queries, 0);
 }
@@ -263,7 +249,7 @@ static void test_a_bad_signature(void **state)
 	key.secret[0] ^= 1;
 	n = put(w, FRIEND, false, sign_query(w, plain(w, "www.jitsu.example", 1), &key, now_s()));
 	assert_int_equal(rcode_of(w->reply), RCODE_NOTAUTH);
-	r = tsig_of(w->reply, n);
+	r = tsig_record_of(w->reply, n);
 	assert_int_equal(r.error, TSIG_BADSIG);
 	assert_int_equal(r.mac_n, 0);
 	assert_false(w->a.verified);
@@ -281,7 +267,7 @@ static void test_a_wrong_time(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(off); i++) {
 		uint64_t theirs = now_s() + (uint64_t)off[i], ours;
 		size_t n = put(w, FRIEND, false, sign_query(w, plain(w, "www.jitsu.example", 1), &key, theirs));
-		struct tsig_record r = tsig_of(w->reply, n);
+		struct tsig_record r = tsig_record_of(w->reply, n);
 
 		assert_int_equal(rcode_of(w->reply), RCODE_NOTAUTH);
 		assert_int_equal(r.error, TSIG_BADTIME);
@@ -308,7 +294,7 @@ static void test_a_short_mac(void **state)
 	wire_put16(w->query + length_at, wire_get16(w->query + length_at) - 16u);
 	n = put(w, FRIEND, false, n - 16);
 	assert_int_equal(rcode_of(w->reply), RCODE_NOTAUTH);
-	r = tsig_of(w->reply, n);
+	r = tsig_record_of(w->reply, n);
 	assert_int_equal(r.error, TSIG_BADTRUNC);
 	w->chain.mac_n = 16;
 	assert_int_equal(tsig_check(&w->chain, w->reply, &r, now_s()), TSIG_OK);

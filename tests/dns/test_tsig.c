@@ -1,5 +1,6 @@
 /* Signatures: against MACs that were computed by other means (Python's hmac, from RFC 8945's text), against
  * ldns both ways, and with every byte of them changed. */
+#include "tests/dns/tsig_record.h"
 #include "tests/dns/util.h"
 
 #include "dns/notify.h"
@@ -46,24 +47,9 @@ static struct tsig_key key_with(uint8_t algorithm)
 	return key;
 }
 
-/* What a server knows of this message. */
-static struct tsig_record record_of(const uint8_t *b, size_t n)
-{
-	uint8_t copy[PACKET_MAX];
-	struct tsig_record r;
-	struct wire_query q;
-
-	memcpy(copy, b, n);
-	copy[2] &= 0x7f;
-	assert_int_equal(wire_parse(copy, n, &q), 0);
-	assert_int_not_equal(q.tsig_at, 0);
-	assert_true(tsig_parse(b, n, q.tsig_at, &r));
-	return r;
-}
-
 static void assert_mac(const uint8_t *b, size_t n, const char *hex)
 {
-	struct tsig_record r = record_of(b, n);
+	struct tsig_record r = tsig_record_of(b, n);
 	char text[2 * TSIG_MAC_MAX + 1];
 
 	for (size_t i = 0; i < r.mac_n; i++)
@@ -88,7 +74,7 @@ static void test_known_macs(void **state)
 		size_t n = signed_query(&chain, b, T), size;
 
 		assert_mac(b, n, vectors[i].mac[0]);
-		asked = record_of(b, n);
+		asked = tsig_record_of(b, n);
 		assert_true(tsig_is_key(&chain.key, &asked));
 		chain.later = false; /* an answer begins */
 		error = chain;
@@ -104,7 +90,7 @@ static void test_known_macs(void **state)
 		wire_put16(reply + 2, 0x8009);
 		size = tsig_sign_error(&error, reply, size, &asked, TSIG_BADTIME, T + 1000);
 		assert_mac(reply, size, vectors[i].mac[3]);
-		assert_int_equal(record_of(reply, size).other_n, 6);
+		assert_int_equal(tsig_record_of(reply, size).other_n, 6);
 	}
 }
 
@@ -113,7 +99,7 @@ static void test_a_good_signature_is_taken(void **state)
 	struct tsig_chain chain = { .key = key_with(0) }, server = chain;
 	uint8_t b[PACKET_MAX];
 	size_t n = signed_query(&chain, b, T);
-	struct tsig_record r = record_of(b, n);
+	struct tsig_record r = tsig_record_of(b, n);
 
 	(void)state;
 	assert_int_equal(tsig_check(&server, b, &r, T), TSIG_OK);
@@ -158,7 +144,7 @@ static void test_other_secrets_and_names(void **state)
 	struct tsig_chain chain = { .key = key_with(0) }, other = chain;
 	uint8_t b[PACKET_MAX];
 	size_t n = signed_query(&chain, b, T);
-	struct tsig_record r = record_of(b, n);
+	struct tsig_record r = tsig_record_of(b, n);
 	struct tsig_key key = key_with(0);
 
 	(void)state;
@@ -177,7 +163,7 @@ static void test_macs_cut_short(void **state)
 	struct tsig_chain chain = { .key = key_with(2) };
 	uint8_t b[PACKET_MAX];
 	size_t n = signed_query(&chain, b, T);
-	struct tsig_record r = record_of(b, n);
+	struct tsig_record r = tsig_record_of(b, n);
 
 	(void)state;
 	for (uint16_t mac_n = 0; mac_n <= TSIG_MAC_MAX + 1; mac_n++) {
@@ -201,7 +187,7 @@ static void test_records_that_are_none(void **state)
 	struct tsig_chain chain = { .key = key_with(0) };
 	uint8_t b[PACKET_MAX];
 	size_t n = signed_query(&chain, b, T);
-	struct tsig_record r = record_of(b, n), again;
+	struct tsig_record r = tsig_record_of(b, n), again;
 	struct wire_query q;
 
 	(void)state;
@@ -271,7 +257,7 @@ static void test_we_take_ldns_signature(void **state)
 		ldns_pkt_set_id(p, 0x4321);
 		assert_int_equal(ldns_pkt_tsig_sign(p, "key.example.", SECRET_BASE64, 300, vectors[i].name, NULL), 0);
 		assert_int_equal(ldns_pkt2wire(&wire, p, &n), 0);
-		r = record_of(wire, n);
+		r = tsig_record_of(wire, n);
 		assert_true(tsig_is_key(&server.key, &r));
 		assert_int_equal(tsig_check(&server, wire, &r, (uint64_t)time(NULL)), TSIG_OK);
 		free(wire);
