@@ -1,7 +1,5 @@
 #include "launcher/addresses.h"
 
-#include <event2/event.h>
-
 #include "launcher/netlink_internal.h"
 
 enum {
@@ -81,8 +79,7 @@ int addresses_each(struct netlink *nl, addresses_fn *each, void *arg, struct err
 /* ---- news ---- */
 
 struct addresses_monitor {
-	struct mnl_socket *sock;
-	struct event *readable;
+	struct netlink_news from;
 	addresses_changed_fn *fn;
 	void *arg;
 	_Alignas(struct nlmsghdr) char news[NEWS_MAX];
@@ -127,7 +124,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	for (int i = 0; i < READS_PER_WAKEUP; i++) {
-		ssize_t n = mnl_socket_recvfrom(m->sock, m->news, sizeof(m->news));
+		ssize_t n = mnl_socket_recvfrom(m->from.sock, m->news, sizeof(m->news));
 
 		if (n < 0 && errno == ENOBUFS)
 			m->fn(m->arg, 0);
@@ -149,15 +146,7 @@ struct addresses_monitor *addresses_watch(struct event_base *base, addresses_cha
 	}
 	m->fn = fn;
 	m->arg = arg;
-	m->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (!m->sock || mnl_socket_bind(m->sock, GROUPS, MNL_SOCKET_AUTOPID) < 0) {
-		err_set_errno(e, -errno, "cannot watch addresses");
-		addresses_monitor_free(m);
-		return NULL;
-	}
-	m->readable = event_new(base, mnl_socket_get_fd(m->sock), EV_READ | EV_PERSIST, on_readable, m);
-	if (!m->readable || event_add(m->readable, NULL) < 0) {
-		err_set(e, -ENOMEM, "no memory to watch addresses");
+	if (netlink_news_open(&m->from, base, GROUPS, on_readable, m, "addresses", e) < 0) {
 		addresses_monitor_free(m);
 		return NULL;
 	}
@@ -168,9 +157,6 @@ void addresses_monitor_free(struct addresses_monitor *m)
 {
 	if (!m)
 		return;
-	if (m->readable)
-		event_free(m->readable);
-	if (m->sock)
-		mnl_socket_close(m->sock);
+	netlink_news_close(&m->from);
 	free(m);
 }

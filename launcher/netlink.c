@@ -448,9 +448,34 @@ int netlink_ingress_kind(struct netlink *nl, int ifindex, char kind[NETLINK_KIND
 
 /* ---- news ---- */
 
+int netlink_news_open(struct netlink_news *n, struct event_base *base, unsigned groups, event_callback_fn fn,
+		      void *arg, const char *what, struct err *e)
+{
+	int size = MONITOR_BUFFER_BYTES, fd;
+
+	n->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (!n->sock || mnl_socket_bind(n->sock, groups, MNL_SOCKET_AUTOPID) < 0)
+		return err_set_errno(e, -errno, "cannot watch %s", what);
+	fd = mnl_socket_get_fd(n->sock);
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	n->readable = event_new(base, fd, EV_READ | EV_PERSIST, fn, arg);
+	if (!n->readable || event_add(n->readable, NULL) < 0)
+		return err_set(e, -ENOMEM, "no memory to watch %s", what);
+	return 0;
+}
+
+void netlink_news_close(struct netlink_news *n)
+{
+	if (n->readable)
+		event_free(n->readable);
+	if (n->sock)
+		mnl_socket_close(n->sock);
+	*n = (struct netlink_news){ 0 };
+}
+
 struct netlink_monitor {
-	struct mnl_socket *sock;
-	struct event *readable;
+	struct netlink_news from;
 	netlink_link_fn *on_link;
 	void *arg;
 	bool in_callback; /* netlink_monitor_free() inside one only marks it */
@@ -487,7 +512,7 @@ static void on_monitor(evutil_socket_t fd, short events, void *arg)
 	(void)events;
 	m->in_callback = true;
 	for (int i = 0; i < READS_PER_WAKEUP && !m->freed; i++) {
-		ssize_t n = mnl_socket_recvfrom(m->sock, m->news, sizeof(m->news));
+		ssize_t n = mnl_socket_recvfrom(m->from.sock, m->news, sizeof(m->news));
 
 		if (n < 0 && errno == ENOBUFS)
 			m->on_link(m->arg, LINK_LOST_TRACK, NULL);
@@ -505,7 +530,6 @@ struct netlink_monitor *netlink_monitor_new(struct event_base *base, netlink_lin
 					    struct err *e)
 {
 	struct netlink_monitor *m = calloc(1, sizeof(*m));
-	int size = MONITOR_BUFFER_BYTES, fd;
 
 	if (!m) {
 		err_set(e, -ENOMEM, "no memory to watch links");
@@ -513,18 +537,7 @@ struct netlink_monitor *netlink_monitor_new(struct event_base *base, netlink_lin
 	}
 	m->on_link = on_link;
 	m->arg = arg;
-	m->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (!m->sock || mnl_socket_bind(m->sock, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0) {
-		err_set_errno(e, -errno, "cannot watch links");
-		netlink_monitor_free(m);
-		return NULL;
-	}
-	fd = mnl_socket_get_fd(m->sock);
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	m->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_monitor, m);
-	if (!m->readable || event_add(m->readable, NULL) < 0) {
-		err_set(e, -ENOMEM, "no memory to watch links");
+	if (netlink_news_open(&m->from, base, RTMGRP_LINK, on_monitor, m, "links", e) < 0) {
 		netlink_monitor_free(m);
 		return NULL;
 	}
@@ -538,9 +551,6 @@ void netlink_monitor_free(struct netlink_monitor *m)
 	m->freed = true;
 	if (m->in_callback)
 		return;
-	if (m->readable)
-		event_free(m->readable);
-	if (m->sock)
-		mnl_socket_close(m->sock);
+	netlink_news_close(&m->from);
 	free(m);
 }

@@ -2,6 +2,7 @@
 #ifndef LAUNCHER_NETLINK_INTERNAL_H
 #define LAUNCHER_NETLINK_INTERNAL_H
 
+#include <event2/event.h>
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
 
@@ -28,6 +29,20 @@ struct ifinfomsg *request_link(struct request *r, uint16_t type, uint16_t flags,
 int netlink_talk(struct netlink *nl, struct request *r, mnl_cb_t each, void *arg);
 
 bool netlink_has_ipv6(const struct netlink *nl); /* the kernel does, at all */
+
+/* ---- news ---- */
+
+/* What the kernel tells by itself.  Zero: not open. */
+struct netlink_news {
+	struct mnl_socket *sock; /* does not block */
+	struct event *readable;
+};
+
+/* News of these groups (RTMGRP_), with room for many; `readable` calls fn(fd, EV_READ, arg).  `what` they are
+ * of is for the sentence.  0 or -errno; to be closed in either case. */
+int netlink_news_open(struct netlink_news *n, struct event_base *base, unsigned groups, event_callback_fn fn,
+		      void *arg, const char *what, struct err *e);
+void netlink_news_close(struct netlink_news *n);
 
 /* ---- links ---- */
 
