@@ -30,7 +30,8 @@ BACKENDS := backend workers
 HOOKS := event_text jobs webhook
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale xml
 JITSUD := jitsud kept leftovers listeners notify programs pulse run_dir supervisor users
-JITSUCTL := client complete dnssec doctor doctor_port doctor_show edit event jitsuctl listing live old_jitsu record render screen table text top waterfall
+JITSUCTL := client complete dnssec doctor doctor_port doctor_show edit event jitsuctl listing live old_jitsu options record \
+	render run screen subcommands subcommands_edit table text top usage waterfall
 
 # libraries of each
 BASE_LIBS := -levent_core -levent_pthreads -lseccomp -lcap-ng

@@ -1,0 +1,175 @@
+/* jitsuctl's commands that change the registry. */
+#include <unistd.h>
+
+#include "base/msg.h"
+#include "cmd/edit.h"
+#include "cmd/old_jitsu.h"
+#include "cmd/render.h"
+#include "cmd/subcommands.h"
+#include "cmd/usage.h"
+
+/* Pieces of lines, a service each; then a row that says how far they go. */
+struct export {
+	struct buf lines;
+	char last[MSG_NAME_MAX];
+	uint64_t n, revision;
+};
+
+static int export_reply(struct run *r, const struct client_reply *reply, void *arg)
+{
+	struct export *x = arg;
+
+	(void)r;
+	if (reply->kind == REPLY_DATA) {
+		buf_add(&x->lines, reply->data, reply->n);
+		return 0;
+	}
+	str_copy(x->last, row_text_or(reply->row, "last", ""));
+	row_number(reply->row, "n", &x->n);
+	row_number(reply->row, "revision", &x->revision);
+	return 0;
+}
+
+static int print_services(struct run *r, const char *lines)
+{
+	cleanup_buf struct buf out = { 0 };
+	struct json_writer w = { .out = &out, .indent = 2 };
+	struct json_place at;
+	struct err e;
+
+	json_open(&w, NULL, '{');
+	json_open(&w, "services", '[');
+	for (size_t n; *lines; lines += n + (lines[n] == '\n')) {
+		struct json *doc;
+
+		n = strcspn(lines, "\n");
+		doc = json_parse(lines, n, &at, &e);
+		if (!doc)
+			return run_complain(e.text);
+		json_put_node(&w, NULL, json_root(doc));
+		json_free(doc);
+	}
+	json_close(&w, ']');
+	json_close(&w, '}');
+	buf_adds(&out, "\n");
+	run_print(r, &out);
+	return EXIT_OK;
+}
+
+/* Page by page; anew when somebody has changed something meanwhile. */
+static int do_export(struct run *r)
+{
+	struct export x = { .n = 1 };
+	uint64_t revision = 0;
+	int status = EXIT_OK;
+
+	while (status == EXIT_OK && x.n > 0) {
+		struct client_request q = run_request("export");
+		bool first = !x.last[0];
+		char after[MSG_NAME_MAX];
+
+		str_copy(after, x.last);
+		q.service = first ? NULL : after;
+		status = run_ask_this(r, &q, export_reply, &x);
+		if (!first && x.revision != revision) {
+			buf_clear(&x.lines);
+			x.last[0] = '\0';
+			x.n = 1;
+		}
+		revision = x.revision;
+	}
+	if (status == EXIT_OK)
+		status = print_services(r, x.lines.text ? x.lines.text : "");
+	buf_free(&x.lines);
+	return status;
+}
+
+/* Its `each` ends with an exit status; 0 goes on. */
+static int send_part(void *arg, const char *record, bool last)
+{
+	struct run_shape shape = { .row = edit_render_result };
+	struct client_request q = run_request("import");
+	struct run *r = arg;
+
+	q.record = record;
+	q.more = !last;
+	q.exact = r->opt.edit.exact;
+	q.dry_run = r->opt.edit.dry_run;
+	return run_ask_this(r, &q, run_print_shape, &shape);
+}
+
+static int do_import(struct run *r)
+{
+	struct err e;
+	int status = edit_split(r->args[0], send_part, r, &e);
+
+	return status < 0 ? run_complain(e.text) : status;
+}
+
+int subcommand_do_edit(struct run *r)
+{
+	struct run_shape shape = { .row = edit_render_result };
+	struct client_request q = run_request(r->edit->verb);
+	cleanup_buf struct buf record = { 0 };
+	struct err e;
+
+	if (strcmp(r->edit->name, "export") == 0)
+		return do_export(r);
+	if (strcmp(r->edit->name, "import") == 0)
+		return do_import(r);
+	if (edit_request(r->edit, &r->opt.edit, r->n_args, r->args, &record, &q, &e) < 0) {
+		run_complain(e.text);
+		return EXIT_USAGE;
+	}
+	q.n = r->opt.n;
+	if (strcmp(r->edit->name, "history") == 0)
+		shape.row = edit_render_revision;
+	else if (strcmp(r->edit->name, "diff") == 0)
+		shape.row = edit_render_difference;
+	return run_ask_this(r, &q, run_print_shape, &shape);
+}
+
+/* ---- the first jitsu's command line ---- */
+
+static int add_record(struct run *r, const char *record, bool dry_run)
+{
+	struct run_shape shape = { .row = edit_render_result };
+	struct client_request q = run_request("add");
+
+	q.record = record;
+	q.dry_run = dry_run;
+	return run_ask_this(r, &q, dry_run && !r->old_dry_run ? run_drop_row : run_print_shape, &shape);
+}
+
+/* All are looked at before the first is added. */
+static int add_records(struct run *r, const struct old_jitsu *old)
+{
+	int status = EXIT_OK;
+
+	r->old_dry_run = old->dry_run;
+	for (size_t i = 0; i < old->n && status == EXIT_OK && (old->dry_run || old->n > 1); i++)
+		status = add_record(r, old->records[i], true);
+	for (size_t i = 0; i < old->n && status == EXIT_OK && !old->dry_run; i++)
+		status = add_record(r, old->records[i], false);
+	return status;
+}
+
+int subcommand_do_import_jitsu(struct run *r)
+{
+	cleanup_buf struct buf mistakes = { 0 };
+	cleanup_free char *cwd = getcwd(NULL, 0);
+	struct old_jitsu old;
+	int status = EXIT_OK;
+
+	if (old_jitsu_parse(r->n_old, r->old, cwd ? cwd : "/", &old, &mistakes) < 0) {
+		run_complain(mistakes.text ? mistakes.text : "out of memory");
+		status = EXIT_USAGE;
+	} else if (old.help) {
+		usage_print_old();
+	} else {
+		r->opt.json |= old.json;
+		status = add_records(r, &old);
+	}
+	old_jitsu_free(&old);
+	return status;
+}
