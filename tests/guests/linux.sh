@@ -76,27 +76,10 @@ unpack() {
     [ -x "$busybox" ] || busybox=$work/busybox/usr/bin/busybox
 }
 
-# number FILE OFFSET BYTES: a little-endian number of the boot header.
-number() { od -An -v -t "u$3" -j "$2" -N "$3" "$1" | tr -d ' '; }
-
-# The kernel inside the bzImage is an ELF file that QEMU enters directly (PVH).
-# Emulated, that is a third of a second faster than letting the guest unpack
-# and relocate itself.  The last four bytes of the payload are its true size.
-unpack_kernel() {
-    local from=$1 to=$2 sectors offset length
-    command -v lz4 >/dev/null || return 1
-    sectors=$(number "$from" 497 1)
-    offset=$(number "$from" 584 4)
-    length=$(number "$from" 588 4)
-    tail -c "+$(((sectors + 1) * 512 + offset + 1))" "$from" |
-        head -c "$((length - 4))" | lz4 -dcq >"$to" 2>/dev/null || return 1
-    [ "$(stat -c %s "$to")" = "$(number "$from" "$(((sectors + 1) * 512 + offset + length - 4))" 4)" ]
-}
-
 make_kernel() {
     local packed
     packed=$(echo "$work"/kernel/boot/vmlinuz-*)
-    unpack_kernel "$packed" "$out/vmlinuz.new" && return
+    "$here/unpack-kernel.sh" "$packed" "$out/vmlinuz.new" && return
     say 'kernel left packed (no lz4, or of another format): it will boot slower'
     cp "$packed" "$out/vmlinuz.new"
 }
