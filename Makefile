@@ -14,7 +14,7 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN)
 
 # ---- sources: one list per folder ----
 
-BASE := addr buf child clock codec err ipc json log metric msg nearest proc ring_file sandbox slots utf8
+BASE := addr addr_list buf child clock codec err ipc json log metric msg nearest proc ring_file sandbox slots utf8
 CONFIG := check claims complete load manual print read registry registry_db schema value
 DNS := answer canonical changes cookie count forward key load main name notify nsec peers queue rate serve sign signatures special tcp \
 	transfer tsig udp view waiting wire worker zone zone_build zone_file zone_rrset zone_static zone_touch zone_walk

@@ -79,8 +79,20 @@ void conf_free_service(struct service_conf *s)
 {
 	if (!s)
 		return;
-	schema_clear(&schema_service, s);
+	if (!s->packed)
+		schema_clear(&schema_service, s);
 	free(s);
+}
+
+struct service_conf *conf_pack_service(struct service_conf *s)
+{
+	struct service_conf *packed = schema_pack(&schema_service, s);
+
+	if (!packed)
+		return s;
+	packed->packed = true;
+	conf_free_service(s);
+	return packed;
 }
 
 static struct service_conf *parse_service(const struct conf *c, const struct json *doc, struct mistakes *m)

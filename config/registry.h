@@ -106,6 +106,9 @@ int registry_learn(struct registry *r, const struct registry_fact *facts, size_t
 /* Each fact, by name and key. */
 int registry_learned(struct registry *r, registry_learned_fn *fn, void *arg, struct err *e);
 
+/* What it keeps in memory to be quick is given back, for now. */
+void registry_shrink(struct registry *r);
+
 const char *registry_kind_name(unsigned kind); /* "service", "order" */
 
 #endif

@@ -214,6 +214,8 @@ int registry_open(const char *path, struct registry **out, struct err *e)
 	return 0;
 }
 
+void registry_shrink(struct registry *r) { sqlite3_db_release_memory(r->db); }
+
 void registry_free(struct registry *r)
 {
 	if (!r)

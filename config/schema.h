@@ -117,6 +117,10 @@ const char *schema_nearest(const struct schema *s, const char *key);    /* or NU
 /* Frees what a record of this schema owns, and leaves it zeroed. */
 void schema_clear(const struct schema *s, void *record);
 
+/* A copy of the record, with all that it points to, in one piece of memory: a record of many small pieces takes
+ * twice as much.  It is the caller's to free(), and nothing of it is changed.  NULL: out of memory. */
+void *schema_pack(const struct schema *s, const void *record);
+
 /* The manual's option list, in mdoc. */
 void schema_manual(struct buf *out);
 

@@ -122,6 +122,7 @@ struct service_conf {
 	uint64_t dns_horizon_ms; /* DURATION_AUTO: max(2 x ttl, 300 s) while hold is off */
 	/* where it stands in the file, for messages */
 	unsigned line;
+	bool packed; /* it is one piece of memory (conf_pack_service()) */
 };
 
 /* A secret shared with other servers (RFC 8945). */

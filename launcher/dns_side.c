@@ -8,6 +8,7 @@
 #include "launcher/dnssec.h"
 #include "launcher/launcher.h"
 #include "launcher/metrics.h"
+#include "launcher/registrar.h"
 #include "launcher/secondaries.h"
 #include "launcher/zone_files.h"
 
@@ -237,6 +238,7 @@ static void loaded(struct launcher *l, const struct msg_dns_loaded *m)
 		xdp_side_loaded(l);
 	}
 	operators_zones_loaded(l, m->error ? m->text : "");
+	registrar_told(l);
 }
 
 static void served(struct launcher *l, const struct msg_dns_zone_serial *m)

@@ -286,8 +286,8 @@ void hold_bridges_pass(struct hold *h, enum hold_stage stage, bool done)
 	if (stage == HOLD_STAGE_NONE)
 		all->pass_turn++;
 	r = hold_filter_set_mac(f, b->tap.ifindex, &p->mac, mac);
-	for (uint16_t i = 0; r == 0 && i < p->n_addrs; i++)
-		r = hold_filter_set_addr(f, b->tap.ifindex, &p->addrs[i], addr);
+	for (uint16_t i = 0; r == 0 && i < p->addrs.n; i++)
+		r = hold_filter_set_addr(f, b->tap.ifindex, &p->addrs.v[i], addr);
 	h->pass_mac = (uint8_t)(r == 0 ? mac : HOLD_PASS_UNKNOWN);
 	h->pass_addr = (uint8_t)(r == 0 ? addr : HOLD_PASS_UNKNOWN);
 	h->pass_turn = all->pass_turn;

@@ -28,8 +28,8 @@ const char *hold_conflict_text(const struct service *s, char *out, size_t size)
 
 static bool is_its_own(const struct service *s, const struct ip_addr *a)
 {
-	for (uint16_t i = 0; i < s->hold.place.n_addrs; i++) {
-		if (ip_equal(a, &s->hold.place.addrs[i]))
+	for (uint16_t i = 0; i < s->hold.place.addrs.n; i++) {
+		if (ip_equal(a, &s->hold.place.addrs.v[i]))
 			return true;
 	}
 	return false;

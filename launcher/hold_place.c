@@ -138,19 +138,29 @@ int hold_place_find(struct service *s, struct hold_place *out, struct err *e)
 	if (mac_is_zero(&nic.mac) || nic.mac.b[0] & 1)
 		return err_set(e, -EOPNOTSUPP, "the MAC of its first NIC is not known");
 	p.mac = nic.mac;
-	for (size_t i = 0; i < s->conf->ip.n && i < ARRAY_SIZE(p.addrs); i++)
-		p.addrs[p.n_addrs++] = s->conf->ip.v[i].addr;
 	r = check_addresses(s, nic.bridge, e);
 	if (r < 0)
 		return r;
 	p.bridge = hold_bridges_get(s->l, nic.bridge, e);
 	if (!p.bridge)
 		return e->code;
+	for (size_t i = 0; i < s->conf->ip.n && i < MSG_LIST_MAX; i++) {
+		if (!addr_list_add(&p.addrs, &s->conf->ip.v[i].addr))
+			abort();
+	}
 	if (!hold_place_equal(&p, &s->hold.place)) /* where it is already, there is no other */
 		r = check_twins(s, &p, e);
 	if (r == 0)
 		*out = p;
+	else
+		hold_place_clear(&p);
 	return r;
+}
+
+void hold_place_clear(struct hold_place *p)
+{
+	addr_list_clear(&p->addrs);
+	*p = (struct hold_place){ 0 };
 }
 
 static uint64_t add(uint64_t hash, const void *bytes, size_t n)
@@ -168,12 +178,12 @@ uint64_t hold_place_claim(const struct hold_place *p)
 
 	hash = add(hash, p->bridge->info.name, strlen(p->bridge->info.name) + 1);
 	hash = add(hash, &p->mac, sizeof(p->mac));
-	hash = add(hash, p->addrs, p->n_addrs * sizeof(p->addrs[0]));
+	hash = add(hash, p->addrs.v, p->addrs.n * sizeof(p->addrs.v[0]));
 	return hash ? hash : 1;
 }
 
 bool hold_place_equal(const struct hold_place *a, const struct hold_place *b)
 {
-	return a->bridge == b->bridge && memcmp(&a->mac, &b->mac, sizeof(a->mac)) == 0 && a->n_addrs == b->n_addrs &&
-	       memcmp(a->addrs, b->addrs, a->n_addrs * sizeof(a->addrs[0])) == 0;
+	return a->bridge == b->bridge && memcmp(&a->mac, &b->mac, sizeof(a->mac)) == 0 &&
+	       addr_list_equal(&a->addrs, &b->addrs);
 }

@@ -322,13 +322,14 @@ static void let_go(struct service *s)
 	synproxy_say_stage(s);
 	s->l->synproxy_stale = true;
 	hold_place_leave(s);
-	memset(&h->place, 0, sizeof(h->place));
+	hold_place_clear(&h->place);
 	memset(&h->counts, 0, sizeof(h->counts));
 	h->at = HOLD_AT_UNKNOWN;
 	h->port_lost = h->done = h->gave_up = false;
 	h->drain_seq = 0;
 }
 
+/* What `p` owns is the service's from now on. */
 static void take(struct service *s, const struct hold_place *p)
 {
 	s->hold.place = *p;
@@ -357,8 +358,10 @@ static bool judge(struct service *s)
 	bool same = r == 0 && hold_place_equal(&p, &s->hold.place);
 
 	s->hold.look_again = false;
-	if (same)
+	if (same) {
+		hold_place_clear(&p);
 		return false;
+	}
 	let_go(s);
 	s->hold.conflict = false;
 	if (r < 0)

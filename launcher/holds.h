@@ -13,6 +13,7 @@
 #ifndef LAUNCHER_HOLDS_H
 #define LAUNCHER_HOLDS_H
 
+#include "base/addr_list.h"
 #include "base/msg.h"
 #include "launcher/hold_tap.h"
 #include "launcher/netlink.h"
@@ -45,8 +46,7 @@ enum hold_at { HOLD_AT_UNKNOWN, HOLD_AT_TAP, HOLD_AT_VM };
 struct hold_place {
 	struct hold_bridge *bridge; /* NULL: it is not held */
 	struct mac_addr mac; /* the VM's */
-	uint16_t n_addrs;
-	struct ip_addr addrs[MSG_LIST_MAX];
+	struct addr_list addrs;
 };
 
 /* Part of each service. */
@@ -101,9 +101,10 @@ void holds_gave_up(struct service *s);
 void holds_look_at_port(struct service *s);
 
 /* ---- hold_place.c ---- */
-/* Where it is to be held.  -EAGAIN: that cannot be told yet; else -errno: never, as things are.  The
- * sentence is in *e; without one `hold` is off. */
+/* Where it is to be held; hold_place_clear() ends it.  -EAGAIN: that cannot be told yet; else -errno: never, as
+ * things are.  The sentence is in *e; without one `hold` is off. */
 int hold_place_find(struct service *s, struct hold_place *out, struct err *e);
+void hold_place_clear(struct hold_place *p);
 /* It is held there from now on, so that others with its MAC are refused; no longer. */
 void hold_place_enter(struct service *s);
 void hold_place_leave(struct service *s);

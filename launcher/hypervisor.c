@@ -213,7 +213,8 @@ bool hypervisor_is_stopping(const struct service *s)
 /* Of an existing domain. */
 static void learn_nics(struct service *s, uint16_t n, const struct msg_nic *nics)
 {
-	s->n_nics = MIN(n, (uint16_t)ARRAY_SIZE(s->nics));
+	service_room(s);
+	s->n_nics = MIN(n, (uint16_t)MSG_NICS_MAX);
 	memcpy(s->nics, nics, s->n_nics * sizeof(*nics));
 	s->hold.look_again = true; /* at its next move, which mostly follows at once */
 }

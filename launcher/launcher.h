@@ -118,14 +118,14 @@ struct service {
 
 	/* the VM */
 	struct hypervisor *hv;
-	char target[MSG_NAME_MAX * 2]; /* how the backend is told which domain */
+	char *target; /* how the backend is told which domain */
 	char uuid[MSG_UUID_MAX];
 	int32_t domain_id; /* -1: not running */
 	uint64_t memory_bytes;
 	bool by_us; /* we started what runs */
 	uint16_t n_nics;
-	struct msg_nic nics[MSG_NICS_MAX];
-	struct port *ports[MSG_NICS_MAX];
+	struct msg_nic *nics; /* room for MSG_NICS_MAX, and as many ports; NULL: it never had any (service_room()) */
+	struct port **ports;
 	struct run_state run;
 	bool changed_meanwhile; /* an event told of it while the hypervisor was asked what runs */
 	bool stop_under_way; /* a stop was asked of the backend and has not ended: no start before */
@@ -264,6 +264,8 @@ bool service_is_served(const struct service *s); /* it is configured, and enable
 void service_set_error(struct service *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* dns or synproxy has acknowledged. */
 void service_drained(struct service *s);
+/* There is room for its NICs and ports from now on. */
+void service_room(struct service *s);
 /* What was to be stopped is there and stays. */
 void service_stop_failed(struct service *s);
 /* The VM is known to be gone: whatever state it is in, clean up behind it. */

@@ -79,13 +79,14 @@ void registrar_explain(struct launcher *l, char *out, size_t size)
 
 /* ---- what is in force ---- */
 
+/* Takes `s`, and may put it elsewhere. */
 static struct conf_ref *ref_new(struct service_conf *s)
 {
 	struct conf_ref *ref = calloc(1, sizeof(*ref));
 
 	if (!ref)
 		abort();
-	*ref = (struct conf_ref){ .service = s, .refs = 1 };
+	*ref = (struct conf_ref){ .service = conf_pack_service(s), .refs = 1 };
 	return ref;
 }
 
@@ -152,9 +153,11 @@ static bool gather_one(void *arg, const char *name, const char *body)
 	if (s && g->out->n + g->conf->services.n >= SLOTS_MAX) {
 		buf_addf(&why, "there can be no more than %d services\n", SLOTS_MAX);
 	} else if (s && claims_fit(g->out->claims, s, &why)) {
-		if (!claims_add(g->out->claims, s))
+		struct conf_ref *ref = ref_new(s);
+
+		if (!claims_add(g->out->claims, ref->service))
 			abort();
-		add_ref(g->out, ref_new(s));
+		add_ref(g->out, ref);
 		return true;
 	}
 	conf_free_service(s);
@@ -208,6 +211,7 @@ int registrar_gather(struct launcher *l, const struct conf *conf, bool lenient, 
 			abort();
 	}
 	error = gather_registry(&g);
+	l->registrar->trim |= out->n > MANY;
 	if (error == 0 && g.failed && !lenient)
 		error = -EINVAL;
 	if (error < 0)
@@ -328,9 +332,19 @@ static void on_tell(evutil_socket_t fd, short what, void *arg)
 	operators_edits_told(l);
 	if (l->dns_told)
 		dns_snapshot(l);
-	if (l->registrar->trim)
-		malloc_trim(0); /* an import is some times as large as what stays of it */
-	l->registrar->trim = false;
+}
+
+/* An import, and a start, are some times as large as what stays of them. */
+void registrar_told(struct launcher *l)
+{
+	struct registrar *r = l->registrar;
+
+	if (!r->trim)
+		return;
+	r->trim = false;
+	if (r->registry)
+		registry_shrink(r->registry);
+	malloc_trim(0);
 }
 
 static void tell_later(struct launcher *l)
@@ -395,6 +409,7 @@ static int parse_change(struct edit *ed, struct edit_change *c, struct buf *mist
 	if (!s)
 		return say(ed, c, -EINVAL, &lines, mistakes);
 	c->ref = ref_new(s);
+	s = c->ref->service;
 	if (given.error)
 		abort();
 	free(c->body);

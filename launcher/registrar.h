@@ -67,6 +67,8 @@ struct registry *registrar_registry(struct launcher *l, struct err *e);
 int registrar_record(struct launcher *l, const char *name, struct buf *body, struct err *e);
 
 bool service_is_in_file(const struct service *s);
+/* dns has all that is in force: what was needed on the way is given back. */
+void registrar_told(struct launcher *l);
 size_t registrar_count(const struct launcher *l); /* services in force, the file's too */
 /* "revision 7", or why it cannot be used. */
 void registrar_explain(struct launcher *l, char *out, size_t size);

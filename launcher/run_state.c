@@ -21,9 +21,10 @@ static bool parse_addrs(char *text, struct run_state *out)
 	if (strcmp(text, "-") == 0)
 		return true;
 	for (char *addr = strtok_r(text, ",", &rest); addr; addr = strtok_r(NULL, ",", &rest)) {
-		if (out->n_addrs == ARRAY_SIZE(out->addrs) || ip_parse(addr, &out->addrs[out->n_addrs]) < 0)
+		struct ip_addr a;
+
+		if (out->addrs.n == MSG_LIST_MAX || ip_parse(addr, &a) < 0 || !addr_list_add(&out->addrs, &a))
 			return false;
-		out->n_addrs++;
 	}
 	return true;
 }
@@ -32,9 +33,9 @@ static void format_addrs(const struct run_state *st, struct buf *out)
 {
 	char addr[ADDR_TEXT_MAX];
 
-	for (uint16_t i = 0; i < st->n_addrs; i++)
-		buf_addf(out, "%s%s", i ? "," : "", ip_format(&st->addrs[i], addr));
-	if (st->n_addrs == 0)
+	for (uint16_t i = 0; i < st->addrs.n; i++)
+		buf_addf(out, "%s%s", i ? "," : "", ip_format(&st->addrs.v[i], addr));
+	if (st->addrs.n == 0)
 		buf_adds(out, "-");
 }
 
@@ -64,6 +65,7 @@ void run_state_load(const char *run_dir, const char *service, struct run_state *
 	/* four: of a version that held nothing; seven: of one that knew no addresses */
 	if ((n != 4 && n != 7 && n != 8) || !parse_addrs(addrs, &st)) {
 		log_warn("service=%s %s is damaged: ignoring it", service, path);
+		run_state_clear(&st);
 		return;
 	}
 	st.up = up != 0;
@@ -73,6 +75,8 @@ void run_state_load(const char *run_dir, const char *service, struct run_state *
 	st.saved = hash_of(&text);
 	*out = st;
 }
+
+void run_state_clear(struct run_state *st) { addr_list_clear(&st->addrs); }
 
 static void format(const struct run_state *st, struct buf *out)
 {

@@ -10,6 +10,7 @@
 #ifndef LAUNCHER_RUN_STATE_H
 #define LAUNCHER_RUN_STATE_H
 
+#include "base/addr_list.h"
 #include "base/err.h"
 #include "base/msg.h"
 
@@ -22,14 +23,14 @@ struct run_state {
 	uint64_t boots; /* how often it was started, ever since the host booted */
 	uint64_t claim; /* of the place (holds.h) where nobody else has its addresses; 0: that is not known */
 	bool moved; /* the forwarding entry was at the VM's port */
-	uint16_t n_addrs; /* of the machine of ours that runs; 0: not known */
-	struct ip_addr addrs[MSG_LIST_MAX];
+	struct addr_list addrs; /* of the machine of ours that runs; none: not known */
 	uint64_t saved; /* stands for what the file says; 0: not known */
 	uint64_t asked_ms; /* when its address was last given out (CLOCK_MONOTONIC), or a little earlier; 0: not known */
 };
 
-/* Zeroes, and domain_id -1, when there is none or it cannot be read. */
+/* Zeroes, and domain_id -1, when there is none or it cannot be read.  What `out` was, is overwritten. */
 void run_state_load(const char *run_dir, const char *service, struct run_state *out);
+void run_state_clear(struct run_state *st); /* what it owns */
 /* Errors are logged: the worst that follows is that a VM of ours is taken for somebody else's, and
  * not stopped.  What the file says already is not written again. */
 void run_state_save(const char *run_dir, const char *service, struct run_state *st);

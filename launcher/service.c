@@ -79,15 +79,22 @@ void service_set_error(struct service *s, const char *fmt, ...)
 	va_end(ap);
 }
 
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
 void service_arm(struct service *s, enum timer_for what, uint64_t ms)
 {
 	struct timeval tv = clock_timeval_ms(ms);
 
 	s->timer_for = what;
-	if (what == TIMER_NONE)
+	if (what == TIMER_NONE && s->timer)
 		event_del(s->timer);
-	else
-		event_add(s->timer, &tv);
+	if (what == TIMER_NONE)
+		return;
+	if (!s->timer)
+		s->timer = evtimer_new(s->l->base, on_timer, s);
+	if (!s->timer)
+		abort();
+	event_add(s->timer, &tv);
 }
 
 static void save_run_state(struct service *s, bool up)
@@ -97,6 +104,16 @@ static void save_run_state(struct service *s, bool up)
 	s->run.up = up && s->by_us;
 	s->run.asked_ms = MAX(s->run.asked_ms, use_asked_ms(s));
 	run_state_save(s->l->conf->run_dir, s->conf->name, &s->run);
+}
+
+void service_room(struct service *s)
+{
+	if (s->nics)
+		return;
+	s->nics = calloc(MSG_NICS_MAX, sizeof(*s->nics));
+	s->ports = calloc(MSG_NICS_MAX, sizeof(*s->ports));
+	if (!s->nics || !s->ports)
+		abort();
 }
 
 /* ---- starting ---- */
@@ -112,6 +129,16 @@ static void note_asked(struct service *s)
 	run_state_save(s->l->conf->run_dir, s->conf->name, &s->run);
 }
 
+static void set_target(struct service *s, const char *target)
+{
+	char *copy = strdup(target);
+
+	if (!copy)
+		abort();
+	free(s->target);
+	s->target = copy;
+}
+
 /* Where its VM is and what it is called, as the record says now.  Not while there is one. */
 static void follow_conf(struct service *s)
 {
@@ -120,12 +147,12 @@ static void follow_conf(struct service *s)
 	s->hv = hypervisor_find(s->l, m->hypervisor);
 	if (!m->domain[0]) {
 		identity_uuid(&s->l->identity, s->conf->name, s->uuid);
-		str_copy(s->target, s->uuid);
+		set_target(s, s->uuid);
 		return;
 	}
-	if (strcmp(s->target, m->domain) != 0)
+	if (s->target && strcmp(s->target, m->domain) != 0)
 		s->uuid[0] = '\0';
-	str_copy(s->target, m->domain);
+	set_target(s, m->domain);
 }
 
 /* A start that begins anew, because a backend died with it, has no more time than the first. */
@@ -599,9 +626,6 @@ struct service *service_new(struct launcher *l, struct conf_ref *ref, const stru
 	s->last_error = s->stop_reason = s->hold.refused = NOTE_NONE;
 	s->trusted = true;
 	s->since_ms = clock_now_ms();
-	s->timer = evtimer_new(l->base, on_timer, s);
-	if (!s->timer)
-		abort();
 	l->services[s->index] = s;
 	xdp_side_begin(s);
 	follow_conf(s);
@@ -650,7 +674,8 @@ void service_free(struct service *s)
 	hypervisor_forget(s);
 	start_close_ports(s);
 	fd_close(&s->probe_fd);
-	event_free(s->timer);
+	if (s->timer)
+		event_free(s->timer);
 	if (s->delay)
 		event_free(s->delay);
 	if (s->settle)
@@ -662,5 +687,9 @@ void service_free(struct service *s)
 	note_free(&s->hold.refused);
 	l->services[s->index] = NULL;
 	conf_unref(s->ref);
+	run_state_clear(&s->run);
+	free(s->target);
+	free(s->nics);
+	free(s->ports);
 	free(s);
 }

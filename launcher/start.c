@@ -125,8 +125,9 @@ void start_describe_nic(const struct service *s, size_t nic, struct msg_nic *out
 
 void start_name_nics(struct service *s)
 {
+	service_room(s);
 	s->n_nics = 0;
-	for (size_t i = 0; i < s->conf->machine.nics.n && i < ARRAY_SIZE(s->nics); i++) {
+	for (size_t i = 0; i < s->conf->machine.nics.n && i < MSG_NICS_MAX; i++) {
 		start_describe_nic(s, i, &s->nics[i]);
 		s->n_nics++;
 	}
@@ -155,6 +156,7 @@ static int make_taps(struct service *s, struct err *e)
 	size_t n = s->conf->machine.nics.n;
 	int r = 0;
 
+	service_room(s);
 	s->n_nics = 0;
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		r = make_tap(s, i, e);
@@ -166,7 +168,7 @@ static int make_taps(struct service *s, struct err *e)
 
 void start_close_ports(struct service *s)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(s->ports); i++) {
+	for (size_t i = 0; s->ports && i < MSG_NICS_MAX; i++) {
 		port_close(s->ports[i]);
 		s->ports[i] = NULL;
 	}
@@ -176,9 +178,11 @@ static void note_addresses(struct service *s)
 {
 	struct run_state *run = &s->run;
 
-	run->n_addrs = 0;
-	for (size_t i = 0; i < s->conf->ip.n && i < ARRAY_SIZE(run->addrs); i++)
-		run->addrs[run->n_addrs++] = s->conf->ip.v[i].addr;
+	addr_list_clear(&run->addrs);
+	for (size_t i = 0; i < s->conf->ip.n && i < MSG_LIST_MAX; i++) {
+		if (!addr_list_add(&run->addrs, &s->conf->ip.v[i].addr))
+			abort();
+	}
 }
 
 /* What a VM on a tap of ours sends must be from its own addresses, which it was started with: the record may
@@ -188,10 +192,11 @@ static void guard(struct service *s, uint16_t nic, struct port_conf *c)
 	c->guard = !s->conf->machine.domain[0] && !mac_is_zero(&c->vm_mac);
 	if (!c->guard || nic > 0)
 		return;
-	if (s->run.n_addrs == 0)
+	if (s->run.addrs.n == 0)
 		note_addresses(s);
-	c->n_guard_addrs = s->run.n_addrs;
-	memcpy(c->guard_addrs, s->run.addrs, sizeof(c->guard_addrs));
+	c->n_guard_addrs = s->run.addrs.n;
+	for (uint16_t i = 0; i < s->run.addrs.n; i++)
+		c->guard_addrs[i] = s->run.addrs.v[i];
 }
 
 void start_open_ports(struct service *s)
@@ -267,7 +272,7 @@ static int fill_machine(struct service *s, struct msg_be_start *m, struct err *e
 	m->memory_bytes = c->memory_bytes;
 	add_disks(s, m);
 	m->n_nics = s->n_nics;
-	memcpy(m->nics, s->nics, sizeof(m->nics));
+	memcpy(m->nics, s->nics, s->n_nics * sizeof(*m->nics));
 	return 0;
 }
 

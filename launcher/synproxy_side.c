@@ -39,7 +39,7 @@ static void fill_service(const struct service *s, struct msg_hold_service *m)
 		.gen = s->gen,
 		.bridge = h->place.bridge->number,
 		.mac = h->place.mac,
-		.n_addrs = h->place.n_addrs,
+		.n_addrs = h->place.addrs.n,
 		.stage = h->stage == HOLD_STAGE_FAILED ? HOLD_STAGE_SLEEP : h->stage, /* who waited then, was told then */
 		.at_vm = h->known ? h->at == HOLD_AT_VM || (h->at == HOLD_AT_UNKNOWN && h->stage == HOLD_STAGE_UP)
 				  : s->run.moved && h->stage == HOLD_STAGE_UP,
@@ -50,7 +50,8 @@ static void fill_service(const struct service *s, struct msg_hold_service *m)
 		.max_hold_ms = (uint32_t)MIN(c->max_hold_ms, (uint64_t)UINT32_MAX),
 	};
 	str_copy(m->name, c->name);
-	memcpy(m->addrs, h->place.addrs, sizeof(m->addrs));
+	for (uint16_t i = 0; i < m->n_addrs; i++)
+		m->addrs[i] = h->place.addrs.v[i];
 	for (size_t i = 0; i < c->ports.n && i < ARRAY_SIZE(m->ports); i++)
 		m->ports[m->n_ports++].port = c->ports.v[i];
 }

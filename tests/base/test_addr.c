@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/addr.h"
+#include "base/addr_list.h"
 
 static void test_ip_round_trip(void **state)
 {
@@ -54,6 +55,28 @@ static void test_prefix(void **state)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(prefix_parse(bad[i], &p), -EINVAL);
+}
+
+static void test_list(void **state)
+{
+	struct addr_list a = { 0 }, b = { 0 };
+	struct ip_addr one, two;
+
+	(void)state;
+	assert_int_equal(ip_parse("10.0.0.1", &one), 0);
+	assert_int_equal(ip_parse("fd00::1", &two), 0);
+	assert_true(addr_list_equal(&a, &b));
+	assert_true(addr_list_add(&a, &one) && addr_list_add(&a, &two));
+	assert_true(addr_list_add(&b, &one));
+	assert_false(addr_list_equal(&a, &b));
+	assert_true(addr_list_add(&b, &two));
+	assert_true(addr_list_equal(&a, &b));
+	b.v[0] = two;
+	assert_false(addr_list_equal(&a, &b));
+	addr_list_clear(&a);
+	addr_list_clear(&b);
+	assert_int_equal(a.n, 0);
+	addr_list_clear(&a);
 }
 
 static void test_prefix_contains(void **state)
@@ -134,7 +157,7 @@ int main(void)
 		cmocka_unit_test(test_ip_round_trip),	    cmocka_unit_test(test_ip_refuses),
 		cmocka_unit_test(test_prefix),		    cmocka_unit_test(test_prefix_contains),
 		cmocka_unit_test(test_endpoint),	    cmocka_unit_test(test_sockaddr_round_trip),
-		cmocka_unit_test(test_mac),
+		cmocka_unit_test(test_mac),		    cmocka_unit_test(test_list),
 	};
 
 	return cmocka_run_group_tests_name("base/addr", tests, NULL, NULL);

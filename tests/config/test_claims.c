@@ -57,6 +57,37 @@ static void assert_mistake(const char *line)
 #define API "\"name\":\"api\",\"dns\":[\"api.jitsu.example\"],\"ip\":[\"10.0.0.21/24\"]"
 #define KERNEL "\"machine\":{\"kernel\":\"/images/k\"}"
 
+/* One piece of memory, which says the same of every option, also of those that nobody gave. */
+static void test_packed(void **state)
+{
+	static const char full[] =
+		"{" API ",\"ports\":[80,443],\"fallback_ip\":[\"10.0.0.9\",\"10.0.0.10\"],\"gateway\":\"10.0.0.1\","
+		"\"wake_allow\":[\"10.0.0.0/8\"],\"ready\":[\"arp\",\"tcp:80\",\"delay:1s\"],"
+		"\"machine\":{\"kernel\":\"/images/k\",\"cmdline\":\"a=b\",\"disks\":[{\"path\":\"/images/a\"},"
+		"{\"path\":\"/images/b\",\"format\":\"qcow2\"}],\"nics\":[{\"bridge\":\"br0\"},{\"bridge\":\"br0\"}]}}";
+	static const char *const texts[] = { full, "{" API "," KERNEL "}" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		cleanup_buf struct buf before = { 0 }, after = { 0 };
+		struct service_conf *s = parse(texts[i], NULL);
+
+		if (!s)
+			fail_msg("%s", mistakes.text);
+		conf_print_service(s, &before);
+		s = conf_pack_service(s);
+		assert_true(s->packed);
+		conf_print_service(s, &after);
+		assert_string_equal(after.text, before.text);
+		assert_int_equal(s->ready.n, i == 0 ? 3 : s->ready.n);
+		s = conf_pack_service(s); /* it may be one already */
+		buf_clear(&after);
+		conf_print_service(s, &after);
+		assert_string_equal(after.text, before.text);
+		conf_free_service(s);
+	}
+}
+
 static void test_what_is_given_is_kept_in_one_way(void **state)
 {
 	struct buf one = { 0 }, two = { 0 };
@@ -176,6 +207,7 @@ static void test_many_come_and_go(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_packed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_given_is_kept_in_one_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mistakes_name_the_option, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_others_have, setup, teardown),

@@ -82,8 +82,7 @@ static void assert_same(const struct run_state *a, const struct run_state *b)
 	assert_true(a->claim == b->claim);
 	assert_int_equal(a->moved, b->moved);
 	assert_int_equal(a->asked_ms, b->asked_ms);
-	assert_int_equal(a->n_addrs, b->n_addrs);
-	assert_memory_equal(a->addrs, b->addrs, sizeof(a->addrs));
+	assert_true(addr_list_equal(&a->addrs, &b->addrs));
 }
 
 static int unlink_service(const char *dir)
@@ -94,32 +93,40 @@ static int unlink_service(const char *dir)
 	return unlink(path);
 }
 
+static void reload_state(const char *dir, struct run_state *st)
+{
+	run_state_clear(st);
+	run_state_load(dir, "www", st);
+}
+
 static void test_run_state_round_trip(void **state)
 {
 	char dir[] = "/tmp/jitsu-test-XXXXXX", sub[64], file[80];
 	struct run_state st = { .uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8", .domain_id = 12, .up = true, .boots = 7 };
-	struct run_state back;
+	struct run_state back = { 0 };
 	FILE *f;
 
 	(void)state;
 	assert_non_null(mkdtemp(dir));
 	snprintf(sub, sizeof(sub), "%s/services", dir);
 	assert_int_equal(mkdir(sub, 0700), 0);
-	run_state_load(dir, "www", &back);
+	reload_state(dir, &back);
 	assert_int_equal(back.domain_id, -1);
 	run_state_save(dir, "www", &st);
-	run_state_load(dir, "www", &back);
+	reload_state(dir, &back);
 	assert_same(&back, &st);
 	st = (struct run_state){ .domain_id = -1, .boots = 8, .claim = UINT64_MAX, .moved = true, .asked_ms = 123456 };
 	run_state_save(dir, "www", &st);
-	run_state_load(dir, "www", &back);
+	reload_state(dir, &back);
 	assert_same(&back, &st);
-	st.n_addrs = ARRAY_SIZE(st.addrs);
-	for (size_t i = 0; i < ARRAY_SIZE(st.addrs); i++)
-		assert_int_equal(ip_parse("fd00:1111:2222:3333:4444:5555:6666:7777", &st.addrs[i]), 0);
-	assert_int_equal(ip_parse("10.0.0.5", &st.addrs[1]), 0);
+	for (size_t i = 0; i < MSG_LIST_MAX; i++) {
+		struct ip_addr a;
+
+		assert_int_equal(ip_parse(i == 1 ? "10.0.0.5" : "fd00:1111:2222:3333:4444:5555:6666:7777", &a), 0);
+		assert_true(addr_list_add(&st.addrs, &a));
+	}
 	run_state_save(dir, "www", &st);
-	run_state_load(dir, "www", &back);
+	reload_state(dir, &back);
 	assert_same(&back, &st);
 	assert_int_equal(unlink_service(sub), 0);
 	run_state_save(dir, "www", &st); /* says the same: not written again */
@@ -127,25 +134,27 @@ static void test_run_state_round_trip(void **state)
 	assert_int_equal(unlink_service(sub), -1);
 	st.boots++;
 	run_state_save(dir, "www", &st);
-	run_state_load(dir, "www", &back);
+	reload_state(dir, &back);
 	assert_same(&back, &st);
 	snprintf(file, sizeof(file), "%s/www", sub);
 	f = fopen(file, "w");
 	fputs("- 3 1 9\n", f); /* as it was before there were claims */
 	fclose(f);
-	run_state_load(dir, "www", &back);
+	reload_state(dir, &back);
+	run_state_clear(&st);
 	st = (struct run_state){ .domain_id = 3, .up = true, .boots = 9 };
 	assert_same(&back, &st);
 	f = fopen(file, "w");
 	fputs("half a li", f);
 	fclose(f);
-	run_state_load(dir, "www", &back);
+	reload_state(dir, &back);
 	assert_int_equal(back.domain_id, -1);
 	f = fopen(file, "w");
 	fputs("- 3 1 9 0 0 0 10.0.0.5,nowhere\n", f);
 	fclose(f);
-	run_state_load(dir, "www", &back);
+	reload_state(dir, &back);
 	assert_int_equal(back.domain_id, -1);
+	run_state_clear(&back);
 	unlink(file);
 	rmdir(sub);
 	rmdir(dir);
