@@ -15,15 +15,15 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN)
 # ---- sources: one list per folder ----
 
 BASE := addr addr_list buf child clock codec err ipc json log metric msg nearest proc ring_file sandbox slots utf8
-CONFIG := check claims complete load manual print read registry registry_db schema value
+CONFIG := check check_pools claims complete load manual pool print read registry registry_db schema value
 DNS := answer canonical changes cookie count forward key load main name notify nsec peers queue rate serve sign signatures special tcp \
 	transfer tsig udp view waiting wire worker zone zone_build zone_file zone_rrset zone_static zone_touch zone_walk
 SYNPROXY := agenda claim flows frame handover handover_packets handover_ports handover_release hold hold_store lookup \
 	main ports probe taps wards
 CONTROL := exposition http main peer protocol requests server session watchers
 LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
-	edits events fdb filter flows hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
-	hypervisor identity idle image journal links main managers metrics mutes netlink note operators orders port prober \
+	edits events fdb filter flows gather hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
+	hypervisor identity idle image journal links main managers metrics mutes netlink note operators orders pools port prober \
 	quiesce ready reaper registrar reload rows run_state secondaries service service_fsm start sweeps synproxy_side \
 	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend workers
@@ -59,7 +59,7 @@ TESTS += synproxy/test_frame synproxy/test_hold synproxy/test_probe synproxy/tes
 TESTS += synproxy/test_agenda base/test_bucket synproxy/test_claim synproxy/test_handover synproxy/test_lookup synproxy/test_process
 TESTS += base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
 TESTS += config/test_claims config/test_registry config/test_load config/test_manual config/test_memory config/test_value
-TESTS += cmd/test_edit launcher/test_edits
+TESTS += cmd/test_edit launcher/test_edits config/test_pool launcher/test_pools
 TESTS += cmd/test_old_jitsu cmd/test_top launcher/test_events
 TESTS += control/test_exposition control/test_http launcher/test_metrics launcher/test_hooks hooks/test_jobs hooks/test_webhook
 TESTS += base/test_log cmd/test_notify cmd/test_pulse cmd/test_watchdog cmd/test_complete cmd/test_doctor

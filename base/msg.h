@@ -748,6 +748,7 @@ enum ctl_event {
 	CTL_EVENT_WAKE, /* it is woken: `wake` is the wake's number */
 	CTL_EVENT_WOKEN, /* that wake ended: `text` says how, `ms` is how long it took */
 	CTL_EVENT_REVISION, /* the registry has a new one; text: the command */
+	CTL_EVENT_ADDRESS, /* it has another address of its pool; text: which, and why */
 	CTL_EVENT_N
 };
 const char *ctl_event_name(unsigned event); /* "begin", "state" .. */

@@ -172,7 +172,11 @@ static const char *address_problem(const struct ip_prefix *p)
 	return NULL;
 }
 
-static bool is_zero_prefix(const struct ip_prefix *p) { return p->len == 0 && ip_is_zero(&p->addr); }
+/* It was told already; nobody knows what was meant. */
+static bool is_wrong(const struct service_ip *ip)
+{
+	return ip->how == IP_GIVEN && ip->len == 0 && ip_is_zero(&ip->addr);
+}
 
 static void check_addresses(const struct service_conf *s, const struct spot *where, struct mistakes *m)
 {
@@ -180,9 +184,9 @@ static void check_addresses(const struct service_conf *s, const struct spot *whe
 
 	for (size_t i = 0; i < s->ip.n; i++) {
 		struct spot ip = spot_nth(&ips, i);
-		const char *problem = address_problem(&s->ip.v[i]);
+		const char *problem = s->ip.v[i].how == IP_GIVEN ? address_problem(&s->ip.v[i].prefix) : NULL;
 
-		if (problem && !is_zero_prefix(&s->ip.v[i]))
+		if (problem && !is_wrong(&s->ip.v[i]))
 			mistake(m, &ip, "%s", problem);
 	}
 }
@@ -190,7 +194,7 @@ static void check_addresses(const struct service_conf *s, const struct spot *whe
 static bool has_family(const struct service_conf *s, bool v4)
 {
 	for (size_t i = 0; i < s->ip.n; i++) {
-		if (is_zero_prefix(&s->ip.v[i]) || ip_is_v4(&s->ip.v[i].addr) == v4)
+		if (is_wrong(&s->ip.v[i]) || ip_is_v4(&s->ip.v[i].addr) == v4)
 			return true;
 	}
 	return s->ip.n == 0;
@@ -199,7 +203,7 @@ static bool has_family(const struct service_conf *s, bool v4)
 static bool is_own_address(const struct service_conf *s, const struct ip_addr *a)
 {
 	for (size_t i = 0; i < s->ip.n; i++) {
-		if (ip_equal(&s->ip.v[i].addr, a))
+		if (service_ip_known(&s->ip.v[i]) && ip_equal(&s->ip.v[i].addr, a))
 			return true;
 	}
 	return false;
@@ -227,7 +231,8 @@ static void check_fallback(const struct service_conf *s, const struct spot *wher
 		                 "when it is up");
 }
 
-static void check_gateway(const struct service_conf *s, const struct spot *where, struct mistakes *m)
+static void check_gateway(const struct conf *c, const struct service_conf *s, const struct spot *where,
+                          struct mistakes *m)
 {
 	struct spot gateway = spot_member(where, "gateway");
 	bool inside = false, own = false;
@@ -236,10 +241,11 @@ static void check_gateway(const struct service_conf *s, const struct spot *where
 	if (!s->gateway[0] || ip_parse(s->gateway, &a) < 0)
 		return;
 	for (size_t i = 0; i < s->ip.n; i++) {
-		if (is_zero_prefix(&s->ip.v[i]))
+		if (is_wrong(&s->ip.v[i]))
 			return;
-		inside = inside || prefix_contains(&s->ip.v[i], &a);
-		own = own || ip_equal(&s->ip.v[i].addr, &a);
+		inside = inside || (s->ip.v[i].how == IP_GIVEN ? prefix_contains(&s->ip.v[i].prefix, &a)
+		                                               : check_is_beside_pool(c, s, &a));
+		own = own || (s->ip.v[i].how == IP_GIVEN && ip_equal(&s->ip.v[i].addr, &a));
 	}
 	if (own)
 		mistake(m, &gateway, "\"%s\" is the service's own address", s->gateway);
@@ -407,8 +413,8 @@ static void check_placeholders(const struct service_conf *s, const struct spot *
 	bool v4 = false, v6 = false;
 
 	for (size_t i = 0; i < s->ip.n; i++) {
-		if (ip_is_zero(&s->ip.v[i].addr))
-			return; /* told already; nobody knows what was meant */
+		if (is_wrong(&s->ip.v[i]))
+			return;
 		v4 = v4 || ip_is_v4(&s->ip.v[i].addr);
 		v6 = v6 || !ip_is_v4(&s->ip.v[i].addr);
 	}
@@ -490,8 +496,9 @@ void conf_check_service(const struct conf *c, const struct service_conf *s, cons
 	check_hold(s, where, m);
 	check_dns_names(c, s, where, m);
 	check_addresses(s, where, m);
+	check_pools_of(c, s, where, m);
 	check_fallback(s, where, m);
-	check_gateway(s, where, m);
+	check_gateway(c, s, where, m);
 	check_ports(s, where, m);
 	check_ready(s, where, m);
 	if (!machine.v || json_type(machine.v) != JSON_OBJECT)
@@ -541,7 +548,8 @@ static void collect_service(struct uniques *u, const struct service_conf *s, con
 	for (size_t i = 0; i < s->ip.n; i++) {
 		struct spot ip = spot_nth(&ips, i);
 
-		unique_add_ip(&u->ips, &s->ip.v[i].addr, &ip);
+		if (s->ip.v[i].how == IP_GIVEN)
+			unique_add_ip(&u->ips, &s->ip.v[i].addr, &ip);
 	}
 	collect_machine(u, &s->machine, &machine);
 }
@@ -687,6 +695,7 @@ static void check_bridges(const struct conf *c, const struct spot *root, struct 
 		struct spot bridge = spot_nth(&list, i), name = spot_member(&bridge, "name");
 
 		unique_add(&names, c->bridges.v[i].name, &name);
+		check_ranges(&c->bridges.v[i], &bridge, m);
 	}
 	unique_check(&names);
 }

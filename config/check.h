@@ -15,4 +15,12 @@ void conf_complete_service(const struct conf *c, struct service_conf *s, const s
 void conf_check_service(const struct conf *c, const struct service_conf *s, const struct spot *where,
                         struct mistakes *m);
 
+/* ---- check_pools.c ---- */
+/* Of a bridge's pools. */
+void check_ranges(const struct bridge_conf *b, const struct spot *where, struct mistakes *m);
+/* Where its addresses come from pools: that there are such. */
+void check_pools_of(const struct conf *c, const struct service_conf *s, const struct spot *where, struct mistakes *m);
+/* It lies in a network of a pool of the service's bridge. */
+bool check_is_beside_pool(const struct conf *c, const struct service_conf *s, const struct ip_addr *a);
+
 #endif

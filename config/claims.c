@@ -47,6 +47,8 @@ static bool each_address(const struct service_conf *s, claim_fn *fn, void *arg)
 	char path[48], key[ADDR_TEXT_MAX];
 
 	for (size_t i = 0; i < s->ip.n; i++) {
+		if (!service_ip_known(&s->ip.v[i]))
+			continue;
 		snprintf(path, sizeof(path), "ip[%zu]", i);
 		if (!fn(arg, KIND_IP, path, ip_format(&s->ip.v[i].addr, key), false))
 			return false;
@@ -305,6 +307,26 @@ const struct service_conf *claims_find(const struct claims *c, const char *name)
 			return cl->owner;
 	}
 	return NULL;
+}
+
+bool claims_has_address(const struct claims *c, const struct ip_addr *a)
+{
+	char key[ADDR_TEXT_MAX];
+	uint64_t hash = hash_of(KIND_IP, ip_format(a, key));
+
+	for (const struct claim *cl = *bucket(c, hash); cl; cl = cl->next) {
+		if (is_of(cl, hash, KIND_IP, key))
+			return true;
+	}
+	return false;
+}
+
+void claims_each(const struct claims *c, void (*fn)(void *arg, const struct service_conf *s), void *arg)
+{
+	for (size_t i = 0; i < c->n_buckets; i++)
+		for (const struct claim *cl = c->buckets[i]; cl; cl = cl->next)
+			if (cl->kind == KIND_NAME && cl->owner)
+				fn(arg, cl->owner);
 }
 
 size_t claims_count(const struct claims *c) { return c->n_services; }

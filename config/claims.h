@@ -27,6 +27,12 @@ bool claims_fit(const struct claims *c, const struct service_conf *s, struct buf
 /* The one with this name, or NULL. */
 const struct service_conf *claims_find(const struct claims *c, const char *name);
 
+/* Somebody has this address. */
+bool claims_has_address(const struct claims *c, const struct ip_addr *a);
+
+/* Each service that was added, in no order. */
+void claims_each(const struct claims *c, void (*fn)(void *arg, const struct service_conf *s), void *arg);
+
 size_t claims_count(const struct claims *c); /* services */
 
 #endif

@@ -4,6 +4,8 @@
 
 #include <sys/utsname.h>
 
+#include "config/pool.h"
+
 static bool is_given(const struct spot *object, const char *key)
 {
 	return spot_member(object, key).v != NULL;
@@ -122,6 +124,23 @@ static bool has_writable_disk(const struct machine_conf *machine)
 	return false;
 }
 
+/* The family that an address of a pool will have. */
+static void complete_addresses(const struct conf *c, struct service_conf *s)
+{
+	const struct bridge_conf *b = pools_bridge(c, s);
+
+	for (size_t i = 0; i < s->ip.n; i++) {
+		struct service_ip *ip = &s->ip.v[i];
+		bool v6 = ip->how == IP_AUTO6 || (b && !pools_have(&b->pools, true) && pools_have(&b->pools, false));
+
+		if (ip->how == IP_GIVEN)
+			continue;
+		ip->prefix = (struct ip_prefix){ 0 };
+		if (!v6)
+			memset(ip->addr.b + 10, 0xff, 2);
+	}
+}
+
 void conf_complete_service(const struct conf *c, struct service_conf *s, const struct spot *where,
                            struct mistakes *m)
 {
@@ -133,9 +152,11 @@ void conf_complete_service(const struct conf *c, struct service_conf *s, const s
 	if (!ready.v)
 		read_option_text(m, schema_find(&schema_service, "ready"), &ready,
 		                 s->ports.n > 0 ? "[\"tcp\"]" : "[\"arp\"]", s);
+	if (machine.v && json_type(machine.v) == JSON_OBJECT)
+		complete_machine(c, &s->machine, &machine, m);
+	complete_addresses(c, s);
 	if (!machine.v || json_type(machine.v) != JSON_OBJECT)
 		return;
-	complete_machine(c, &s->machine, &machine, m);
 	if (!is_given(where, "stop"))
 		s->stop = is_given(&machine, "domain") || has_writable_disk(&s->machine) ? STOP_SHUTDOWN
 		                                                                         : STOP_DESTROY;

@@ -38,7 +38,8 @@ void conf_print(const struct conf *c, struct buf *out);
 struct service_conf *conf_parse_service(const struct conf *c, const char *text, size_t n, struct buf *given,
                                         struct buf *mistakes);
 void conf_free_service(struct service_conf *s); /* NULL is fine */
-/* The same record in one piece of memory (schema_pack()), for one that is kept and not changed any more; `s` is freed.
+/* The same record in one piece of memory (schema_pack()), for one that is kept and not changed any more, but for
+ * addresses that it is given (pool.h); `s` is freed.
  * Where there is no memory it is `s`. */
 struct service_conf *conf_pack_service(struct service_conf *s);
 

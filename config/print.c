@@ -51,6 +51,9 @@ static const char *format_value(const struct opt *o, const void *value, char *ou
 	case OPT_IP6:
 		return ip_format(value, out);
 	case OPT_HOST:
+		return service_ip_format(value, out);
+	case OPT_RANGE:
+		return range_format(value, out);
 	case OPT_PREFIX:
 		return prefix_format(value, out);
 	case OPT_ENDPOINT:

@@ -370,10 +370,27 @@ static int read_prefix(const struct opt *o, const struct json_node *v, void *val
 	const char *s = string_of(v);
 	struct ip_prefix p;
 
-	if (!s || prefix_parse(s, &p) < 0 || (o->type == OPT_HOST && !strchr(s, '/')))
+	(void)o;
+	if (!s || prefix_parse(s, &p) < 0)
 		return -EINVAL;
 	*(struct ip_prefix *)value = p;
 	return 0;
+}
+
+static int read_host(const struct opt *o, const struct json_node *v, void *value)
+{
+	const char *s = string_of(v);
+
+	(void)o;
+	return s ? service_ip_parse(s, value) : -EINVAL;
+}
+
+static int read_range(const struct opt *o, const struct json_node *v, void *value)
+{
+	const char *s = string_of(v);
+
+	(void)o;
+	return s ? range_parse(s, value) : -EINVAL;
 }
 
 static int read_endpoint(const struct opt *o, const struct json_node *v, void *value)
@@ -419,7 +436,8 @@ static read_fn *const readers[OPT_TYPE_N] = {
 	[OPT_ENUM] = read_enum,
 	[OPT_IP4] = read_ip,
 	[OPT_IP6] = read_ip,
-	[OPT_HOST] = read_prefix,
+	[OPT_HOST] = read_host,
+	[OPT_RANGE] = read_range,
 	[OPT_PREFIX] = read_prefix,
 	[OPT_ENDPOINT] = read_endpoint,
 	[OPT_MAC] = read_mac,

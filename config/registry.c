@@ -273,6 +273,19 @@ int registry_learn(struct registry *r, const struct registry_fact *facts, size_t
 	return end(r, error, e);
 }
 
+int registry_fact(struct registry *r, const char *name, const char *key, struct buf *out, struct err *e)
+{
+	cleanup_stmt sqlite3_stmt *s = registry_ask(r, e, "SELECT value FROM learned WHERE name = ? AND key = ?", "tt",
+						    name, key);
+	int n = s ? registry_step(r, s, e) : e->code;
+
+	if (n > 0)
+		buf_adds(out, text_of(s, 0));
+	if (n == 0)
+		return err_set(e, -ENOENT, "of service \"%s\" no \"%s\" is known", name, key);
+	return n < 0 ? n : 0;
+}
+
 int registry_learned(struct registry *r, registry_learned_fn *fn, void *arg, struct err *e)
 {
 	cleanup_stmt sqlite3_stmt *s = registry_ask(

@@ -103,6 +103,8 @@ int registry_since(struct registry *r, uint64_t number, registry_change_fn *fn, 
 
 /* What came of services: all of it, or nothing.  value NULL: forget it; key NULL: forget all of that service. */
 int registry_learn(struct registry *r, const struct registry_fact *facts, size_t n, struct err *e);
+/* Adds one fact's value to `out`.  -ENOENT: there is none. */
+int registry_fact(struct registry *r, const char *name, const char *key, struct buf *out, struct err *e);
 /* Each fact, by name and key. */
 int registry_learned(struct registry *r, registry_learned_fn *fn, void *arg, struct err *e);
 

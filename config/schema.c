@@ -149,10 +149,12 @@ static const struct opt service_opts[] = {
 	{ "dns", OPT_TEXT, OPT_REQUIRED | OPT_LIST, LIST_AT(char *, service_conf, dns), .text = &text_host,
 	  .least = 1, .most = MSG_LIST_MAX,
 	  .help = "The names that wake it, each in one of zones.  Each belongs to one service only." },
-	{ "ip", OPT_HOST, OPT_REQUIRED | OPT_LIST, LIST_AT(struct ip_prefix, service_conf, ip), .least = 1,
+	{ "ip", OPT_HOST, OPT_REQUIRED | OPT_LIST, LIST_AT(struct service_ip, service_conf, ip), .least = 1,
 	  .most = MSG_LIST_MAX,
 	  .help = "The addresses that its names lead to, each with the length of its network.  PTR "
-	          "records follow from them.  Each belongs to one service only." },
+	          "records follow from them.  Each belongs to one service only.  auto: it is given one of the pools "
+	          "of its first network card's bridge, IPv4 if they have such, and keeps it as long as it is "
+	          "configured; auto6: likewise an IPv6 one." },
 	{ "ttl", OPT_DURATION, OPT_SECONDS, AT(uint64_t, service_conf, ttl_ms), .max = SECONDS(604800),
 	  .fallback = "\"60s\"", .help = "How long resolvers may keep its addresses." },
 	{ "ttl_down", OPT_DURATION, OPT_SECONDS, AT(uint64_t, service_conf, ttl_down_ms), .max = SECONDS(604800),
@@ -370,6 +372,10 @@ static const struct opt bridge_opts[] = {
 	  .max = SECONDS(60), .fallback = "\"3s\"",
 	  .help = "How long is asked on it whether anybody has an address (RFC 5227), before clients are "
 	          "first held there.  0: nobody is asked." },
+	{ "pools", OPT_RANGE, OPT_LIST, LIST_AT(struct ip_range, bridge_conf, pools), .most = 64, .fallback = "[]",
+	  .help = "Addresses for services on it whose ip is auto or auto6: ranges, or whole networks.  Never given are "
+	          "those of other services and of this host, a network's own, its broadcast address and its first one, "
+	          "where routers are, a service's gateway, and what is found in use elsewhere." },
 };
 static SCHEMA(schema_bridge, bridge_conf, "a bridge", "bridges[]", bridge_opts);
 
@@ -524,7 +530,8 @@ static const size_t type_sizes[OPT_TYPE_N] = {
 	[OPT_TEXT] = sizeof(char *),
 	[OPT_IP4] = sizeof(struct ip_addr),
 	[OPT_IP6] = sizeof(struct ip_addr),
-	[OPT_HOST] = sizeof(struct ip_prefix),
+	[OPT_HOST] = sizeof(struct service_ip),
+	[OPT_RANGE] = sizeof(struct ip_range),
 	[OPT_PREFIX] = sizeof(struct ip_prefix),
 	[OPT_ENDPOINT] = sizeof(struct endpoint),
 	[OPT_MAC] = sizeof(struct mac_addr),
@@ -709,7 +716,9 @@ void opt_expected(const struct opt *o, struct buf *out)
 		[OPT_BOOL] = "true or false",
 		[OPT_IP4] = "an IPv4 address",
 		[OPT_IP6] = "an IPv6 address",
-		[OPT_HOST] = "an address and its network's length, such as \"192.168.1.20/24\"",
+		[OPT_HOST] = "an address and its network's length, such as \"192.168.1.20/24\", or \"auto\" or \"auto6\"",
+		[OPT_RANGE] = "addresses and their network's length, such as \"192.168.1.100-192.168.1.199/24\" or "
+		              "\"192.168.1.0/24\"",
 		[OPT_PREFIX] = "an address or a network, such as \"192.168.1.0/24\"",
 		[OPT_ENDPOINT] = "an address and a port, such as \"192.168.1.2:53\" or \"[fd00::2]:53\"",
 		[OPT_MAC] = "a unicast MAC address, such as \"52:54:00:12:34:56\"",

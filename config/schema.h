@@ -18,7 +18,10 @@
  *     OPT_WORD       one of `names`              char *             -
  *     OPT_TEXT       text of kind `text`         char *             -
  *     OPT_IP4, _IP6  address of that family      struct ip_addr     -
- *     OPT_HOST       "ADDRESS/LENGTH"            struct ip_prefix   -
+ *     OPT_HOST       "ADDRESS/LENGTH", "auto",   struct service_ip  -
+ *                    "auto6"
+ *     OPT_RANGE      "FIRST-LAST/LENGTH" or      struct ip_range    -
+ *                    "NETWORK/LENGTH"
  *     OPT_PREFIX     the same, or an address     struct ip_prefix   -
  *     OPT_ENDPOINT   "ADDRESS:PORT"              struct endpoint    -
  *     OPT_MAC        "52:54:00:12:34:56"         struct mac_addr    -
@@ -47,6 +50,7 @@ enum opt_type {
 	OPT_IP4,
 	OPT_IP6,
 	OPT_HOST,
+	OPT_RANGE,
 	OPT_PREFIX,
 	OPT_ENDPOINT,
 	OPT_MAC,

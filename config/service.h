@@ -43,6 +43,44 @@ struct prefix_list {
 	struct ip_prefix *v;
 };
 
+/* How a service comes to an address. */
+enum ip_how {
+	IP_GIVEN, /* it is written there */
+	IP_AUTO, /* "auto": of the pools of its first NIC's bridge, IPv4 if they have such */
+	IP_AUTO6, /* "auto6": likewise, IPv6 */
+};
+
+/* An address with its network's length.  Where it comes from a pool the loader fills in the family alone, with
+ * `len` 0, and whoever gives addresses (launcher/pools.c) the rest. */
+struct service_ip {
+	union {
+		struct ip_prefix prefix;
+		struct {
+			struct ip_addr addr;
+			uint8_t len;
+		};
+	};
+	uint8_t how; /* enum ip_how */
+};
+
+static inline bool service_ip_known(const struct service_ip *ip) { return ip->how == IP_GIVEN || ip->len > 0; }
+
+struct service_ip_list {
+	size_t n;
+	struct service_ip *v;
+};
+
+/* Addresses in a row, of one family, all in a network of this length. */
+struct ip_range {
+	struct ip_addr first, last;
+	uint8_t len;
+};
+
+struct range_list {
+	size_t n;
+	struct ip_range *v;
+};
+
 struct port_list {
 	size_t n;
 	uint16_t *v;
@@ -95,7 +133,7 @@ struct service_conf {
 	char *name; /* [a-z0-9-]{1,40} */
 	bool enabled; /* false: it is known, and nobody is served */
 	struct string_list dns; /* names in one of the zones, no final dot */
-	struct prefix_list ip; /* addresses with their network's length */
+	struct service_ip_list ip;
 	uint64_t ttl_ms; /* whole seconds */
 	uint64_t ttl_down_ms; /* while its VM is not up: at most ttl_ms */
 	struct string_list fallback_ip; /* addresses given when it cannot be had */
@@ -178,6 +216,7 @@ struct bridge_conf {
 	struct ip_addr probe_ip; /* zero: the bridge's own address */
 	struct ip_addr probe_ip6; /* zero: the bridge's own link-local address */
 	uint64_t conflict_probe_ms; /* how long an address is asked for before it is claimed; 0: not */
+	struct range_list pools; /* addresses for services that want one */
 };
 
 struct limits_conf {

@@ -235,6 +235,84 @@ const char *ready_format(const struct ready_rule *rule, char *out)
 	return out;
 }
 
+/* ---- addresses ---- */
+
+static const char *const how_words[] = { [IP_AUTO] = "auto", [IP_AUTO6] = "auto6" };
+
+int service_ip_parse(const char *text, struct service_ip *out)
+{
+	struct service_ip ip = { .how = IP_GIVEN };
+
+	for (uint8_t how = 0; how < ARRAY_SIZE(how_words); how++)
+		if (how_words[how] && strcmp(text, how_words[how]) == 0)
+			ip.how = how;
+	if (ip.how == IP_GIVEN && (!strchr(text, '/') || prefix_parse(text, &ip.prefix) < 0))
+		return -EINVAL;
+	*out = ip;
+	return 0;
+}
+
+const char *service_ip_format(const struct service_ip *ip, char *out)
+{
+	if (ip->how == IP_GIVEN)
+		return prefix_format(&ip->prefix, out);
+	str_copy_n(out, VALUE_TEXT_MAX, how_words[ip->how]);
+	return out;
+}
+
+/* The network that `p` lies in, from its first to its last address. */
+static struct ip_range whole_network(const struct ip_prefix *p)
+{
+	struct ip_range r = { p->addr, p->addr, p->len };
+
+	for (unsigned bit = p->len; bit < 128; bit++) {
+		r.first.b[bit / 8] &= (uint8_t)~(0x80u >> bit % 8);
+		r.last.b[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
+	}
+	return r;
+}
+
+int range_parse(const char *text, struct ip_range *out)
+{
+	const char *dash = strchr(text, '-');
+	struct ip_prefix last;
+	struct ip_range r, net;
+	char first[ADDR_TEXT_MAX];
+
+	if (!strchr(text, '/') || prefix_parse(dash ? dash + 1 : text, &last) < 0 || prefix_bits(&last) == 0)
+		return -EINVAL;
+	net = whole_network(&last);
+	if (!dash) {
+		if (!ip_equal(&net.first, &last.addr))
+			return -EINVAL;
+		*out = net;
+		return 0;
+	}
+	if ((size_t)(dash - text) >= sizeof(first))
+		return -EINVAL;
+	str_copy_n(first, (size_t)(dash - text) + 1, text);
+	r = (struct ip_range){ .last = last.addr, .len = last.len };
+	if (ip_parse(first, &r.first) < 0 || ip_is_v4(&r.first) != ip_is_v4(&r.last) ||
+	    memcmp(&r.first, &net.first, sizeof(r.first)) < 0 || memcmp(&r.first, &r.last, sizeof(r.first)) > 0)
+		return -EINVAL;
+	*out = r;
+	return 0;
+}
+
+const char *range_format(const struct ip_range *r, char *out)
+{
+	const struct ip_prefix last = { r->last, r->len };
+	struct ip_range net = whole_network(&last);
+	size_t n;
+
+	if (ip_equal(&r->first, &net.first) && ip_equal(&r->last, &net.last))
+		return prefix_format(&(struct ip_prefix){ r->first, r->len }, out);
+	n = strlen(ip_format(&r->first, out));
+	out[n++] = '-';
+	prefix_format(&last, out + n);
+	return out;
+}
+
 /* ---- kinds of text ---- */
 
 static bool is_printable(const char *s)

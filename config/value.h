@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "config/service.h"
 
-enum { VALUE_TEXT_MAX = 64 }; /* room that formatters need */
+enum { VALUE_TEXT_MAX = 2 * ADDR_TEXT_MAX }; /* room that formatters need */
 
 /* A whole number and ms, s, m, h or d; "0" needs no unit.  Milliseconds. */
 int duration_parse(const char *text, uint64_t *ms);
@@ -32,6 +32,14 @@ const char *rate_format(uint32_t n, uint64_t period_ms, char *out);
 /* "arp", "tcp", "tcp:PORT", "delay:MS" or "delay:" and a duration; at most an hour. */
 int ready_parse(const char *text, struct ready_rule *out);
 const char *ready_format(const struct ready_rule *rule, char *out);
+
+/* "ADDRESS/LENGTH", "auto", "auto6".  What is formatted is what was written, not what was given. */
+int service_ip_parse(const char *text, struct service_ip *out);
+const char *service_ip_format(const struct service_ip *ip, char *out);
+
+/* "FIRST-LAST/LENGTH", both in one network of that length; or "NETWORK/LENGTH", all of it. */
+int range_parse(const char *text, struct ip_range *out);
+const char *range_format(const struct ip_range *r, char *out);
 
 /* Only digits: a number that may have lost its unit. */
 bool value_lacks_unit(const char *text);

@@ -239,8 +239,7 @@ static void do_rename(struct launcher *l, const struct msg_ctl_request *ask)
 	patch(doc, json_root(name), &body);
 	buf_addf(&command, "rename %s %s", ask->service, ask->to);
 	ed.command = command.text;
-	edit_add(&ed, REGISTRY_SERVICE, ask->service, NULL);
-	edit_add(&ed, REGISTRY_SERVICE, ask->to, body.text);
+	edit_rename(&ed, ask->service, ask->to, body.text);
 	move_order(&ed, ask->service, ask->to);
 	finish(l, ask, &ed);
 }

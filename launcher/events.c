@@ -86,6 +86,17 @@ void events_revision(struct launcher *l, uint64_t revision, const char *service,
 	tell(l, &m, CTL_EVENT_REVISION);
 }
 
+void events_readdressed(const struct service *s, const char *why)
+{
+	struct msg_ctl_event m = { 0 };
+
+	if (!is_told(s->l))
+		return;
+	str_copy(m.service, s->conf->name);
+	str_copy(m.text, why);
+	tell(s->l, &m, CTL_EVENT_ADDRESS);
+}
+
 static uint64_t took_ms(const struct wake_trace *w)
 {
 	uint64_t now = clock_now_ns(), end = w->at_ns[MARK_UP] ? w->at_ns[MARK_UP] : now;

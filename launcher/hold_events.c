@@ -9,6 +9,7 @@
 
 #include "launcher/launcher.h"
 #include "launcher/metrics.h"
+#include "launcher/pools.h"
 
 enum {
 	FREE_AGAIN_MS = 10000,
@@ -95,6 +96,8 @@ static void in_use(struct service *s, const struct msg_hold_event *m)
 		return;
 	h->conflict_addr = m->addr;
 	h->conflict_mac = m->mac;
+	if (must_yield(s) && pools_move(s, &m->addr))
+		return;
 	if (must_yield(s))
 		yield_to(s);
 	else if (!told && h->stage != HOLD_STAGE_CONFLICT)

@@ -16,6 +16,7 @@
  *     dns_side.c    what dns is told
  *     dnssec_side.c the zones' keys: their timer, what dns and operators are told of them
  *     xdp_side.c    what is answered by XDP before dns sees it
+ *     pools.c       addresses that services are given
  *     registrar.c   the registry's services; edits.c has the commands that change them
  *     orders.c      services that operators keep up, or down
  *     operators.c   what operators ask through control
@@ -231,6 +232,7 @@ struct launcher {
 	struct service_queue refused; /* those that are not held, and hold.refused says why */
 	struct service_queue busy; /* all that may count against the limits, and a few more */
 	struct registrar *registrar;
+	struct pools *pools;
 	struct import *import; /* the parts of one that have come; NULL: none */
 	struct event *orders; /* there are some: they are looked after */
 	uint32_t last_gen, last_req, last_seq;
@@ -387,6 +389,9 @@ void events_moved(const struct service *s, enum service_state before, enum servi
 void events_revision(struct launcher *l, uint64_t revision, const char *service, uint32_t changes, uint32_t uid,
 		     const char *command);
 
+/* It has another address of its pool; `why` says which. */
+void events_readdressed(const struct service *s, const char *why);
+
 /* ---- zones.c ---- */
 void zones_describe(const struct launcher *l, const struct zone_conf *z, struct msg_ctl_row *row);
 
@@ -409,6 +414,7 @@ void reload_services(struct launcher *l);
 int reload_first(struct launcher *l);
 /* 0, or -EINVAL with every mistake in `mistakes`; then nothing has changed. */
 int reload(struct launcher *l, struct buf *mistakes);
+struct conf_ref *conf_ref_new(struct service_conf *s); /* of one service, which it takes, and may put elsewhere */
 void conf_unref(struct conf_ref *ref);
 struct conf_ref *conf_hold(struct conf_ref *ref);
 

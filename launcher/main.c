@@ -5,6 +5,7 @@
 
 #include "launcher/hooks_side.h"
 #include "launcher/metrics.h"
+#include "launcher/pools.h"
 #include "launcher/registrar.h"
 #include "launcher/secondaries.h"
 #include "launcher/zone_files.h"
@@ -208,6 +209,7 @@ int launcher_main(const struct child_args *args)
 		log_fatal("%s", e.text);
 	l->operators = operators_new(l);
 	l->events = events_new(l);
+	l->pools = pools_new(l);
 	l->registrar = registrar_new(l);
 	orders_init(l);
 	if (reload_first(l) < 0)

@@ -16,6 +16,7 @@
 #include <malloc.h>
 #include <pwd.h>
 
+#include "launcher/pools.h"
 #include "launcher/zone_files.h"
 
 enum { TELL_MS = 20, LEARN_MS = 5000, MANY = 64 };
@@ -49,6 +50,17 @@ static int open_registry(struct registrar *r, const char *state_dir, struct err 
 	return error;
 }
 
+struct registry *registrar_open(struct launcher *l, const struct conf *conf, struct err *e)
+{
+	struct registrar *r = l->registrar;
+
+	return r->registry || open_registry(r, conf->state_dir, e) == 0 ? r->registry : NULL;
+}
+
+struct registry *registrar_opened(const struct launcher *l) { return l->registrar->registry; }
+
+struct claims *registrar_claims(const struct launcher *l) { return l->registrar->claims; }
+
 struct registry *registrar_registry(struct launcher *l, struct err *e)
 {
 	struct registrar *r = l->registrar;
@@ -79,150 +91,11 @@ void registrar_explain(struct launcher *l, char *out, size_t size)
 
 /* ---- what is in force ---- */
 
-/* Takes `s`, and may put it elsewhere. */
-static struct conf_ref *ref_new(struct service_conf *s)
-{
-	struct conf_ref *ref = calloc(1, sizeof(*ref));
-
-	if (!ref)
-		abort();
-	*ref = (struct conf_ref){ .service = conf_pack_service(s), .refs = 1 };
-	return ref;
-}
-
-static void add_ref(struct inventory *v, struct conf_ref *ref)
-{
-	if (v->n == v->room) {
-		v->room = MAX(v->room * 2, (size_t)64);
-		v->refs = realloc(v->refs, v->room * sizeof(*v->refs));
-		if (!v->refs)
-			abort();
-	}
-	v->refs[v->n++] = ref;
-}
-
-void inventory_clear(struct inventory *v)
-{
-	claims_free(v->claims);
-	for (size_t i = 0; i < v->n; i++)
-		conf_unref(v->refs[i]);
-	free(v->refs);
-	*v = (struct inventory){ 0 };
-}
-
-struct gathering {
-	struct launcher *l;
-	const struct conf *conf;
-	struct inventory *out;
-	struct buf *mistakes;
-	bool lenient, failed;
-};
-
-/* Each line with the service before it. */
-static void add_lines(struct buf *out, const char *name, const struct buf *lines)
-{
-	for (const char *line = lines->text ? lines->text : ""; *line;) {
-		size_t n = strcspn(line, "\n");
-
-		buf_addf(out, "%s%s%s%.*s\n", name ? "service \"" : "", name ? name : "", name ? "\": " : "", (int)n, line);
-		line += n + (line[n] == '\n');
-	}
-}
-
-static void left_out(struct gathering *g, const char *name, const struct buf *why)
-{
-	cleanup_buf struct buf lines = { 0 };
-	char *rest = NULL;
-
-	g->failed = true;
-	add_lines(&lines, name, why);
-	for (char *line = lines.text ? strtok_r(lines.text, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
-		if (g->lenient)
-			log_error("in the registry, and left out: %s", line);
-		else
-			buf_addf(g->mistakes, "in the registry: %s\n", line);
-	}
-}
-
-static bool gather_one(void *arg, const char *name, const char *body)
-{
-	struct gathering *g = arg;
-	cleanup_buf struct buf why = { 0 };
-	struct service_conf *s = conf_parse_service(g->conf, body, strlen(body), NULL, &why);
-
-	if (s && g->out->n + g->conf->services.n >= SLOTS_MAX) {
-		buf_addf(&why, "there can be no more than %d services\n", SLOTS_MAX);
-	} else if (s && claims_fit(g->out->claims, s, &why)) {
-		struct conf_ref *ref = ref_new(s);
-
-		if (!claims_add(g->out->claims, ref->service))
-			abort();
-		add_ref(g->out, ref);
-		return true;
-	}
-	conf_free_service(s);
-	left_out(g, name, &why);
-	return true;
-}
-
-/* Those in force, where nothing else is known of them. */
-static int gather_running(struct gathering *g)
-{
-	struct service *s;
-
-	FOR_EACH_SERVICE(g->l, s) {
-		cleanup_buf struct buf body = { 0 };
-
-		if (s->removed || service_is_in_file(s))
-			continue;
-		conf_print_service(s->conf, &body);
-		gather_one(g, s->conf->name, body.text);
-	}
-	return 0;
-}
-
-static int gather_registry(struct gathering *g)
-{
-	struct registrar *r = g->l->registrar;
-	struct err e;
-
-	if (!r->registry && open_registry(r, g->conf->state_dir, &e) < 0) {
-		log_error("%s", e.text);
-		return gather_running(g);
-	}
-	if (registry_each(r->registry, REGISTRY_SERVICE, "", gather_one, g, &e) < 0) {
-		buf_addf(g->mistakes, "%s\n", e.text);
-		return e.code;
-	}
-	return 0;
-}
-
-int registrar_gather(struct launcher *l, const struct conf *conf, bool lenient, struct inventory *out,
-		     struct buf *mistakes)
-{
-	struct gathering g = { .l = l, .conf = conf, .out = out, .mistakes = mistakes, .lenient = lenient };
-	int error;
-
-	*out = (struct inventory){ .claims = claims_new() };
-	if (!out->claims || !claims_add_bridges(out->claims, conf))
-		abort();
-	for (size_t i = 0; i < conf->services.n; i++) {
-		if (!claims_add(out->claims, &conf->services.v[i]))
-			abort();
-	}
-	error = gather_registry(&g);
-	l->registrar->trim |= out->n > MANY;
-	if (error == 0 && g.failed && !lenient)
-		error = -EINVAL;
-	if (error < 0)
-		inventory_clear(out);
-	return error;
-}
-
 void registrar_take(struct launcher *l, struct inventory *v)
 {
 	claims_free(l->registrar->claims);
 	l->registrar->claims = v->claims;
+	l->registrar->trim |= v->n > MANY;
 	v->claims = NULL;
 	inventory_clear(v);
 }
@@ -261,6 +134,15 @@ void registrar_begin(struct launcher *l)
 
 /* ---- what is learned ---- */
 
+static char *copy(const char *text)
+{
+	char *s = text ? strdup(text) : NULL;
+
+	if (text && !s)
+		abort();
+	return s;
+}
+
 /* All at once: each commit waits for the disk. */
 struct lesson {
 	struct registry_fact *facts;
@@ -286,6 +168,8 @@ static void on_learn(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (pools_keep(l, &e) < 0)
+		log_limited(LOG_WARN, "which addresses services were given is not kept: %s", e.text);
 	if (!lesson.facts || !lesson.texts)
 		abort();
 	FOR_EACH_SERVICE(l, s) {
@@ -309,6 +193,43 @@ void registrar_learn(struct service *s)
 	s->unlearned = true;
 	if (r && !evtimer_pending(r->learn, NULL))
 		event_add(r->learn, &tv);
+}
+
+/* What is remembered of services that are gone from the file. */
+struct stale {
+	const struct claims *claims;
+	size_t n, room;
+	struct registry_fact *facts;
+};
+
+static bool find_stale(void *arg, const struct registry_fact *f)
+{
+	struct stale *s = arg;
+
+	if (claims_find(s->claims, f->name) || (s->n > 0 && strcmp(s->facts[s->n - 1].name, f->name) == 0))
+		return true;
+	if (s->n == s->room) {
+		s->room = MAX(s->room * 2, (size_t)16);
+		s->facts = reallocarray(s->facts, s->room, sizeof(*s->facts));
+		if (!s->facts)
+			abort();
+	}
+	s->facts[s->n++] = (struct registry_fact){ .name = copy(f->name) };
+	return true;
+}
+
+void registrar_sweep(struct launcher *l)
+{
+	struct registrar *r = l->registrar;
+	struct stale stale = { .claims = r->claims };
+	struct err e;
+
+	if (r->registry && registry_learned(r->registry, find_stale, &stale, &e) == 0 && stale.n > 0 &&
+	    registry_learn(r->registry, stale.facts, stale.n, &e) < 0)
+		log_warn("addresses of services that are gone are not forgotten: %s", e.text);
+	for (size_t i = 0; i < stale.n; i++)
+		free((char *)stale.facts[i].name);
+	free(stale.facts);
 }
 
 static void forget_learned(struct registrar *r, const char *name)
@@ -347,7 +268,7 @@ void registrar_told(struct launcher *l)
 	malloc_trim(0);
 }
 
-static void tell_later(struct launcher *l)
+void registrar_tell(struct launcher *l)
 {
 	struct timeval tv = clock_timeval_ms(TELL_MS);
 
@@ -358,13 +279,15 @@ static void tell_later(struct launcher *l)
 
 /* ---- a change ---- */
 
-static char *copy(const char *text)
+/* Each line with the service before it. */
+void registrar_add_lines(struct buf *out, const char *name, const struct buf *lines)
 {
-	char *s = text ? strdup(text) : NULL;
+	for (const char *line = lines->text ? lines->text : ""; *line;) {
+		size_t n = strcspn(line, "\n");
 
-	if (text && !s)
-		abort();
-	return s;
+		buf_addf(out, "%s%s%s%.*s\n", name ? "service \"" : "", name ? name : "", name ? "\": " : "", (int)n, line);
+		line += n + (line[n] == '\n');
+	}
 }
 
 void edit_add(struct edit *ed, enum registry_kind kind, const char *name, const char *body)
@@ -378,10 +301,18 @@ void edit_add(struct edit *ed, enum registry_kind kind, const char *name, const 
 	ed->v[ed->n++] = (struct edit_change){ .kind = kind, .name = copy(name), .body = copy(body) };
 }
 
+void edit_rename(struct edit *ed, const char *name, const char *to, const char *body)
+{
+	edit_add(ed, REGISTRY_SERVICE, name, NULL);
+	edit_add(ed, REGISTRY_SERVICE, to, body);
+	ed->v[ed->n - 1].was = copy(name);
+}
+
 static void free_change(struct edit_change *c)
 {
 	conf_unref(c->ref);
 	free(c->name);
+	free(c->was);
 	free(c->body);
 }
 
@@ -396,7 +327,7 @@ void edit_clear(struct edit *ed)
 
 static int say(struct edit *ed, const struct edit_change *c, int error, const struct buf *lines, struct buf *mistakes)
 {
-	add_lines(mistakes, ed->named ? c->name : NULL, lines);
+	registrar_add_lines(mistakes, ed->named ? c->name : NULL, lines);
 	return error;
 }
 
@@ -408,7 +339,7 @@ static int parse_change(struct edit *ed, struct edit_change *c, struct buf *mist
 
 	if (!s)
 		return say(ed, c, -EINVAL, &lines, mistakes);
-	c->ref = ref_new(s);
+	c->ref = conf_ref_new(s);
 	s = c->ref->service;
 	if (given.error)
 		abort();
@@ -483,23 +414,41 @@ static void unclaim_old(struct edit *ed)
 	}
 }
 
+static int claim_one(struct edit *ed, struct edit_change *c, struct buf *mistakes)
+{
+	struct claims *claims = ed->l->registrar->claims;
+	cleanup_buf struct buf lines = { 0 };
+
+	if (!pools_known(c->ref->service) && !pools_give(ed->l, ed->l->conf, claims, c->ref->service, &lines))
+		return say(ed, c, -EADDRNOTAVAIL, &lines, mistakes);
+	if (!claims_fit(claims, c->ref->service, &lines))
+		return say(ed, c, -EEXIST, &lines, mistakes);
+	if (!claims_add(claims, c->ref->service))
+		abort();
+	c->claimed = true;
+	return 0;
+}
+
+/* Those first who know their addresses. */
 static int claim_new(struct edit *ed, struct buf *mistakes)
 {
+	struct claims *claims = ed->l->registrar->claims;
 	int error = 0;
 
-	for (size_t i = 0; i < ed->n; i++) {
-		struct edit_change *c = &ed->v[i];
-		cleanup_buf struct buf lines = { 0 };
+	pools_look_again(ed->l);
+	for (unsigned given = 0; given < 2; given++) {
+		for (size_t i = 0; i < ed->n; i++) {
+			struct edit_change *c = &ed->v[i];
+			int r;
 
-		if (!c->ref)
-			continue;
-		if (!claims_fit(ed->l->registrar->claims, c->ref->service, &lines)) {
-			error = say(ed, c, -EEXIST, &lines, mistakes);
-			continue;
+			if (!c->ref || c->claimed || c->refused)
+				continue;
+			if (!given && !pools_recall(ed->l, ed->l->conf, claims, c->ref->service, c->was ? c->was : c->name))
+				continue;
+			r = claim_one(ed, c, mistakes);
+			c->refused = r < 0;
+			error = r < 0 ? r : error;
 		}
-		if (!claims_add(ed->l->registrar->claims, c->ref->service))
-			abort();
-		c->claimed = true;
 	}
 	return error;
 }
@@ -509,6 +458,7 @@ static void undo(struct edit *ed)
 {
 	struct claims *claims = ed->l->registrar->claims;
 
+	pools_drop(ed->l);
 	for (size_t i = 0; i < ed->n; i++) {
 		if (ed->v[i].claimed)
 			claims_remove(claims, ed->v[i].ref->service);
@@ -555,10 +505,12 @@ static int commit(struct edit *ed, struct registry *reg, uint64_t *number, struc
 
 	if (!changes)
 		abort();
+	error = pools_keep(ed->l, &e);
 	user_name(ed->uid, user, sizeof(user));
 	for (size_t i = 0; i < ed->n; i++)
 		changes[i] = (struct registry_change){ .kind = ed->v[i].kind, .name = ed->v[i].name, .after = ed->v[i].body };
-	error = registry_commit(reg, changes, ed->n, &by, number, &e);
+	if (error == 0)
+		error = registry_commit(reg, changes, ed->n, &by, number, &e);
 	if (error < 0)
 		buf_addf(mistakes, "%s\n", e.text);
 	free(changes);
@@ -596,7 +548,7 @@ static void put_in_force(struct edit *ed)
 	else if (!synproxy_is_current(l))
 		synproxy_snapshot(l);
 	l->registrar->trim |= ed->n > MANY;
-	tell_later(l);
+	registrar_tell(l);
 	wake_pump(l);
 }
 

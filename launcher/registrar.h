@@ -21,6 +21,7 @@ struct registrar *registrar_new(struct launcher *l);
 /* The database is one whole file again, which can be copied. */
 void registrar_stop(struct launcher *l);
 
+/* ---- gather.c ---- */
 /* The services of `conf` and, as they are beside them, the registry's.  -EINVAL with a line in
  * `mistakes` for each that does not fit; `lenient`: such a one is logged and left out.  The registry
  * not to be had is logged, and then its services are those in force. */
@@ -37,10 +38,12 @@ void registrar_begin(struct launcher *l);
 struct edit_change {
 	enum registry_kind kind;
 	char *name;
+	char *was; /* its name before, or NULL */
 	char *body; /* NULL: removed */
 	struct conf_ref *ref; /* of a service that is there afterwards */
 	struct service *old; /* that was in force under this name; its claims are taken back until all is decided */
 	bool claimed; /* `ref` is in the claims */
+	bool refused; /* or cannot be */
 };
 
 /* What one command changes, all or nothing. */
@@ -56,6 +59,8 @@ struct edit {
 
 /* Copies both; at most one change of each object. */
 void edit_add(struct edit *ed, enum registry_kind kind, const char *name, const char *body);
+/* The service with this record, which was another one's by its name. */
+void edit_rename(struct edit *ed, const char *name, const char *to, const char *body);
 void edit_clear(struct edit *ed);
 /* Checks all of it, writes it to the disk, and puts it in force.  *number: its revision; 0 when it
  * changes nothing, or was dry.  -errno and at least a line in `mistakes`: nothing has changed. */
@@ -63,6 +68,15 @@ int registrar_edit(struct edit *ed, uint64_t *number, struct buf *mistakes);
 
 /* The registry, opened if it was not.  NULL with *e. */
 struct registry *registrar_registry(struct launcher *l, struct err *e);
+/* The same, for a configuration that is not in force yet. */
+struct registry *registrar_open(struct launcher *l, const struct conf *conf, struct err *e);
+/* ... or NULL when it is not open. */
+struct registry *registrar_opened(const struct launcher *l);
+struct claims *registrar_claims(const struct launcher *l); /* of what is in force */
+/* dns is told soon, of all that has changed by then. */
+void registrar_tell(struct launcher *l);
+/* What is remembered of services that are configured no more is forgotten. */
+void registrar_sweep(struct launcher *l);
 /* The service's record as the registry has it.  *e: where it is otherwise, or that it is nowhere. */
 int registrar_record(struct launcher *l, const char *name, struct buf *body, struct err *e);
 
@@ -72,6 +86,9 @@ void registrar_told(struct launcher *l);
 size_t registrar_count(const struct launcher *l); /* services in force, the file's too */
 /* "revision 7", or why it cannot be used. */
 void registrar_explain(struct launcher *l, char *out, size_t size);
+
+/* `lines`, each with the service before it (NULL: without). */
+void registrar_add_lines(struct buf *out, const char *name, const struct buf *lines);
 
 /* ---- edits.c ---- */
 void edits_run(struct launcher *l, const struct msg_ctl_request *ask);

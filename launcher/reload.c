@@ -14,6 +14,7 @@
 
 #include "launcher/hooks_side.h"
 #include "launcher/launcher.h"
+#include "launcher/pools.h"
 #include "launcher/registrar.h"
 #include "launcher/secondaries.h"
 #include "launcher/zone_files.h"
@@ -22,6 +23,16 @@
 struct conf_ref *conf_hold(struct conf_ref *ref)
 {
 	ref->refs++;
+	return ref;
+}
+
+struct conf_ref *conf_ref_new(struct service_conf *s)
+{
+	struct conf_ref *ref = calloc(1, sizeof(*ref));
+
+	if (!ref)
+		abort();
+	*ref = (struct conf_ref){ .service = conf_pack_service(s), .refs = 1 };
 	return ref;
 }
 
@@ -179,7 +190,7 @@ static bool says_the_same(const struct service_conf *a, const struct service_con
 
 	conf_print_service(a, &text_a);
 	conf_print_service(b, &text_b);
-	return text_a.n == text_b.n && memcmp(text_a.text, text_b.text, text_a.n) == 0;
+	return text_a.n == text_b.n && memcmp(text_a.text, text_b.text, text_a.n) == 0 && pools_same(a, b);
 }
 
 void reload_put(struct launcher *l, struct conf_ref *ref, const struct service_conf *c, bool judge)
@@ -238,8 +249,10 @@ static void apply_services(struct launcher *l, const struct inventory *v)
 		if (!s->removed && !is_configured(v, s))
 			reload_remove(s);
 	}
-	for (size_t i = 0; i < l->conf->services.n; i++)
-		reload_put(l, l->ref, &l->conf->services.v[i], false);
+	for (size_t i = 0; i < l->conf->services.n; i++) {
+		if (pools_known(&l->conf->services.v[i])) /* else there is no address for it, which was told */
+			reload_put(l, l->ref, &l->conf->services.v[i], false);
+	}
 	for (size_t i = 0; i < v->n; i++)
 		reload_put(l, v->refs[i], v->refs[i]->service, false);
 }
@@ -400,6 +413,7 @@ int reload(struct launcher *l, struct buf *mistakes)
 		return -EINVAL;
 	}
 	apply(l, conf, &v);
+	registrar_sweep(l);
 	log_info("configuration read again: %zu services", registrar_count(l));
 	return 0;
 }

@@ -27,7 +27,7 @@ static void find_words(const struct service *s, struct words *w)
 
 	*w = (struct words){ .name = c->name };
 	for (size_t i = c->ip.n; i-- > 0;) {
-		const struct ip_prefix *p = &c->ip.v[i];
+		const struct ip_prefix *p = &c->ip.v[i].prefix;
 
 		if (!ip_is_v4(&p->addr)) {
 			ip_format(&p->addr, w->ip6);

@@ -251,6 +251,8 @@ static const char *const bad_values[OPT_TYPE_N][20] = {
 	[OPT_IP6] = { "true", "0", "\"\"", "\"10.0.0.1\"", "\"::\"", "\"fd00::g\"" },
 	[OPT_HOST] = { "true", "0", "\"\"", "\"10.0.0.1\"", "\"10.0.0.1/33\"", "\"10.0.0.1/\"",
 	               "\"10.0.0.1/x\"", "\"fd00::1/129\"", "\"host/24\"" },
+	[OPT_RANGE] = { "true", "0", "\"\"", "\"10.0.0.1\"", "\"10.0.0.1/24\"", "\"10.0.0.9-10.0.0.1/24\"",
+	                "\"10.0.0.1-10.0.1.1/24\"", "\"10.0.0.1-10.0.0.9\"", "\"auto\"" },
 	[OPT_PREFIX] = { "true", "0", "\"\"", "\"10.0.0.0/33\"", "\"10.0.0/24\"", "\"all\"" },
 	[OPT_ENDPOINT] = { "true", "53", "\"\"", "\"10.0.0.1\"", "\"10.0.0.1:0\"", "\"10.0.0.1:65536\"",
 	                   "\":53\"", "\"fd00::1:53\"", "\"[10.0.0.1]:53\"", "\"host:53\"" },
@@ -1124,8 +1126,8 @@ static void test_values_arrive(void **state)
 	assert_int_equal(c->limits.memory_percent, 0);
 	assert_string_equal(endpoint_format(&c->listen.v[0].addr, c->listen.v[0].port, text),
 	                    "127.0.0.1:5353");
-	assert_string_equal(prefix_format(&www->ip.v[0], text), "192.168.1.20/24");
-	assert_string_equal(prefix_format(&www->ip.v[1], text), "fd00::20/64");
+	assert_string_equal(prefix_format(&www->ip.v[0].prefix, text), "192.168.1.20/24");
+	assert_string_equal(prefix_format(&www->ip.v[1].prefix, text), "fd00::20/64");
 	assert_int_equal(www->ports.v[0], 80);
 	assert_string_equal(mac_format(&www->machine.nics.v[0].mac, text), "52:54:00:00:00:01");
 	conf_free(c);

@@ -30,7 +30,7 @@
 enum {
 	WAIT_MS = 10000,
 	QUIET_MS = 40, /* nothing came for so long: nothing comes */
-	SERVICES_MAX = 4,
+	SERVICES_MAX = 8,
 };
 
 /* One service: its name, the last digit of its address, and what else counts. */
@@ -54,6 +54,7 @@ static struct world {
 	char kept_name[MSG_NAME_MAX];
 	bool bpf; /* the launcher may use it */
 	const char *bridge; /* where domains' NICs are; NULL: they have none */
+	const char *pools; /* of that bridge, in quotes; NULL: none */
 	const char *zone; /* what else is said of the zone, after a comma; NULL: nothing */
 	struct slots *slots;
 	unsigned n;
@@ -175,11 +176,11 @@ static void run_launcher(int fd)
 
 static void write_conf(const char *limits, const char *services)
 {
-	char path[96], bridges[64] = "";
+	char path[96], bridges[256] = "";
 	FILE *f;
 
 	if (w.bridge)
-		snprintf(bridges, sizeof(bridges), "{\"name\":\"%s\"}", w.bridge);
+		snprintf(bridges, sizeof(bridges), "{\"name\":\"%s\",\"pools\":[%s]}", w.bridge, w.pools ? w.pools : "");
 	snprintf(path, sizeof(path), "%s/conf.json", w.dir);
 	f = fopen(path, "w");
 	assert_non_null(f);

@@ -1,0 +1,33 @@
+/* Services whose addresses come from a pool (`ip: auto`): which one each of them has. */
+#ifndef LAUNCHER_POOLS_H
+#define LAUNCHER_POOLS_H
+
+#include "config/claims.h"
+#include "launcher/launcher.h"
+
+struct registry;
+
+struct pools *pools_new(struct launcher *l);
+/* For the first time, when the registry is open and nothing was forgotten yet. */
+void pools_begin(struct launcher *l, const struct conf *conf, struct registry *reg);
+
+/* Addresses that it has already: those in force under this name, or remembered in the registry.  True when
+ * nothing is missing any more. */
+bool pools_recall(struct launcher *l, const struct conf *conf, const struct claims *claims, struct service_conf *s,
+		  const char *name);
+/* New ones for what is missing; `claims` has what others have.  False with a line in `mistakes`: nothing is
+ * missing more or less than before. */
+bool pools_give(struct launcher *l, const struct conf *conf, const struct claims *claims, struct service_conf *s,
+		struct buf *mistakes);
+/* What was given since the last time is on the disk, and so its service's for good; or it is forgotten. */
+int pools_keep(struct launcher *l, struct err *e);
+void pools_drop(struct launcher *l);
+/* Reads the addresses of this host anew for the next that are given. */
+void pools_look_again(struct launcher *l);
+
+bool pools_same(const struct service_conf *a, const struct service_conf *b); /* both have the same ones */
+bool pools_known(const struct service_conf *s); /* it has all its addresses */
+/* Some other machine uses this one, which a pool gave: the service gets another.  False: it stays as it is. */
+bool pools_move(struct service *s, const struct ip_addr *taken);
+
+#endif
