@@ -10,9 +10,9 @@ GUESTS_X86_CC ?= gcc
 GUESTS_ARM64_CC ?= aarch64-linux-gnu-gcc
 GUESTS_ARM64_OBJCOPY ?= aarch64-linux-gnu-objcopy
 
-guests_common := banner.c http.c lib.c main.c net.c options.c tcp.c \
+guests_common := banner.c http.c lib.c main.c net.c netdev.c options.c tcp.c \
 	virtio-mmio.c virtio-net.c
-guests_x86 := $(guests_common) virtio-pci.c x86.c x86-start.S
+guests_x86 := $(guests_common) virtio-pci.c x86.c x86-interrupt.S x86-start.S
 guests_arm64 := $(guests_common) arm64.c arm64-start.S
 
 # loop distribution would turn memcpy() into a call of itself.

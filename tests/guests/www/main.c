@@ -8,10 +8,10 @@
  * do what is due, looks at the power button now and then, and sleeps until the
  * next frame or timer. */
 #include "lib.h"
+#include "netdev.h"
 #include "options.h"
 #include "platform.h"
 #include "services.h"
-#include "virtio.h"
 
 enum {
     MILLISECOND = 1000,

@@ -9,9 +9,9 @@
 #include "net.h"
 
 #include "lib.h"
+#include "netdev.h"
 #include "options.h"
 #include "tcp.h"
-#include "virtio.h"
 
 enum {
     ETHERNET_HEADER = 14, FRAME_MIN = 60,

@@ -13,7 +13,6 @@
  * itself are part of what it is for: a packet rewritten wrongly on its way
  * is dropped here as it would be on a real network. */
 #include "lib.h"
-#include "options.h"
 #include "virtio.h"
 
 enum {
@@ -74,8 +73,6 @@ static uint8_t buffers[QUEUES][BUFFERS][BUFFER_SIZE] __attribute__((aligned(64))
 static struct queue queues[QUEUES];
 static const struct virtio_transport *card;
 static unsigned header_length;
-
-uint8_t netdev_mac[6];
 
 static void barrier(void)
 {
@@ -160,28 +157,20 @@ static void receive_start(void)
 
 bool netdev_start(const struct virtio_transport *transport)
 {
+    uint8_t mac[6];
+
     card = transport;
     header_length = card->modern ? 12 : 10;
     if (!negotiate() || !queue_start(RECEIVE) || !queue_start(TRANSMIT))
         return false;
-    for (unsigned i = 0; i < sizeof netdev_mac; i++)
-        netdev_mac[i] = card->config(i);
-    if (options.mac_given)
-        memcpy(netdev_mac, options.mac, sizeof netdev_mac);
+    for (unsigned i = 0; i < sizeof mac; i++)
+        mac[i] = card->config(i);
+    netdev_choose_mac(mac);
     queues[TRANSMIT].available->flags = AVAILABLE_NO_INTERRUPT;
     receive_start();
     card->set_status(card->status() | STATUS_DRIVER_OK);
     queue_notify(RECEIVE);
     return true;
-}
-
-/* loss=N: which frames are lost differs from N to N, but not from boot to boot,
- * and has no period that a retransmission could fall in step with. */
-static bool lose(void)
-{
-    static uint32_t count;
-
-    return options.loss && mix(++count) % options.loss == 0;
 }
 
 bool netdev_pending(void)
@@ -202,7 +191,7 @@ void netdev_poll(void (*input)(const uint8_t *frame, size_t length))
         length = queue->used->entry[at].length;
         if (id >= queue->buffers)
             continue;
-        if (length > header_length && !lose())
+        if (length > header_length && !netdev_lose())
             input(buffers[RECEIVE][id] + FRAME_AT, length - header_length);
         queue_add(queue, id);
     }
@@ -233,7 +222,7 @@ void netdev_send(size_t length)
     struct queue *queue = &queues[TRANSMIT];
     unsigned id = queue->available->index % queue->buffers;
 
-    if (lose())
+    if (netdev_lose())
         return;
     memset(buffers[TRANSMIT][id] + FRAME_AT - header_length, 0, header_length);
     queue->descriptors[id].length = (uint32_t)length + header_length;

@@ -5,9 +5,7 @@
 #ifndef GUEST_VIRTIO_H
 #define GUEST_VIRTIO_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "netdev.h"
 
 enum {
     VIRTIO_QUEUE_MAX = 1024,    /* entries; what the largest QEMU ring has */
@@ -48,30 +46,6 @@ const struct virtio_transport *virtio_pci_net(unsigned *line);
 
 /** netdev_start() - Negotiate, set the rings up, switch the card on */
 bool netdev_start(const struct virtio_transport *transport);
-
-extern uint8_t netdev_mac[6];
-
-enum { NETDEV_FRAME_MAX = 1514 };
-
-/** netdev_pending() - Is there a frame, or none, to netdev_poll() for? */
-bool netdev_pending(void);
-
-/** netdev_poll() - Hand every waiting frame to @input, which only borrows it */
-void netdev_poll(void (*input)(const uint8_t *frame, size_t length));
-
-/**
- * netdev_frame() - Room for the next frame to send, NETDEV_FRAME_MAX bytes
- *
- * The byte at offset 14 is aligned to 4.  Waits while the ring is full.
- * Without a netdev_send() the room is simply handed out again.
- */
-uint8_t *netdev_frame(void);
-
-/** netdev_send() - Queue what was written to netdev_frame() */
-void netdev_send(size_t length);
-
-/** netdev_flush() - Tell the card what was queued since the last time */
-void netdev_flush(void);
 
 /** netdev_interrupt() - Acknowledge the card's interrupt */
 void netdev_interrupt(void);

@@ -1,4 +1,4 @@
-/* Where QEMU enters a PVH kernel: 32-bit protected mode, no paging, interrupts
+/* Where QEMU and Xen enter a PVH kernel: 32-bit protected mode, no paging, interrupts
  * off, no stack; ebx points at struct hvm_start_info. */
         .section .note.pvh, "a", @note
         .long   4, 4, 18                /* name, descriptor, PHYS32_ENTRY */
@@ -11,7 +11,6 @@ _start: cli
         cld
         mov     $stack_top, %esp
         lgdt    gdt_register
-        lidt    idt_register
         ljmp    $8, $flat
 flat:   mov     $16, %ecx
         mov     %ecx, %ds
@@ -21,15 +20,6 @@ flat:   mov     $16, %ecx
         push    %ebx
         call    x86_main
 
-        .globl  x86_interrupt_entry, x86_interrupt_spurious
-x86_interrupt_entry:
-        pusha
-        cld
-        call    x86_interrupt
-        popa
-x86_interrupt_spurious:
-        iret
-
         .section .rodata
         .align  8
 gdt:    .quad   0
@@ -38,9 +28,6 @@ gdt:    .quad   0
 gdt_register:
         .word   23
         .long   gdt
-idt_register:
-        .word   0x40 * 8 - 1
-        .long   x86_gates
 
         .bss
         .align  16

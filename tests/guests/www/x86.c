@@ -54,9 +54,9 @@ static const uintptr_t mmio_slots = 0xfeb00000;
 static char cmdline[2048];
 static uint16_t pm_base;        /* 0: no south bridge, this is a microvm */
 
-uint32_t x86_gates[VECTORS][2] __attribute__((aligned(8)));
+static uint32_t x86_gates[VECTORS][2] __attribute__((aligned(8)));
 
-/* What x86-start.S calls, and what it has. */
+/* What x86-start.S and x86-interrupt.S call, and what they have. */
 void x86_main(const uint32_t *start_info) __attribute__((noreturn));
 void x86_interrupt(void);
 extern void x86_interrupt_entry(void), x86_interrupt_spurious(void);
@@ -147,6 +147,12 @@ static void gate_set(unsigned vector, void (*entry)(void))
 
 static void interrupts_start(void)
 {
+    static const struct {
+        uint16_t limit;
+        const void *base;
+    } __attribute__((packed)) gates = { sizeof x86_gates - 1, x86_gates };
+
+    __asm__ volatile("lidt %0" : : "m"(gates));
     out8(0x21, 0xff);           /* the two old controllers stay out of it */
     out8(0xa1, 0xff);
     apic_set(APIC_LINT0, APIC_MASKED);
