@@ -1,4 +1,4 @@
-# The test guests: www (x86 and arm64 unikernels) and a small Linux.
+# The test guests: www (unikernels for x86, arm64 and Xen) and a small Linux.
 #
 # Included by the top Makefile, which sets BUILD and Q; works on its own too:
 #     make -f tests/guests/guests.mk BUILD=/tmp/build guests
@@ -10,10 +10,13 @@ GUESTS_X86_CC ?= gcc
 GUESTS_ARM64_CC ?= aarch64-linux-gnu-gcc
 GUESTS_ARM64_OBJCOPY ?= aarch64-linux-gnu-objcopy
 
-guests_common := banner.c http.c lib.c main.c net.c netdev.c options.c tcp.c \
-	virtio-mmio.c virtio-net.c
-guests_x86 := $(guests_common) virtio-pci.c x86.c x86-interrupt.S x86-start.S
-guests_arm64 := $(guests_common) arm64.c arm64-start.S
+guests_common := banner.c http.c lib.c main.c net.c netdev.c options.c tcp.c
+guests_virtio := $(guests_common) virtio-mmio.c virtio-net.c
+guests_xen := $(guests_common) xen.c xen-netfront.c xenstore.c
+guests_x86 := $(guests_virtio) virtio-pci.c x86.c x86-interrupt.S x86-start.S
+guests_arm64 := $(guests_virtio) arm64.c arm64-start.S
+guests_pv := $(guests_xen) xen-pv.c xen-pv-start.S
+guests_pvh := $(guests_xen) xen-pvh.c x86-start.S
 
 # loop distribution would turn memcpy() into a call of itself.
 guests_cflags := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wconversion \
@@ -21,10 +24,14 @@ guests_cflags := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wconversion \
 	-fno-strict-aliasing -fno-tree-loop-distribute-patterns -mgeneral-regs-only \
 	-MMD -MP
 guests_x86_cflags := $(guests_cflags) -m32 -march=i686 -fcf-protection=none
+guests_pvh_cflags := $(guests_x86_cflags)
+guests_pv_cflags := $(guests_cflags) -m64 -mno-red-zone -fcf-protection=none
 guests_arm64_cflags := $(guests_cflags) -mstrict-align
 guests_ldflags := -nostdlib -static -no-pie -Wl,--build-id=none
 
 guests_x86_objects := $(patsubst %,$(GUESTS_OUT)/x86/%.o,$(basename $(guests_x86)))
+guests_pv_objects := $(patsubst %,$(GUESTS_OUT)/pv/%.o,$(basename $(guests_pv)))
+guests_pvh_objects := $(patsubst %,$(GUESTS_OUT)/pvh/%.o,$(basename $(guests_pvh)))
 guests_arm64_objects := $(patsubst %,$(GUESTS_OUT)/arm64/%.o,$(basename $(guests_arm64)))
 
 .PHONY: guests guests-linux
@@ -32,9 +39,18 @@ guests: $(GUESTS_OUT)/www.elf
 ifneq ($(shell command -v $(GUESTS_ARM64_CC) 2>/dev/null),)
 guests: $(GUESTS_OUT)/www-arm64.img
 endif
+# Xen's public headers are in libxen-dev.
+ifneq ($(wildcard /usr/include/xen/xen.h),)
+guests: $(GUESTS_OUT)/www-pv.elf $(GUESTS_OUT)/www-pvh.elf
+else
+guests: guests-no-xen
+endif
+.PHONY: guests-no-xen
+guests-no-xen:
+	@echo "no guests for Xen: libxen-dev is not installed"
 guests-linux: $(GUESTS_OUT)/linux/vmlinuz $(GUESTS_OUT)/linux/initrd
 
-$(GUESTS_OUT)/x86 $(GUESTS_OUT)/arm64 $(GUESTS_OUT)/linux:
+$(GUESTS_OUT)/x86 $(GUESTS_OUT)/pv $(GUESTS_OUT)/pvh $(GUESTS_OUT)/arm64 $(GUESTS_OUT)/linux:
 	$(Q)mkdir -p $@
 
 $(GUESTS_OUT)/x86/%.o: $(GUESTS)/www/%.c | $(GUESTS_OUT)/x86
@@ -44,6 +60,22 @@ $(GUESTS_OUT)/x86/%.o: $(GUESTS)/www/%.S | $(GUESTS_OUT)/x86
 $(GUESTS_OUT)/www.elf: $(guests_x86_objects) $(GUESTS)/www/x86.ld
 	$(Q)$(GUESTS_X86_CC) -m32 $(guests_ldflags) -Wl,-T,$(GUESTS)/www/x86.ld \
 		-o $@ $(guests_x86_objects)
+
+$(GUESTS_OUT)/pv/%.o: $(GUESTS)/www/%.c | $(GUESTS_OUT)/pv
+	$(Q)$(GUESTS_X86_CC) $(guests_pv_cflags) -c -o $@ $<
+$(GUESTS_OUT)/pv/%.o: $(GUESTS)/www/%.S | $(GUESTS_OUT)/pv
+	$(Q)$(GUESTS_X86_CC) $(guests_pv_cflags) -c -o $@ $<
+$(GUESTS_OUT)/www-pv.elf: $(guests_pv_objects) $(GUESTS)/www/xen-pv.ld
+	$(Q)$(GUESTS_X86_CC) -m64 $(guests_ldflags) -Wl,-T,$(GUESTS)/www/xen-pv.ld \
+		-Wl,--no-warn-rwx-segments -o $@ $(guests_pv_objects)
+
+$(GUESTS_OUT)/pvh/%.o: $(GUESTS)/www/%.c | $(GUESTS_OUT)/pvh
+	$(Q)$(GUESTS_X86_CC) $(guests_pvh_cflags) -c -o $@ $<
+$(GUESTS_OUT)/pvh/%.o: $(GUESTS)/www/%.S | $(GUESTS_OUT)/pvh
+	$(Q)$(GUESTS_X86_CC) $(guests_pvh_cflags) -c -o $@ $<
+$(GUESTS_OUT)/www-pvh.elf: $(guests_pvh_objects) $(GUESTS)/www/x86.ld
+	$(Q)$(GUESTS_X86_CC) -m32 $(guests_ldflags) -Wl,-T,$(GUESTS)/www/x86.ld \
+		-o $@ $(guests_pvh_objects)
 
 $(GUESTS_OUT)/arm64/%.o: $(GUESTS)/www/%.c | $(GUESTS_OUT)/arm64
 	$(Q)$(GUESTS_ARM64_CC) $(guests_arm64_cflags) -c -o $@ $<
@@ -61,3 +93,4 @@ $(GUESTS_OUT)/linux/vmlinuz $(GUESTS_OUT)/linux/initrd &: $(GUESTS)/linux.sh \
 	$(Q)$(GUESTS)/linux.sh $(GUESTS_OUT)/linux
 
 -include $(guests_x86_objects:.o=.d) $(guests_arm64_objects:.o=.d)
+-include $(guests_pv_objects:.o=.d) $(guests_pvh_objects:.o=.d)

@@ -1,4 +1,4 @@
-/* What a machine gives the guest: x86.c and arm64.c implement it.
+/* What a machine gives the guest: x86.c, arm64.c and xen.c implement it.
  *
  * Time is in microseconds since the guest was entered.  Interrupts only end
  * platform_idle(); no code of the guest runs in them but their acknowledgement,
@@ -22,7 +22,7 @@ uint64_t platform_now(void);
  */
 void platform_idle(uint64_t until);
 
-/** platform_console() - Write to the serial port; nothing where there is none */
+/** platform_console() - Write to the console; nothing where there is none */
 void platform_console(const char *string);
 
 /** platform_random() - A number that differs from boot to boot (not secret) */
@@ -31,7 +31,11 @@ uint32_t platform_random(void);
 /** platform_nic() - Find the network card and start it */
 bool platform_nic(void);
 
-/** platform_power_button() - Was the power button pressed since last asked? */
+/**
+ * platform_power_button() - Was the guest asked to go since last asked?
+ *
+ * By the power button, or by an order in XenStore.
+ */
 bool platform_power_button(void);
 
 /** platform_off() - Power off; where there is no way to, crash */

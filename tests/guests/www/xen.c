@@ -1,0 +1,242 @@
+/* A guest of Xen: time, sleep, console, orders of the host.
+ *
+ * Time is the hypervisor's: what it writes into the shared page, and the time
+ * stamp counter since then.
+ *
+ * Sleep is SCHEDOP_poll, which ends when a port is pending.  Its bit is cleared
+ * before the rings are looked at, so that an event that comes in between ends
+ * the sleep at once.
+ *
+ * The host asks a guest to go by a word in control/shutdown, which the guest
+ * acknowledges by writing nothing there.  "suspend" is not acknowledged: this
+ * guest can be paused, not saved. */
+#include "lib.h"
+#include "netdev.h"
+#include "platform.h"
+#include "xen-machine.h"
+#include "xenstore.h"
+
+#include <xen/sched.h>
+
+enum {
+    GRANTS_RESERVED = 8,        /* for the hypervisor's and the toolstack's own use */
+    GRANTS = XEN_PAGE / sizeof(grant_entry_v1_t),
+    NANOSECONDS = 1000,         /* in a microsecond */
+    PORT_BITS = 8 * sizeof(xen_ulong_t),
+};
+
+static struct xen_machine xen;
+static evtchn_port_t nic_port;  /* 0: not there yet */
+static uint64_t started;        /* nanoseconds */
+static unsigned off_reason = SHUTDOWN_poweroff;
+static const char *cmdline;
+
+/* --- time --- */
+
+static uint64_t ticks_now(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+    return (uint64_t)high << 32 | low;
+}
+
+/* @value times @factor, which is a fraction of 2^32. */
+static uint64_t scale(uint64_t value, uint32_t factor)
+{
+    return (value >> 32) * factor + ((value & 0xffffffff) * factor >> 32);
+}
+
+/* Nanoseconds since the host booted: what SCHEDOP_poll counts in, too. */
+static uint64_t system_time(void)
+{
+    static uint64_t last;
+    const volatile struct vcpu_time_info *at = &xen.shared->vcpu_info[0].time;
+    uint64_t ticks, now;
+    uint32_t version;
+
+    do {
+        version = at->version;
+        xen_rmb();
+        ticks = ticks_now() - at->tsc_timestamp;
+        ticks = at->tsc_shift < 0 ? ticks >> -at->tsc_shift : ticks << at->tsc_shift;
+        now = at->system_time + scale(ticks, at->tsc_to_system_mul);
+        xen_rmb();
+    } while (version & 1 || version != at->version);
+    last = now > last ? now : last;
+    return last;
+}
+
+uint64_t platform_now(void)
+{
+    return scale(system_time() - started, (uint32_t)((1ull << 32) / NANOSECONDS));
+}
+
+/* --- events --- */
+
+evtchn_port_t xen_port(domid_t other)
+{
+    struct evtchn_alloc_unbound call = { .dom = DOMID_SELF, .remote_dom = other };
+
+    xen_hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, (uintptr_t)&call, 0);
+    return call.port;
+}
+
+void xen_notify(evtchn_port_t port)
+{
+    struct evtchn_send call = { .port = port };
+
+    xen_hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_send, (uintptr_t)&call, 0);
+}
+
+static void clear(evtchn_port_t port)
+{
+    __atomic_fetch_and(&xen.shared->evtchn_pending[port / PORT_BITS], ~((xen_ulong_t)1 << port % PORT_BITS),
+                       __ATOMIC_SEQ_CST);
+}
+
+/* @timeout: a system_time(), 0: none */
+static void poll_ports(evtchn_port_t *ports, unsigned count, uint64_t timeout)
+{
+    struct sched_poll call = { .nr_ports = count, .timeout = timeout };
+
+    set_xen_guest_handle(call.ports, ports);
+    xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, (uintptr_t)&call, 0);
+}
+
+void xen_wait(evtchn_port_t port)
+{
+    poll_ports(&port, 1, 0);
+    clear(port);
+}
+
+void xen_yield(void)
+{
+    xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_yield, 0, 0);
+}
+
+void platform_idle(uint64_t until)
+{
+    evtchn_port_t ports[2] = { xen.store_port, nic_port };
+
+    for (unsigned i = 0; i < COUNT(ports); i++)
+        clear(ports[i]);
+    if (until <= platform_now() || netdev_pending() || xenstore_pending())
+        return;
+    poll_ports(ports, COUNT(ports), started + until * NANOSECONDS);
+}
+
+/* --- grants, and what is granted --- */
+
+grant_ref_t xen_grant(domid_t other, const void *page, uint16_t flags)
+{
+    static grant_ref_t next = GRANTS_RESERVED;
+    grant_entry_v1_t *entry = &xen.grants[next];
+
+    if (next == GRANTS)
+        platform_crash();
+    entry->frame = (uint32_t)xen_frame(page);
+    entry->domid = other;
+    xen_wmb();
+    entry->flags = GTF_permit_access | flags;
+    return next++;
+}
+
+bool platform_nic(void)
+{
+    xenstore_watch("control/shutdown", XENSTORE_SHUTDOWN);
+    nic_port = xen_netfront_start();
+    return nic_port;
+}
+
+/* --- going --- */
+
+bool platform_power_button(void)
+{
+    static const struct {
+        const char *word;
+        unsigned reason;
+    } orders[] = {
+        { "poweroff", SHUTDOWN_poweroff },
+        { "halt", SHUTDOWN_poweroff },
+        { "reboot", SHUTDOWN_reboot },
+    };
+    char word[16];
+
+    if (!xenstore_fired(XENSTORE_SHUTDOWN) || !xenstore_read("control/shutdown", word, sizeof word))
+        return false;
+    for (size_t i = 0; i < COUNT(orders); i++) {
+        if (memcmp(word, orders[i].word, text_length(orders[i].word) + 1))
+            continue;
+        xenstore_write("control/shutdown", "");
+        off_reason = orders[i].reason;
+        return true;
+    }
+    return false;
+}
+
+static void __attribute__((noreturn)) leave(unsigned reason)
+{
+    struct sched_shutdown call = { .reason = reason };
+
+    for (;;)
+        xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (uintptr_t)&call, 0);
+}
+
+void platform_off(void)
+{
+    leave(off_reason);
+}
+
+void platform_crash(void)
+{
+    leave(SHUTDOWN_crash);
+}
+
+void platform_halt(void)
+{
+    for (;;)
+        xen_wait(xen.console_port);
+}
+
+/* --- the rest --- */
+
+/* What does not fit is lost: nobody may be reading. */
+void platform_console(const char *string)
+{
+    struct xencons_interface *console = xen.console;
+    XENCONS_RING_IDX at = console->out_prod;
+
+    for (; *string; string++) {
+        if (at - *(volatile XENCONS_RING_IDX *)&console->out_cons >= sizeof console->out - 1)
+            break;
+        if (*string == '\n')
+            console->out[at++ % sizeof console->out] = '\r';
+        console->out[at++ % sizeof console->out] = *string;
+    }
+    xen_wmb();
+    console->out_prod = at;
+    xen_notify(xen.console_port);
+}
+
+/* The time of day, how long the host has been up and the command line: two
+ * boots never share all three. */
+uint32_t platform_random(void)
+{
+    uint64_t time = system_time();
+    uint32_t value = mix((uint32_t)time) ^ (uint32_t)(time >> 32);
+
+    value = mix(value ^ xen.shared->wc_sec) ^ xen.shared->wc_nsec;
+    for (const char *at = cmdline; *at; at++)
+        value = mix(value) ^ (uint8_t)*at;
+    return mix(value ^ (uint32_t)ticks_now());
+}
+
+void xen_main(const struct xen_machine *machine, const char *line)
+{
+    xen = *machine;
+    cmdline = line;
+    started = system_time();
+    xenstore_start(&xen);
+    guest_main(line);
+}
