@@ -41,6 +41,9 @@ LAUNCHER_LIBS := -lmnl -lbpf -lcrypto -lsqlite3
 HOOKS_LIBS := -lcurl
 LIBVIRT_LIBS := -lvirt -lvirt-qemu -lpthread
 
+# What is for Xen is built where its library is (package libxen-dev).
+XENSTORE := $(wildcard $(addprefix /usr/lib/$(shell $(CC) -print-multiarch)/,libxenstore.a libxentoolcore.a))
+
 # ---- tests: folder/name of each cmocka program; the libraries it needs follow from its folder ----
 
 TESTS := base/test_addr base/test_codec base/test_sandbox base/test_ipc base/test_json base/test_slots
@@ -65,12 +68,18 @@ TESTS += control/test_exposition control/test_http launcher/test_metrics launche
 TESTS += base/test_log cmd/test_notify cmd/test_pulse cmd/test_watchdog cmd/test_complete cmd/test_doctor
 TESTS += cmd/test_kept cmd/test_leftovers cmd/test_listeners cmd/test_run_dir cmd/test_supervisor
 TESTS += cmd/test_listing cmd/test_render cmd/test_text cmd/test_waterfall
+ifneq ($(XENSTORE),)
+TESTS += backends/test_vif
+endif
 FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_frame fuzz_hold fuzz_ipc fuzz_probe fuzz_tsig
 
 objs = $(addprefix $(BUILD)/$(1)/,$(addsuffix .o,$(2)))
 lib = $(BUILD)/lib$(1).a
 
 all: $(BUILD)/jitsud $(BUILD)/jitsuctl $(BUILD)/jitsu-libvirt $(BUILD)/jitsu-hooks
+ifneq ($(XENSTORE),)
+all: $(BUILD)/jitsu-vif
+endif
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -106,7 +115,7 @@ $(eval $(call library,hooks,$(HOOKS)))
 $(eval $(call library,cmd,$(filter-out jitsud jitsuctl,$(JITSUD) $(JITSUCTL))))
 $(eval $(call library,launcher,$(LAUNCHER)))
 # (fake is for tests; programs take nothing of it)
-$(eval $(call library,backends,$(BACKENDS) $(LIBVIRT) fake))
+$(eval $(call library,backends,$(BACKENDS) $(LIBVIRT) $(if $(XENSTORE),vif vif_link) fake))
 
 $(BUILD)/jitsud: $(call objs,cmd,$(JITSUD)) $(foreach l,launcher dns synproxy control config base,$(call lib,$(l)))
 	$(call say,LD,$@)
@@ -123,6 +132,11 @@ $(BUILD)/jitsu-libvirt: $(call objs,backends,libvirt_main) $(foreach l,backends 
 $(BUILD)/jitsu-hooks: $(call objs,hooks,main) $(foreach l,hooks base,$(call lib,$(l)))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(HOOKS_LIBS) $(BASE_LIBS)
+
+# Static, for it is run twice for each VM.
+$(BUILD)/jitsu-vif: $(call objs,backends,vif_main) $(call lib,backends) $(call lib,base) $(XENSTORE)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(if $(SAN),$(ALL_LDFLAGS),$(filter-out -pie,$(ALL_LDFLAGS)) -static-pie) -o $@ $^
 
 # ---- unit tests ----
 
@@ -145,6 +159,7 @@ $(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(foreach l,$(TEST_LIBS_$(patsubst %/
 endef
 $(foreach t,$(TESTS),$(eval $(call test_program,$(t))))
 $(BUILD)/tests/control/test_process: | $(BUILD)/jitsuctl
+$(BUILD)/tests/backends/test_vif: $(XENSTORE)
 
 unit: $(TEST_BINS) $(BUILD)/tests/list
 	$(Q)for t in $(TEST_BINS); do $$t || exit 1; done
@@ -248,7 +263,7 @@ BASHDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
-	install $(BUILD)/jitsud $(BUILD)/jitsu-libvirt $(BUILD)/jitsu-hooks $(DESTDIR)$(PREFIX)/sbin
+	install $(BUILD)/jitsud $(BUILD)/jitsu-libvirt $(BUILD)/jitsu-hooks $(if $(XENSTORE),$(BUILD)/jitsu-vif) $(DESTDIR)$(PREFIX)/sbin
 	install $(BUILD)/jitsuctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 man/jitsud.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -d $(DESTDIR)$(PREFIX)/share/jitsu

@@ -31,8 +31,8 @@ other_packages="xen-hypervisor-$release-amd64 kmod"
 
 # Programs of this host, with their libraries.  What is not here is busybox's.
 host_programs='bash cat chmod cp cut date dirname env head id install ln ls mkdir mktemp mv paste readlink rm sed seq
-    sleep sort stat tail tee timeout touch tr uname uniq wc grep find xargs awk mawk pgrep pkill ps ip bridge tc ss nsenter
-    unshare mount umount flock setsid setpriv prlimit curl dig ping'
+    sleep sort stat tail tee timeout touch tr uname uniq wc grep find xargs awk mawk pgrep pkill ps ip bridge tc ss
+    nsenter unshare mount umount flock setsid setpriv prlimit curl dig ping'
 optional_programs='strace tcpdump ethtool nft bpftool xz'
 
 # With what they need.  The rest of the network's modules is loaded by the kernel as it needs them.
@@ -173,7 +173,9 @@ make_accounts() {
     { echo 'root:x:0:'; echo 'nogroup:x:65534:'; } > "$root/etc/group"
     for user in jitsu-dns jitsu-net jitsu-ctl jitsu-hooks libvirt-qemu jitsu jitsu-admin kvm; do
         echo "$user:x:$id:" >> "$root/etc/group"
-        case $user in jitsu-*|libvirt-qemu) echo "$user:x:$id:$id::/nonexistent:/bin/false" >> "$root/etc/passwd" ;; esac
+        case $user in
+        jitsu-*|libvirt-qemu) echo "$user:x:$id:$id::/nonexistent:/bin/false" >> "$root/etc/passwd" ;;
+        esac
         id=$((id + 1))
     done
     echo dom0 > "$root/etc/hostname"
@@ -190,7 +192,8 @@ make_root() {
     make_accounts
     sed "s|@bin@|/$bin|g" "$here/dom0-init" > "$root/init"
     chmod 755 "$root/init"
-    (cd "$root" && find . | LC_ALL=C sort | ./usr/bin/busybox cpio -o -H newc -R 0:0 2>/dev/null) > "$out/dom0.cpio.new"
+    (cd "$root" && find . | LC_ALL=C sort | ./usr/bin/busybox cpio -o -H newc -R 0:0 2>/dev/null) \
+        > "$out/dom0.cpio.new"
     (cd "$root" && find . ! -type d -printf '%P\n') > "$out/files.new"
 }
 

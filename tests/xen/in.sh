@@ -1,6 +1,7 @@
 #!/bin/bash
-# in.sh DIR COMMAND: runs COMMAND in dom0 of the machine whose RUN directory is DIR (serve.sh), prints what it says, and
-# exits with its status.  COMMAND `exit` ends the machine.  It waits for the machine to be up, and for others' commands.
+# in.sh DIR COMMAND: runs COMMAND in dom0 of the machine whose RUN directory is DIR (serve.sh), prints what it says,
+# and exits with its status.  COMMAND `exit` ends the machine.  It waits for the machine to be up, and for others'
+# commands.
 set -u
 run=${1:?usage: in.sh DIR COMMAND}
 command=${2:?usage: in.sh DIR COMMAND}

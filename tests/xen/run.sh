@@ -1,6 +1,7 @@
 #!/bin/bash
-# run.sh BUILD SCRIPT [SECONDS]: boots nested Xen (image.sh), runs SCRIPT with bash in dom0, prints what it says, and
-# exits with its status; 124 if that took longer than SECONDS (300), 77 if it cannot run here, 125 if the machine died.
+# run.sh BUILD SCRIPT [SECONDS]: boots nested Xen (image.sh), runs SCRIPT with bash in dom0, prints what it says,
+# and exits with its status; 124 if that took longer than SECONDS (300), 77 if it cannot run here, 125 if the machine
+# died.
 #
 # In dom0:  /build          our programs, stripped, and the guests: what make BUILD=... has made so far
 #           /host/build     BUILD itself, /host/source the source tree, both to be read only
@@ -53,8 +54,8 @@ trap 'exit 130' INT TERM
 # Our programs as they are now, with the libraries that dom0 does not have, behind dom0's root: a kernel takes
 # several archives, one after the other.
 add_programs() {
-    local program path root=$run/root
-    mkdir -p "$root/build/guests" "$root/usr/lib/x86_64-linux-gnu"
+    local program path root=$run/root lib=usr/lib/x86_64-linux-gnu
+    mkdir -p "$root/build/guests" "$root/$lib"
     for program in $programs; do
         [ -x "$build/$program" ] || continue
         mkdir -p "$(dirname "$root/build/$program")"
@@ -62,7 +63,7 @@ add_programs() {
         ldd "$build/$program" 2> /dev/null | awk '$2 == "=>" && $3 ~ /^\// { print $3 }'
     done | sort -u > "$run/libraries"
     while read -r path; do
-        grep -qx "usr/lib/x86_64-linux-gnu/$(basename "$path")" "$build/xen/files" || cp -L "$path" "$root/usr/lib/x86_64-linux-gnu/"
+        grep -qx "$lib/$(basename "$path")" "$build/xen/files" || cp -L "$path" "$root/$lib/"
     done < "$run/libraries"
     for path in "$build"/guests/*.elf; do
         [ ! -f "$path" ] || install -m 644 "$path" "$root/build/guests/"
@@ -82,12 +83,19 @@ for variable in ${PASS:-} BUILD=/build "XEN_CPU=$cpu"; do
     printf 'export %s=%q\n' "${variable%%=*}" "${variable#*=}"
 done >> "$run/environment"
 
+# share TAG DIRECTORY [OPTION]: a directory that dom0 mounts
+options=()
+share() {
+    options+=(-fsdev "local,id=$1,path=$2,security_model=none${3:-}" -device "virtio-9p-pci,fsdev=$1,mount_tag=$1")
+}
+share run "$run"
+share build "$build" ,readonly=on
+share source "$source" ,readonly=on
+
 qemu-system-x86_64 -accel tcg,thread=multi -machine pc -cpu "$cpu" -smp 2 -m "$memory" -display none -nodefaults \
-    -no-reboot -serial "file:$run/console" -monitor none -device virtio-rng-pci \
-    -fsdev "local,id=run,path=$run,security_model=none" -device virtio-9p-pci,fsdev=run,mount_tag=run \
-    -fsdev "local,id=build,path=$build,security_model=none,readonly=on" -device virtio-9p-pci,fsdev=build,mount_tag=build \
-    -fsdev "local,id=source,path=$source,security_model=none,readonly=on" -device virtio-9p-pci,fsdev=source,mount_tag=source \
-    -kernel "$build/xen/xen" -append "console=com1 com1=115200,8n1 dom0_mem=${dom0}M,max:${dom0}M dom0_max_vcpus=1 loglvl=warning guest_loglvl=warning" \
+    -no-reboot -serial "file:$run/console" -monitor none -device virtio-rng-pci "${options[@]}" \
+    -kernel "$build/xen/xen" -append "console=com1 com1=115200,8n1 dom0_mem=${dom0}M,max:${dom0}M dom0_max_vcpus=1 \
+loglvl=warning guest_loglvl=warning" \
     -initrd "$build/xen/vmlinux console=hvc0 panic=-1 loglevel=4 random.trust_cpu=on,$run/dom0.cpio" \
     < /dev/null > "$run/qemu" 2>&1 &
 machine=$!

@@ -1,6 +1,6 @@
 #!/bin/bash
-# serve.sh: what run.sh runs in dom0 so that it takes commands of the outer host, one after the other, until it is told
-# to exit:
+# serve.sh: what run.sh runs in dom0 so that it takes commands of the outer host, one after the other, until it is
+# told to exit:
 #
 #     RUN=/tmp/m tests/xen/run.sh build tests/xen/serve.sh 100000 &
 #     tests/xen/in.sh /tmp/m 'xl list'
@@ -8,6 +8,7 @@
 #
 # in.sh writes command.N, and then moves it into place as go.N; output.N and status.N are the answer.
 cd /host/run || exit
+mkfifo /tmp/never && exec {never}<> /tmp/never || exit
 n=1
 echo "dom0 takes commands"
 while :; do
@@ -18,5 +19,5 @@ while :; do
         mv status.new status.$n
         n=$((n + 1))
     fi
-    sleep 0.1
+    read -r -t 0.1 -u "$never"
 done
