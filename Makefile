@@ -1,6 +1,20 @@
 # jitsu: build, tests, demo and benchmarks.  `make help` lists the targets.
 
 BUILD ?= build
+
+# `make CROSS=aarch64-linux-gnu` builds for that machine, with the libraries of `make deps-arm64`, into $(BUILD)-arm64.
+CROSS ?=
+ARM64 := aarch64-linux-gnu
+ifneq ($(CROSS),)
+ifneq ($(CROSS),$(ARM64))
+$(error CROSS=$(CROSS): only $(ARM64) is known)
+endif
+override BUILD := $(patsubst %-arm64,%,$(BUILD))-arm64
+SYSROOT := $(BUILD)/root
+CC := $(CROSS)-gcc --sysroot=$(SYSROOT)
+AR := $(CROSS)-ar
+endif
+
 Q := $(if $(V),,@)
 say = @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
@@ -90,7 +104,7 @@ $(BUILD)/%.o: %.c
 $(BUILD)/launcher/%.bpf.o: launcher/%.bpf.c launcher/%.h launcher/bpf_packets.h
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)
-	$(Q)$(CLANG) -target bpf $(BPF_FLAGS) -O2 -g $(WARN) -Wno-missing-prototypes -I. -I/usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
+	$(Q)$(CLANG) -target bpf $(BPF_FLAGS) -O2 -g $(WARN) -Wno-missing-prototypes -I. -I$(SYSROOT)/usr/include/$(shell $(CC) -print-multiarch) -c -o $@ $<
 $(BUILD)/launcher/port.o: $(BUILD)/launcher/activity.bpf.o
 $(BUILD)/launcher/port.o: ALL_CFLAGS += -DACTIVITY_BPF='"$(BUILD)/launcher/activity.bpf.o"'
 $(BUILD)/launcher/hold_filter.o: $(BUILD)/launcher/hold_filter.bpf.o
@@ -104,7 +118,7 @@ $(BUILD)/launcher/dns_xdp.bpf.o: BPF_FLAGS := -mcpu=v3 # compare and swap
 define library
 $(BUILD)/lib$(1).a: $(call objs,$(1),$(2))
 	$(call say,AR,$$@)
-	$(Q)rm -f $$@ && ar rcs $$@ $$^
+	$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
 endef
 $(eval $(call library,base,$(BASE)))
 $(eval $(call library,config,$(CONFIG)))
@@ -164,6 +178,19 @@ $(BUILD)/tests/backends/test_vif: $(XENSTORE)
 unit: $(TEST_BINS) $(BUILD)/tests/list
 	$(Q)for t in $(TEST_BINS); do $$t || exit 1; done
 
+# Those that run under qemu-aarch64-static; tests/arm64.txt tells why the others do not.
+ARM64_TESTS := $(filter-out $(shell sed 's/#.*//; s/\t.*//' tests/arm64.txt),$(TESTS))
+
+$(BUILD)/tests/list-arm64: Makefile tests/arm64.txt
+	@mkdir -p $(@D)
+	$(Q)printf '%s\n' $(ARM64_TESTS) > $@
+
+# Without a compiler, or where the libraries cannot be had, check.sh tells so.
+arm64-for-check:
+	$(Q)! { command -v $(ARM64)-gcc >/dev/null && scripts/sysroot.sh $(BUILD)-arm64/root arm64; } || \
+		$(MAKE) --no-print-directory CROSS=$(ARM64) arm64-for-check-now
+arm64-for-check-now: all $(foreach t,$(ARM64_TESTS),$(call test_bin,$(t))) $(BUILD)/tests/list-arm64
+
 # What system tests send and see on the wire.
 PACKETS := $(BUILD)/tests/system/packets
 $(PACKETS): $(BUILD)/tests/system/packets.o $(call lib,base)
@@ -185,6 +212,10 @@ AFTER_DEPS = $(Q)scripts/deps.sh --missing && $(MAKE) --no-print-directory
 deps:
 	$(Q)scripts/deps.sh
 
+deps-arm64:
+	$(Q)scripts/deps.sh --missing
+	$(Q)scripts/sysroot.sh $(patsubst %-arm64,%,$(BUILD))-arm64/root arm64
+
 demo:
 	$(AFTER_DEPS) demo-now
 demo-now: all guests guests-linux
@@ -192,12 +223,12 @@ demo-now: all guests guests-linux
 
 check:
 	$(AFTER_DEPS) check-now
-check-now: all $(TEST_BINS) $(BUILD)/tests/list $(PACKETS) guests guests-linux
+check-now: all $(TEST_BINS) $(BUILD)/tests/list $(PACKETS) guests guests-linux arm64-for-check
 	$(Q)scripts/check.sh $(BUILD)
 
 check-long:
 	$(AFTER_DEPS) check-long-now
-check-long-now: all $(TEST_BINS) $(BUILD)/tests/list $(PACKETS) guests guests-linux $(addprefix $(BUILD)/fuzz/,$(FUZZERS))
+check-long-now: all $(TEST_BINS) $(BUILD)/tests/list $(PACKETS) guests guests-linux arm64-for-check $(addprefix $(BUILD)/fuzz/,$(FUZZERS))
 	$(Q)LONG=1 FUZZERS="$(FUZZERS)" scripts/check.sh $(BUILD) long
 
 # The tests under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -244,7 +275,7 @@ $(BUILD)/fuzz/%.o: %.c
 	$(Q)$(CLANG) -std=gnu11 -D_GNU_SOURCE -O1 -g $(FUZZ_FLAGS) -I. -MMD -MP -c -o $@ $<
 
 $(BUILD)/fuzz/libfuzzed.a: $(FUZZ_O)
-	$(Q)rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(FUZZ_BINS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(BUILD)/fuzz/libfuzzed.a
 	$(call say,LD,$@)
@@ -277,7 +308,7 @@ install: all
 	install -m 644 completions/jitsuctl.zsh $(DESTDIR)$(ZSHDIR)/_jitsuctl
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-arm64
 
 help:
 	@echo 'make            build $(BUILD)/jitsud and $(BUILD)/jitsuctl'
@@ -288,10 +319,11 @@ help:
 	@echo 'make fuzz [SECONDS=60]      every fuzzer in turn'
 	@echo 'make lint       clang-tidy, cppcheck, include directions'
 	@echo 'make deps       install the Debian packages, make the users'
+	@echo 'make CROSS=aarch64-linux-gnu  build for arm64, in $(BUILD)-arm64, after make deps-arm64'
 	@echo 'make install    into PREFIX=/usr/local; with the unit and completions'
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
 
-.PHONY: all unit deps demo demo-now check check-now check-long check-long-now check-asan check-asan-now check-tsan check-tsan-now bench \
+.PHONY: all unit deps deps-arm64 arm64-for-check arm64-for-check-now demo demo-now check check-now check-long check-long-now check-asan check-asan-now check-tsan check-tsan-now bench \
 	bench-now lint fuzz fuzz-now install clean help
 .SECONDARY:

@@ -1,7 +1,7 @@
 #!/bin/bash
 # check.sh BUILD [long]: every test, and a count of them as the last line.
 #
-#     unit tests      cmocka programs, each bounded in time
+#     unit tests      cmocka programs, each bounded in time; most once more for arm64, under QEMU's user emulation
 #     guests          the unikernels under plain QEMU
 #     contract        the backend contract against real libvirt, in both isolations
 #     system tests    real libvirt, real guests, namespaces of their own (tests/system)
@@ -54,6 +54,25 @@ run_unit() {
     done
 }
 
+# Those that were built for arm64.  (Sanitizers have looked at the same sources.)
+run_arm64() {
+    local arm64=$build-arm64 test why
+    [ -z "${SANITIZED:-}" ] || return
+    why=
+    command -v qemu-aarch64-static > /dev/null || why="no qemu-aarch64-static (package qemu-user-static)"
+    [ -e "$arm64/root/packages" ] || why="the libraries for it could not be had"
+    command -v aarch64-linux-gnu-gcc > /dev/null || why="no aarch64-linux-gnu-gcc"
+    if [ -n "$why" ]; then
+        echo "skip - unit tests for arm64 # $why"
+        skipped=$((skipped + 1))
+        return
+    fi
+    while read -r test; do
+        timeout 300 qemu-aarch64-static -L "$arm64/root" "$arm64/tests/$test" > "$log" 2>&1 < /dev/null
+        count_cmocka $? "$test for arm64"
+    done < "$arm64/tests/list-arm64"
+}
+
 # The backend contract, as the unit tests ran it against the fake, now against real libvirt.
 run_contract() { # run_contract MODE...
     timeout 600 "$build/tests/backends/test_contract" "$@" > "$log" 2>&1
@@ -86,6 +105,7 @@ run_script() { # run_script SECONDS COMMAND...
 }
 
 run_unit
+run_arm64
 # Our processes are not dumpable, so that LeakSanitizer cannot look at them; unit tests were looked at.
 export ASAN_OPTIONS=detect_leaks=0
 suite_limit=600

@@ -1,7 +1,7 @@
 #!/bin/sh
-# deps.sh [--missing]: installs the Debian packages that building, testing and running jitsu
+# deps.sh [--missing|--libraries]: installs the Debian packages that building, testing and running jitsu
 # needs, and makes its users and groups.  --missing: does it only if something is missing, and
-# says nothing if nothing is.
+# says nothing if nothing is.  --libraries: only names the libraries that programs and tests are built with.
 set -eu
 
 # to build
@@ -13,7 +13,7 @@ run='libvirt0 libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-uti
 test='libcmocka-dev libclang-rt-14-dev libvirt-clients curl bind9-dnsutils nsd knot ethtool iputils-ping cpio lz4 xz-utils procps
 util-linux mandoc tmux'
 # what some tests do without
-optional='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-tidy cppcheck nftables
+optional='qemu-system-arm qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-tidy cppcheck nftables
 debhelper dpkg-dev lintian zsh'
 
 users='jitsu-dns jitsu-net jitsu-ctl jitsu-hooks libvirt-qemu'
@@ -32,6 +32,12 @@ missing_of() {
 missing_accounts() {
     for user in $users; do getent passwd "$user" >/dev/null || printf '%s ' "$user"; done
     for group in $groups; do getent group "$group" >/dev/null || printf '%s ' "$group"; done
+}
+
+# The fuzzers' runtime belongs to a compiler, and to its architecture.
+libraries() {
+    # shellcheck disable=SC2086
+    printf '%s\n' $build $test | grep -e '-dev$' | grep -v '^libclang-rt-'
 }
 
 need_root() {
@@ -89,6 +95,11 @@ make_accounts() {
 
 # QEMU may use KVM only if its user may open /dev/kvm.
 may_use_kvm() { id -nG libvirt-qemu 2>/dev/null | tr ' ' '\n' | grep -qx kvm; }
+
+if [ "${1:-}" = --libraries ]; then
+    libraries
+    exit
+fi
 
 # shellcheck disable=SC2086
 wanted=$(missing_of $build $run $test)

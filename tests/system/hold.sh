@@ -16,6 +16,20 @@ test_wake_by_syn_alone() {
     page 10.77.0.20 | grep -q '^boot 2$' || fail "it does not wake again"
 }
 
+# Another architecture's guest: nobody but its hypervisor needs to know.
+test_aarch64_guest() {
+    needs_aarch64
+    configure "$(service arm 40 machine.kernel "\"$dir/images/www-arm64.img\"" machine.arch '"aarch64"')"
+    start_jitsud && wait_held arm || return 1
+    local took; took=$(connect 10.77.0.40) || fail "no page" || return 1
+    at_once "$took" arm || fail "connecting took $took s" || return 1
+    grep -q '^boot 1$' "$dir/connected" || fail "another page: $(cat "$dir/connected")" || return 1
+    ctl why arm | grep -q syn || fail "why: $(ctl why arm)" || return 1
+    ctl stop arm > /dev/null && is_state arm off || fail "it is $(state_of arm)" || return 1
+    summon arm | grep -q '^boot 2$' || fail "a query does not wake it again" || return 1
+    ctl why arm | grep -q dns || fail "why: $(ctl why arm)"
+}
+
 # A query is answered at once, and has the VM on its way before the client connects.
 test_query_answers_at_once_and_wakes() {
     configure "$(service www 20 machine.cmdline "$(guest arp_delay=700)")"

@@ -328,6 +328,10 @@ ask_status() { # ask_status NAME [DIG-OPTION...]: NOERROR, SERVFAIL ...
         sed -n 's/.*status: \([A-Z]*\).*/\1/p'
 }
 page() { in_client curl -s --noproxy '*' -m "${2:-$patience}" "http://$1/"; }
+needs_aarch64() {
+    command -v qemu-system-aarch64 > /dev/null || skip "qemu-system-aarch64 is not installed"
+    [ -f "$dir/images/www-arm64.img" ] || skip "the aarch64 guest is not built (no cross compiler)"
+}
 # connect IP [CURL-OPTION...]: the seconds that connecting took; the page goes to $dir/connected
 connect() {
     in_client curl -s --noproxy '*' -m "$patience" -o "$dir/connected" -w '%{time_connect}' "${@:2}" "http://$1/"

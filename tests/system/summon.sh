@@ -127,8 +127,7 @@ test_linux_guest() {
 }
 
 test_aarch64_guest() {
-    command -v qemu-system-aarch64 > /dev/null || skip "qemu-system-aarch64 is not installed"
-    [ -f "$dir/images/www-arm64.img" ] || skip "the aarch64 guest is not built (no cross compiler)"
+    needs_aarch64
     configure "$(service arm 40 machine.kernel "\"$dir/images/www-arm64.img\"" machine.arch '"aarch64"')"
     start_jitsud || return 1
     summon arm | grep -q '^name arm' || fail "no page"
