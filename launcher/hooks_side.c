@@ -85,11 +85,11 @@ static bool any_runs(const struct launcher *l)
 {
 	const struct service *s;
 
-	FOR_EACH_SERVICE(l, s) {
-		if (s->queued || (state_counts(s->state) && s->state != STATE_SUSPENDED))
+	TAILQ_FOREACH(s, &l->busy, busy) {
+		if (state_counts(s->state) && s->state != STATE_SUSPENDED)
 			return true;
 	}
-	return false;
+	return !TAILQ_EMPTY(&l->waiting);
 }
 
 void hooks_stopped(const struct service *s)

@@ -111,7 +111,8 @@ struct service {
 	bool removed; /* no longer configured; forgotten once it is off */
 	enum order order;
 	uint64_t order_until_ms; /* since 1970; 0: until further orders */
-	bool unlearned; /* the registry shall have what came of it */
+	TAILQ_ENTRY(service) unlearned;
+	bool is_unlearned; /* in launcher.unlearned */
 
 	enum service_state state;
 	uint64_t since_ms; /* in this state */
@@ -231,6 +232,7 @@ struct launcher {
 	struct service_queue undiscovered; /* their hypervisors are asked about them when others have been answered */
 	struct service_queue refused; /* those that are not held, and hold.refused says why */
 	struct service_queue busy; /* all that may count against the limits, and a few more */
+	struct service_queue unlearned; /* the registry shall have what came of them */
 	struct registrar *registrar;
 	struct pools *pools;
 	struct import *import; /* the parts of one that have come; NULL: none */
@@ -398,6 +400,7 @@ void zones_describe(const struct launcher *l, const struct zone_conf *z, struct 
 /* ---- registrar.c ---- */
 /* It came up: how often it was woken and how long that took will be kept, soon. */
 void registrar_learn(struct service *s);
+void registrar_learned(struct service *s); /* ... or it need not be: the service is forgotten */
 
 /* ---- orders.c ---- */
 bool order_keeps_up(const struct service *s);

@@ -191,6 +191,7 @@ int launcher_main(const struct child_args *args)
 	TAILQ_INIT(&l->waiting);
 	TAILQ_INIT(&l->busy);
 	TAILQ_INIT(&l->refused);
+	TAILQ_INIT(&l->unlearned);
 	TAILQ_INIT(&l->undiscovered);
 	l->trace = trace_new();
 	l->journal = journal_new();

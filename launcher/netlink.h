@@ -84,6 +84,7 @@ struct tap_conf {
 	unsigned nic;
 	struct mac_addr mac; /* of our side, identity_tap_mac(): begins with fe: */
 	int bridge; /* ifindex; 0: on none */
+	int backup; /* ifindex of the hold tap there, which gets what comes while nobody has the tap open; 0: none */
 	uint32_t mtu; /* 0: the kernel's default */
 };
 

@@ -161,23 +161,27 @@ static void add_fact(struct lesson *lesson, const struct service *s, const char 
 static void on_learn(evutil_socket_t fd, short what, void *arg)
 {
 	struct launcher *l = arg;
-	struct lesson lesson = { .facts = calloc(2 * l->n_services + 1, sizeof(*lesson.facts)),
-				 .texts = calloc(2 * l->n_services + 1, sizeof(*lesson.texts)) };
+	struct lesson lesson = { 0 };
 	struct service *s;
 	struct err e;
+	size_t n = 0;
 
 	(void)fd;
 	(void)what;
 	if (pools_keep(l, &e) < 0)
 		log_limited(LOG_WARN, "which addresses services were given is not kept: %s", e.text);
+	TAILQ_FOREACH(s, &l->unlearned, unlearned)
+		n++;
+	lesson.facts = calloc(2 * n + 1, sizeof(*lesson.facts));
+	lesson.texts = calloc(2 * n + 1, sizeof(*lesson.texts));
 	if (!lesson.facts || !lesson.texts)
 		abort();
-	FOR_EACH_SERVICE(l, s) {
-		if (s->unlearned && !s->removed) {
+	while ((s = TAILQ_FIRST(&l->unlearned))) {
+		if (!s->removed) {
 			add_fact(&lesson, s, "last_wake_ms", s->last_wake_ms);
 			add_fact(&lesson, s, "wakes", s->wakes);
 		}
-		s->unlearned = false;
+		registrar_learned(s);
 	}
 	if (lesson.n > 0 && l->registrar->registry && registry_learn(l->registrar->registry, lesson.facts, lesson.n, &e) < 0)
 		log_limited(LOG_WARN, "what was learned of services is not kept: %s", e.text);
@@ -185,12 +189,21 @@ static void on_learn(evutil_socket_t fd, short what, void *arg)
 	free(lesson.texts);
 }
 
+void registrar_learned(struct service *s)
+{
+	if (s->is_unlearned)
+		TAILQ_REMOVE(&s->l->unlearned, s, unlearned);
+	s->is_unlearned = false;
+}
+
 void registrar_learn(struct service *s)
 {
 	struct timeval tv = clock_timeval_ms(LEARN_MS);
 	struct registrar *r = s->l->registrar;
 
-	s->unlearned = true;
+	if (!s->is_unlearned)
+		TAILQ_INSERT_TAIL(&s->l->unlearned, s, unlearned);
+	s->is_unlearned = true;
 	if (r && !evtimer_pending(r->learn, NULL))
 		event_add(r->learn, &tv);
 }

@@ -667,6 +667,7 @@ void service_free(struct service *s)
 	*at = s->same_name;
 	if (s->is_busy)
 		TAILQ_REMOVE(&l->busy, s, busy);
+	registrar_learned(s);
 	l->first_free = MIN(l->first_free, (size_t)s->index);
 	operators_state_changed(s); /* who waits for it hears that it comes no more */
 	xdp_side_leave(s);

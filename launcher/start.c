@@ -146,6 +146,8 @@ static int make_tap(struct service *s, size_t nic, struct err *e)
 	if (r < 0)
 		return r;
 	c.bridge = bridge.ifindex;
+	if (nic == 0 && s->hold.place.bridge && s->hold.place.bridge->info.ifindex == bridge.ifindex)
+		c.backup = s->hold.place.bridge->tap.ifindex;
 	c.mtu = bridge.mtu;
 	reaper_keep_tap(s->l->reaper, n->ifname);
 	return netlink_tap_create(s->l->netlink, &c, &ifindex, e);

@@ -84,6 +84,28 @@ static int make_tap(const char *ifname, const char *service, unsigned nic, struc
 	return r < 0 ? r : ifindex;
 }
 
+/* Where its frames go while nobody has it open; one that is no port of the bridge is no reason to have no tap. */
+static void test_tap_with_backup(void **state)
+{
+	struct tap_conf c = { .ifname = "jt0000000002", .service = "www", .mac = { { 0xfe, 1, 2, 3, 4, 6 } } };
+	struct err e = { 0 };
+	int ifindex;
+
+	(void)state;
+	needs_netns();
+	c.bridge = bridge().ifindex;
+	c.backup = make_tap("jt0000000001", "www", 0, &e);
+	assert_true(c.backup > 0);
+	assert_int_equal(netlink_tap_create(nl, &c, &ifindex, &e), 0);
+	assert_int_equal(ip_run("ip -d link show dev jt0000000002 | grep -q 'backup_port jt0000000001'"), 0);
+	assert_int_equal(ip_run("ip link del jt0000000001"), 0);
+	assert_int_equal(ip_run("ip -d link show dev jt0000000002 | grep -q backup_port"), -EIO);
+	assert_int_equal(netlink_tap_delete(nl, c.ifname, &e), 0);
+	c.backup = 1;
+	assert_int_equal(netlink_tap_create(nl, &c, &ifindex, &e), 0);
+	assert_int_equal(netlink_tap_delete(nl, c.ifname, &e), 0);
+}
+
 static void test_bridge(void **state)
 {
 	static const struct mac_addr mac = { { 2, 0, 0, 0, 0, 1 } };
@@ -804,6 +826,7 @@ static void test_reaper_closes_later_and_finishes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		ON_BRIDGE(test_tap_with_backup),
 		ON_BRIDGE(test_bridge),
 		ON_BRIDGE(test_what_is_no_bridge),
 		ON_BRIDGE(test_warnings),
