@@ -32,12 +32,12 @@ BASE := addr addr_list buf child clock codec err ipc json log metric msg nearest
 CONFIG := check check_pools claims complete load manual pool print read registry registry_db schema value
 DNS := answer canonical changes cookie count forward key load main name notify nsec peers queue rate serve sign signatures special tcp \
 	transfer tsig udp view waiting wire worker zone zone_build zone_file zone_rrset zone_static zone_touch zone_walk
-SYNPROXY := agenda claim flows frame handover handover_packets handover_ports handover_release hold hold_store lookup \
-	main ports probe taps wards
+SYNPROXY := agenda claim flows frame handover handover_packets handover_ports handover_release hold hold_store learn learners \
+	lookup main ports probe taps wards
 CONTROL := exposition http main peer protocol requests server session watchers
 LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
 	edits events fdb filter flows gather hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
-	hypervisor identity idle image journal links main managers metrics mutes netlink note operators orders pools port prober \
+	hypervisor identity idle image journal learned learning links main managers metrics mutes netlink note operators orders pools port prober \
 	quiesce ready reaper registrar reload rows run_state secondaries service service_fsm start sweeps synproxy_side \
 	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend workers
@@ -80,6 +80,7 @@ TESTS += cmd/test_edit launcher/test_edits config/test_pool launcher/test_pools
 TESTS += cmd/test_old_jitsu cmd/test_top launcher/test_events
 TESTS += control/test_exposition control/test_http launcher/test_metrics launcher/test_hooks hooks/test_jobs hooks/test_webhook
 TESTS += base/test_log cmd/test_notify cmd/test_pulse cmd/test_watchdog cmd/test_complete cmd/test_doctor
+TESTS += synproxy/test_learn launcher/test_learned
 TESTS += cmd/test_kept cmd/test_leftovers cmd/test_listeners cmd/test_run_dir cmd/test_supervisor
 TESTS += cmd/test_listing cmd/test_render cmd/test_text cmd/test_waterfall
 ifneq ($(XENSTORE),)

@@ -182,6 +182,17 @@ static void end_all(struct backend *b, const char *why)
 
 /* ---- requests ---- */
 
+static int inspect(struct request *r)
+{
+	const struct backend_ops *ops = r->b->ops;
+	const struct msg_be_target *t = &r->body.target;
+	int error = ops->inspect(r->b->hv, t->domain, &r->domain, &r->err);
+
+	if (error == 0 && t->how == INSPECT_ADDRESSES && r->domain.state == DOMAIN_RUNNING && ops->addresses)
+		ops->addresses(r->b->hv, t->domain, &r->domain);
+	return error;
+}
+
 static int perform(struct request *r)
 {
 	const struct backend_ops *ops = r->b->ops;
@@ -195,7 +206,7 @@ static int perform(struct request *r)
 	case MSG_BE_RESUME:
 		return ops->resume(hv, r->body.target.domain, &r->result, &r->err);
 	case MSG_BE_INSPECT:
-		return ops->inspect(hv, r->body.target.domain, &r->domain, &r->err);
+		return inspect(r);
 	default:
 		return ops->list(hv, &r->rows, &r->err);
 	}

@@ -582,6 +582,42 @@ static int libvirt_inspect(void *hv, const char *domain, struct msg_be_domain *o
 	return d ? describe(c, d, out, e) : e->code;
 }
 
+static void add_address(struct msg_be_domain *d, const char *mac, const char *addr, enum learn_how how)
+{
+	struct msg_be_address a = { .how = (uint8_t)how };
+
+	if (d->n_addrs >= ARRAY_SIZE(d->addrs) || !mac || mac_parse(mac, &a.mac) < 0 || ip_parse(addr, &a.addr) < 0)
+		return;
+	d->addrs[d->n_addrs++] = a;
+}
+
+/* Each source that knows nothing, or is not there, is no error. */
+static void ask_source(virDomainPtr d, unsigned source, enum learn_how how, struct msg_be_domain *out)
+{
+	virDomainInterfacePtr *all = NULL;
+	int n = virDomainInterfaceAddresses(d, &all, source, 0);
+
+	for (int i = 0; i < n; i++) {
+		for (unsigned j = 0; j < all[i]->naddrs; j++)
+			add_address(out, all[i]->hwaddr, all[i]->addrs[j].addr, how);
+		virDomainInterfaceFree(all[i]);
+	}
+	free(all);
+}
+
+static void libvirt_addresses(void *hv, const char *domain, struct msg_be_domain *out)
+{
+	struct err e;
+	cleanup_conn virConnectPtr c = get_conn(hv, &e);
+	cleanup_domain virDomainPtr d = c ? lookup(c, domain, &e) : NULL;
+
+	if (!d)
+		return;
+	ask_source(d, VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, LEARN_LEASE, out);
+	if (out->n_addrs == 0) /* which may take seconds to say that it is not there */
+		ask_source(d, VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT, LEARN_AGENT, out);
+}
+
 static int add_row(virConnectPtr c, virDomainPtr d, struct backend_rows *rows, struct err *e)
 {
 	struct msg_be_domain row = { .domain_id = -1 };
@@ -626,6 +662,7 @@ const struct backend_ops libvirt_ops = {
 	.stop = libvirt_stop,
 	.resume = libvirt_resume,
 	.inspect = libvirt_inspect,
+	.addresses = libvirt_addresses,
 	.list = libvirt_list,
 	.console = libvirt_console,
 	.spent = libvirt_spent,

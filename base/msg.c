@@ -46,6 +46,12 @@ static_assert(ARRAY_SIZE(stop_names) == STOP_N, "a stop mode has no name");
 static const char *const isolation_names[] = { [ISOLATION_STRICT] = "strict", [ISOLATION_FAST] = "fast" };
 static_assert(ARRAY_SIZE(isolation_names) == ISOLATION_N, "an isolation has no name");
 
+static const char *const learn_names[] = {
+	[LEARN_ARP] = "arp",	 [LEARN_DHCP] = "dhcp",	  [LEARN_TRAFFIC] = "traffic",
+	[LEARN_LEASE] = "lease", [LEARN_AGENT] = "agent", [LEARN_NEIGHBOUR] = "neighbour",
+};
+static_assert(ARRAY_SIZE(learn_names) == LEARN_N, "a way to learn has no name");
+
 static const char *const hook_event_names[] = {
 	[HOOK_UP] = "up", [HOOK_FAILED] = "failed", [HOOK_STOPPED] = "stopped", [HOOK_ALL_IDLE] = "all-idle",
 };
@@ -100,6 +106,7 @@ const char *cause_name(unsigned cause) { return NAME_OF(cause_names, cause); }
 const char *answer_name(unsigned when) { return NAME_OF(answer_names, when); }
 const char *wake_dns_name(unsigned wake_dns) { return NAME_OF(wake_dns_names, wake_dns); }
 const char *stop_name(unsigned how) { return NAME_OF(stop_names, how); }
+const char *learn_name(unsigned how) { return NAME_OF(learn_names, how); }
 const char *isolation_name(unsigned isolation) { return NAME_OF(isolation_names, isolation); }
 const char *hook_event_name(unsigned event) { return NAME_OF(hook_event_names, event); }
 const char *hold_stage_name(unsigned stage) { return NAME_OF(hold_stage_names, stage); }
@@ -179,6 +186,7 @@ MSG_TABLE(dns_loaded, msg_dns_loaded, F_U32(struct msg_dns_loaded, seq), F_I32(s
 MSG_TABLE(dns_service, msg_dns_service, F_U32(struct msg_dns_service, svc), F_U32(struct msg_dns_service, gen),
 	     F_STR(struct msg_dns_service, name), F_U8(struct msg_dns_service, state),
 	     F_U8(struct msg_dns_service, answer), F_U8(struct msg_dns_service, wake_dns),
+	     F_BOOL(struct msg_dns_service, unknown),
 	     F_U32(struct msg_dns_service, ttl_s), F_U32(struct msg_dns_service, ttl_down_s),
 	     F_U32(struct msg_dns_service, max_hold_ms), F_LIST(struct msg_dns_service, names, n_names, domain_name),
 	     F_LIST(struct msg_dns_service, addrs, n_addrs, address),
@@ -213,6 +221,17 @@ MSG_TABLE(probe_stop, msg_probe_stop, F_U32(struct msg_probe_stop, svc), F_U32(s
 MSG_TABLE(probe_event, msg_probe_event, F_U32(struct msg_probe_event, svc), F_U32(struct msg_probe_event, gen),
 	     F_U8(struct msg_probe_event, what), F_BYTES(struct msg_probe_event, addr),
 	     F_U16(struct msg_probe_event, port), F_U64(struct msg_probe_event, t_ns));
+
+MSG_TABLE(learn_start, msg_learn_start, F_U32(struct msg_learn_start, svc), F_U32(struct msg_learn_start, gen),
+	     F_BYTES(struct msg_learn_start, vm_mac), F_BYTES(struct msg_learn_start, probe_mac),
+	     F_BYTES(struct msg_learn_start, probe_ip4), F_BYTES(struct msg_learn_start, addr));
+
+MSG_TABLE(learn_tell, msg_learn_tell, F_U32(struct msg_learn_tell, svc), F_U32(struct msg_learn_tell, gen),
+	     F_BOOL(struct msg_learn_tell, known), F_U8(struct msg_learn_tell, how),
+	     F_BYTES(struct msg_learn_tell, addr));
+
+MSG_TABLE(learn_found, msg_learn_found, F_U32(struct msg_learn_found, svc), F_U32(struct msg_learn_found, gen),
+	     F_U8(struct msg_learn_found, how), F_BYTES(struct msg_learn_found, addr));
 
 MSG_TABLE(hold_conf, msg_hold_conf, F_U32(struct msg_hold_conf, max_held), F_U32(struct msg_hold_conf, held_per_source));
 
@@ -335,10 +354,14 @@ MSG_TABLE(be_result, msg_be_result, F_U32(struct msg_be_result, req), F_U32(stru
 	     F_U64(struct msg_be_result, t_done_ns), F_STR(struct msg_be_result, uuid),
 	     F_I32(struct msg_be_result, domain_id), F_LIST(struct msg_be_result, nics, n_nics, nic));
 
+MSG_TABLE(be_address, msg_be_address, F_BYTES(struct msg_be_address, mac), F_BYTES(struct msg_be_address, addr),
+	     F_U8(struct msg_be_address, how));
+
 MSG_TABLE(be_domain, msg_be_domain, F_U32(struct msg_be_domain, req), F_STR(struct msg_be_domain, name),
 	     F_STR(struct msg_be_domain, uuid), F_I32(struct msg_be_domain, domain_id),
 	     F_U8(struct msg_be_domain, state), F_U64(struct msg_be_domain, memory_bytes),
-	     F_BOOL(struct msg_be_domain, writable_disk), F_LIST(struct msg_be_domain, nics, n_nics, nic));
+	     F_BOOL(struct msg_be_domain, writable_disk), F_LIST(struct msg_be_domain, nics, n_nics, nic),
+	     F_LIST(struct msg_be_domain, addrs, n_addrs, be_address));
 
 MSG_TABLE(be_event, msg_be_event, F_STR(struct msg_be_event, name), F_STR(struct msg_be_event, uuid),
 	     F_I32(struct msg_be_event, domain_id), F_U8(struct msg_be_event, what),
@@ -423,6 +446,10 @@ static const struct {
 	TYPE(MSG_PROBE_START, probe_start),
 	TYPE(MSG_PROBE_STOP, probe_stop),
 	TYPE(MSG_PROBE_EVENT, probe_event),
+	TYPE(MSG_LEARN_START, learn_start),
+	TYPE(MSG_LEARN_STOP, probe_stop),
+	TYPE(MSG_LEARN_TELL, learn_tell),
+	TYPE(MSG_LEARN_FOUND, learn_found),
 	TYPE(MSG_HOLD_PORT, hold_port),
 	TYPE(MSG_HOLD_STAGE, hold_stage),
 	TYPE(MSG_HOLD_MOVED, hold_moved),

@@ -74,6 +74,16 @@ enum wake_dns { WAKE_DNS_ANY, WAKE_DNS_VERIFIED, WAKE_DNS_OFF, WAKE_DNS_N };
 enum ping_mode { PING_IGNORE, PING_ANSWER, PING_WAKE, PING_N };
 enum stop_how { STOP_DESTROY, STOP_SHUTDOWN, STOP_SUSPEND, STOP_N };
 enum hook_event { HOOK_UP, HOOK_FAILED, HOOK_STOPPED, HOOK_ALL_IDLE, HOOK_EVENT_N };
+/* How an address of a VM became known. */
+enum learn_how {
+	LEARN_ARP, /* the VM has said so, in ARP */
+	LEARN_DHCP, /* it has asked a DHCP server for it */
+	LEARN_TRAFFIC, /* it sends from it */
+	LEARN_LEASE, /* the hypervisor has given it */
+	LEARN_AGENT, /* the guest's agent says so */
+	LEARN_NEIGHBOUR, /* this host has talked with it */
+	LEARN_N
+};
 enum isolation { ISOLATION_STRICT, ISOLATION_FAST, ISOLATION_N };
 
 /* "UP", "dns", "ready", "destroy", "strict": as people and files write them; "?" when out of range. */
@@ -84,6 +94,7 @@ const char *answer_name(unsigned when);
 const char *wake_dns_name(unsigned wake_dns);
 const char *stop_name(unsigned how);
 const char *isolation_name(unsigned isolation);
+const char *learn_name(unsigned how); /* "arp" .. */
 const char *hook_event_name(unsigned event);
 
 enum msg_type {
@@ -150,6 +161,9 @@ enum msg_type {
 	MSG_HOLD_MOVED,
 	MSG_HOLD_DROP,
 	MSG_FLOWS_ASK,
+	MSG_LEARN_START, /* + fd: a packet socket bound to the VM's port; which address has it? */
+	MSG_LEARN_STOP,
+	MSG_LEARN_TELL,
 	/* launcher -> synproxy, between MSG_BEGIN and MSG_END */
 	MSG_HOLD_CONF,
 	MSG_HOLD_BRIDGE, /* + fd: our tap, a port of that bridge; also later, when the bridge's link has changed */
@@ -161,6 +175,7 @@ enum msg_type {
 	MSG_HOLD_COUNTS,
 	MSG_FLOWS_ROWS,
 	MSG_FLOWS_END,
+	MSG_LEARN_FOUND,
 
 	/* control -> launcher */
 	MSG_CTL_REQUEST = 96,
@@ -334,6 +349,7 @@ struct msg_dns_service {
 	uint8_t state; /* enum service_state */
 	uint8_t answer; /* enum answer_when */
 	uint8_t wake_dns; /* enum wake_dns */
+	bool unknown; /* its IPv4 address is not known yet: who asks for it waits */
 	uint32_t ttl_s;
 	uint32_t ttl_down_s; /* of its addresses while it is not up; at most ttl_s */
 	uint32_t max_hold_ms;
@@ -613,6 +629,30 @@ struct msg_hold_counts {
 	uint64_t conflicts;
 };
 
+/* Which IPv4 address does this VM have?  What it says through its port is heard until MSG_LEARN_STOP; who else may
+ * know tells MSG_LEARN_TELL.  Each address that the VM answers for when it is asked by ARP is told once with
+ * MSG_LEARN_FOUND; another one than `addr` only when the VM does not answer for that any more.  A second start
+ * replaces the first. */
+struct msg_learn_start {
+	uint32_t svc, gen;
+	struct mac_addr vm_mac, probe_mac;
+	struct ip_addr probe_ip4; /* whom it answers; zero: it cannot be asked, only heard */
+	struct ip_addr addr; /* that it has, as far as is known; zero: none is */
+};
+
+struct msg_learn_tell {
+	uint32_t svc, gen;
+	bool known; /* it has this one from now on; else it may have it */
+	uint8_t how; /* enum learn_how */
+	struct ip_addr addr;
+};
+
+struct msg_learn_found {
+	uint32_t svc, gen;
+	uint8_t how; /* enum learn_how */
+	struct ip_addr addr;
+};
+
 struct msg_flows_ask {
 	uint32_t id;
 	bool all;
@@ -748,7 +788,7 @@ enum ctl_event {
 	CTL_EVENT_WAKE, /* it is woken: `wake` is the wake's number */
 	CTL_EVENT_WOKEN, /* that wake ended: `text` says how, `ms` is how long it took */
 	CTL_EVENT_REVISION, /* the registry has a new one; text: the command */
-	CTL_EVENT_ADDRESS, /* it has another address of its pool; text: which, and why */
+	CTL_EVENT_ADDRESS, /* of its addresses one from a pool, or a learned one, is another; text: which, and why */
 	CTL_EVENT_N
 };
 const char *ctl_event_name(unsigned event); /* "begin", "state" .. */
@@ -833,10 +873,12 @@ struct msg_be_start {
 	struct msg_nic nics[MSG_NICS_MAX]; /* taps that exist and are on their bridge */
 };
 
+enum inspect_what { INSPECT_PLAIN, INSPECT_ADDRESSES /* also which addresses it has, which may take seconds */ };
+
 struct msg_be_target { /* MSG_BE_STOP, MSG_BE_RESUME, MSG_BE_INSPECT, MSG_BE_LIST, MSG_BE_LIST_END */
 	uint32_t req, svc, gen;
 	char domain[MSG_NAME_MAX * 2]; /* name or UUID */
-	uint8_t how; /* MSG_BE_STOP: enum stop_how */
+	uint8_t how; /* MSG_BE_STOP: enum stop_how; MSG_BE_INSPECT: enum inspect_what */
 };
 
 /* The serial console of this domain goes to this bounded ring file from now on. */
@@ -863,6 +905,12 @@ struct msg_be_result {
 	struct msg_nic nics[MSG_NICS_MAX];
 };
 
+struct msg_be_address {
+	struct mac_addr mac; /* of the NIC that has it */
+	struct ip_addr addr;
+	uint8_t how; /* enum learn_how */
+};
+
 enum domain_state { DOMAIN_OFF, DOMAIN_RUNNING, DOMAIN_PAUSED, DOMAIN_SAVED, DOMAIN_STATE_N };
 
 struct msg_be_domain { /* a row of MSG_BE_LIST's and MSG_BE_INSPECT's answer */
@@ -875,6 +923,8 @@ struct msg_be_domain { /* a row of MSG_BE_LIST's and MSG_BE_INSPECT's answer */
 	bool writable_disk; /* it has a disk that is not read-only */
 	uint16_t n_nics;
 	struct msg_nic nics[MSG_NICS_MAX];
+	uint16_t n_addrs; /* INSPECT_ADDRESSES */
+	struct msg_be_address addrs[MSG_LIST_MAX];
 };
 
 enum domain_event { EVENT_STARTED, EVENT_STOPPED, EVENT_CRASHED, EVENT_SUSPENDED, EVENT_RESUMED, EVENT_SAVED, EVENT_N };

@@ -50,7 +50,7 @@ static void describe(const struct json_node *row, const char *event, struct buf 
 	else if (strcmp(event, "revision") == 0)
 		add_revision(row, out);
 	else if (strcmp(event, "address") == 0)
-		buf_addf(out, "%s has another address", row_text_or(row, "service", "?"));
+		buf_addf(out, "%s: its address", row_text_or(row, "service", "?"));
 	else
 		buf_adds(out, event);
 	if (*reason)

@@ -178,6 +178,29 @@ static bool is_wrong(const struct service_ip *ip)
 	return ip->how == IP_GIVEN && ip->len == 0 && ip_is_zero(&ip->addr);
 }
 
+static bool learns(const struct service_conf *s)
+{
+	for (size_t i = 0; i < s->ip.n; i++) {
+		if (s->ip.v[i].how == IP_LEARNED)
+			return true;
+	}
+	return false;
+}
+
+/* What the VM has is one address, and nothing else. */
+static void check_learned(const struct service_conf *s, size_t nth, const struct spot *where, struct mistakes *m)
+{
+	for (size_t i = 0; i < s->ip.n; i++) {
+		const struct service_ip *other = &s->ip.v[i];
+
+		if (i == nth || is_wrong(other) || !ip_is_v4(&other->addr))
+			continue;
+		if (i < nth || other->how != IP_LEARNED)
+			mistake(m, where, "\"learned\" is the service's one IPv4 address: no other can be beside it");
+		return;
+	}
+}
+
 static void check_addresses(const struct service_conf *s, const struct spot *where, struct mistakes *m)
 {
 	struct spot ips = spot_member(where, "ip");
@@ -188,6 +211,8 @@ static void check_addresses(const struct service_conf *s, const struct spot *whe
 
 		if (problem && !is_wrong(&s->ip.v[i]))
 			mistake(m, &ip, "%s", problem);
+		if (s->ip.v[i].how == IP_LEARNED)
+			check_learned(s, i, &ip, m);
 	}
 }
 
@@ -241,7 +266,7 @@ static void check_gateway(const struct conf *c, const struct service_conf *s, co
 	if (!s->gateway[0] || ip_parse(s->gateway, &a) < 0)
 		return;
 	for (size_t i = 0; i < s->ip.n; i++) {
-		if (is_wrong(&s->ip.v[i]))
+		if (is_wrong(&s->ip.v[i]) || s->ip.v[i].how == IP_LEARNED)
 			return;
 		inside = inside || (s->ip.v[i].how == IP_GIVEN ? prefix_contains(&s->ip.v[i].prefix, &a)
 		                                               : check_is_beside_pool(c, s, &a));
@@ -413,6 +438,8 @@ static void check_placeholders(const struct service_conf *s, const struct spot *
 	bool v4 = false, v6 = false;
 
 	for (size_t i = 0; i < s->ip.n; i++) {
+		if (s->ip.v[i].how == IP_LEARNED)
+			continue;
 		if (is_wrong(&s->ip.v[i]))
 			return;
 		v4 = v4 || ip_is_v4(&s->ip.v[i].addr);
@@ -421,7 +448,8 @@ static void check_placeholders(const struct service_conf *s, const struct spot *
 	if (s->ip.n == 0)
 		return;
 	if (!v4 && (cmdline_uses(text, "ip") || cmdline_uses(text, "prefix")))
-		mistake(m, &cmdline, "{ip} and {prefix} need an IPv4 address in ip");
+		mistake(m, &cmdline, "{ip} and {prefix} need an IPv4 address in ip%s",
+			learns(s) ? "; one that is learned is known when the guest runs" : "");
 	if (!v4 && !s->gateway[0] && cmdline_uses(text, "gw"))
 		mistake(m, &cmdline, "{gw} needs an IPv4 address in ip, or gateway");
 	if (!v6 && cmdline_uses(text, "ip6"))

@@ -70,7 +70,7 @@ void check_pools_of(const struct conf *c, const struct service_conf *s, const st
 		const struct service_ip *ip = &s->ip.v[i];
 		struct spot at = spot_nth(&ips, i);
 
-		if (ip->how == IP_GIVEN)
+		if (ip->how == IP_GIVEN || ip->how == IP_LEARNED)
 			continue;
 		check_one(c, s, ip, &at, m);
 		for (size_t k = 0; k < i; k++) {

@@ -309,16 +309,25 @@ const struct service_conf *claims_find(const struct claims *c, const char *name)
 	return NULL;
 }
 
-bool claims_has_address(const struct claims *c, const struct ip_addr *a)
+bool claims_find_address(const struct claims *c, const struct ip_addr *a, const struct service_conf **owner)
 {
 	char key[ADDR_TEXT_MAX];
 	uint64_t hash = hash_of(KIND_IP, ip_format(a, key));
 
 	for (const struct claim *cl = *bucket(c, hash); cl; cl = cl->next) {
-		if (is_of(cl, hash, KIND_IP, key))
-			return true;
+		if (!is_of(cl, hash, KIND_IP, key))
+			continue;
+		*owner = cl->owner;
+		return true;
 	}
 	return false;
+}
+
+bool claims_has_address(const struct claims *c, const struct ip_addr *a)
+{
+	const struct service_conf *owner;
+
+	return claims_find_address(c, a, &owner);
 }
 
 void claims_each(const struct claims *c, void (*fn)(void *arg, const struct service_conf *s), void *arg)

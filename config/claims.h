@@ -30,6 +30,9 @@ const struct service_conf *claims_find(const struct claims *c, const char *name)
 /* Somebody has this address. */
 bool claims_has_address(const struct claims *c, const struct ip_addr *a);
 
+/* ... and who: NULL is a bridge that is probed from it. */
+bool claims_find_address(const struct claims *c, const struct ip_addr *a, const struct service_conf **owner);
+
 /* Each service that was added, in no order. */
 void claims_each(const struct claims *c, void (*fn)(void *arg, const struct service_conf *s), void *arg);
 

@@ -131,7 +131,8 @@ static void complete_addresses(const struct conf *c, struct service_conf *s)
 
 	for (size_t i = 0; i < s->ip.n; i++) {
 		struct service_ip *ip = &s->ip.v[i];
-		bool v6 = ip->how == IP_AUTO6 || (b && !pools_have(&b->pools, true) && pools_have(&b->pools, false));
+		bool v6_alone = b && !pools_have(&b->pools, true) && pools_have(&b->pools, false);
+		bool v6 = ip->how == IP_AUTO6 || (ip->how == IP_AUTO && v6_alone);
 
 		if (ip->how == IP_GIVEN)
 			continue;

@@ -154,7 +154,10 @@ static const struct opt service_opts[] = {
 	  .help = "The addresses that its names lead to, each with the length of its network.  PTR "
 	          "records follow from them.  Each belongs to one service only.  auto: it is given one of the pools "
 	          "of its first network card's bridge, IPv4 if they have such, and keeps it as long as it is "
-	          "configured; auto6: likewise an IPv6 one." },
+	          "configured; auto6: likewise an IPv6 one.  learned: the IPv4 address that its VM turns out to have, "
+	          "by DHCP or otherwise, in a network of the bridge that its first NIC is on.  It is remembered; "
+	          "queries wait until the VM is up, and clients are held once it had the same one in two boots, or "
+	          "for ten minutes." },
 	{ "ttl", OPT_DURATION, OPT_SECONDS, AT(uint64_t, service_conf, ttl_ms), .max = SECONDS(604800),
 	  .fallback = "\"60s\"", .help = "How long resolvers may keep its addresses." },
 	{ "ttl_down", OPT_DURATION, OPT_SECONDS, AT(uint64_t, service_conf, ttl_down_ms), .max = SECONDS(604800),
@@ -716,7 +719,7 @@ void opt_expected(const struct opt *o, struct buf *out)
 		[OPT_BOOL] = "true or false",
 		[OPT_IP4] = "an IPv4 address",
 		[OPT_IP6] = "an IPv6 address",
-		[OPT_HOST] = "an address and its network's length, such as \"192.168.1.20/24\", or \"auto\" or \"auto6\"",
+		[OPT_HOST] = "an address and its network's length, such as \"192.168.1.20/24\", or \"auto\", \"auto6\" or \"learned\"",
 		[OPT_RANGE] = "addresses and their network's length, such as \"192.168.1.100-192.168.1.199/24\" or "
 		              "\"192.168.1.0/24\"",
 		[OPT_PREFIX] = "an address or a network, such as \"192.168.1.0/24\"",

@@ -19,7 +19,7 @@
  *     OPT_TEXT       text of kind `text`         char *             -
  *     OPT_IP4, _IP6  address of that family      struct ip_addr     -
  *     OPT_HOST       "ADDRESS/LENGTH", "auto",   struct service_ip  -
- *                    "auto6"
+ *                    "auto6", "learned"
  *     OPT_RANGE      "FIRST-LAST/LENGTH" or      struct ip_range    -
  *                    "NETWORK/LENGTH"
  *     OPT_PREFIX     the same, or an address     struct ip_prefix   -

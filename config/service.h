@@ -48,10 +48,11 @@ enum ip_how {
 	IP_GIVEN, /* it is written there */
 	IP_AUTO, /* "auto": of the pools of its first NIC's bridge, IPv4 if they have such */
 	IP_AUTO6, /* "auto6": likewise, IPv6 */
+	IP_LEARNED, /* "learned": of the VM when it runs, IPv4; it never stands in the record (launcher/learning.c) */
 };
 
-/* An address with its network's length.  Where it comes from a pool the loader fills in the family alone, with
- * `len` 0, and whoever gives addresses (launcher/pools.c) the rest. */
+/* An address with its network's length.  Where it is not written there the loader fills in the family alone, with
+ * `len` 0, and whoever gives addresses of pools (launcher/pools.c) the rest. */
 struct service_ip {
 	union {
 		struct ip_prefix prefix;
@@ -64,6 +65,11 @@ struct service_ip {
 };
 
 static inline bool service_ip_known(const struct service_ip *ip) { return ip->how == IP_GIVEN || ip->len > 0; }
+/* It is to be given one of a pool, and has none yet. */
+static inline bool service_ip_wanted(const struct service_ip *ip)
+{
+	return (ip->how == IP_AUTO || ip->how == IP_AUTO6) && ip->len == 0;
+}
 
 struct service_ip_list {
 	size_t n;

@@ -237,7 +237,7 @@ const char *ready_format(const struct ready_rule *rule, char *out)
 
 /* ---- addresses ---- */
 
-static const char *const how_words[] = { [IP_AUTO] = "auto", [IP_AUTO6] = "auto6" };
+static const char *const how_words[] = { [IP_AUTO] = "auto", [IP_AUTO6] = "auto6", [IP_LEARNED] = "learned" };
 
 int service_ip_parse(const char *text, struct service_ip *out)
 {

@@ -522,23 +522,34 @@ static enum todo may_do(const struct answer *a, unsigned wake_dns, enum todo tod
 	return todo;
 }
 
+/* Who asks for an address that nobody knows yet can only wait for it. */
+static enum todo wait_for(enum todo todo)
+{
+	if (todo == ANSWER)
+		return HOLD;
+	return todo == ANSWER_AND_WAKE ? HOLD_AND_WAKE : todo;
+}
+
 /* ... and so has whoever asks again, for a query that must not wait any longer. */
-static enum todo what_to_do(const struct answer *a, const struct zone_service *s, unsigned state)
+static enum todo what_to_do(const struct answer *a, const struct zone_service *s, unsigned state, bool unknown)
 {
 	unsigned when = s->answer; /* an index itself would not be read atomically (GCC) */
-	enum todo todo = may_do(a, s->wake_dns, todo_of[state][when]);
+	enum todo usual = todo_of[state][when];
+	enum todo todo = may_do(a, s->wake_dns, unknown ? wait_for(usual) : usual);
 
+	if (unknown && todo == ANSWER) /* wake_dns: off */
+		todo = FAIL;
 	if (a->wish == WISH_WAIT || todo == ANSWER || todo == FAIL)
 		return todo;
-	if (a->wish == WISH_NOW)
+	if (a->wish == WISH_NOW && !unknown)
 		return ANSWER;
 	return a->wish == WISH_PROVE && !a->verified ? PROVE : FAIL;
 }
 
-static bool use_variant(const struct tables *t, const struct zone_node *node, enum zone_variant variant,
-			const struct zone_rrset **set)
+static bool use_variant(const struct tables *t, const struct zone_node *node, unsigned type,
+			enum zone_variant variant, const struct zone_rrset **set)
 {
-	const struct zone_rrset *other = tables_variant(t, node, (*set)->type, variant);
+	const struct zone_rrset *other = tables_variant(t, node, type, variant);
 
 	if (other)
 		*set = other;
@@ -546,18 +557,20 @@ static bool use_variant(const struct tables *t, const struct zone_node *node, en
 }
 
 /* A query for the address of a service.  Of a family that it does not have (*set is NULL), the answer is
- * known at once; the service is wanted all the same.  *set becomes the form of it that is to be given. */
+ * known at once, unless it is still to be learned; the service is wanted all the same.  *set becomes the form of
+ * it that is to be given. */
 static enum step ask_service(struct answer *a, struct tables *t, const struct zone_node *node,
 			     const struct zone_rrset **set)
 {
 	struct zone_service *s = tables_service_at(t, node->service);
-	unsigned state = s->state;
-	enum todo todo = what_to_do(a, s, state);
+	unsigned state = s->state, type = a->q.type;
+	bool unknown = s->unknown && type == TYPE_A;
+	enum todo todo = what_to_do(a, s, state, unknown);
 
 	a->service = s;
 	a->wake = todo == ANSWER_AND_WAKE || todo == HOLD_AND_WAKE;
 	a->mark = is_running(state);
-	if (!*set)
+	if (!*set && !unknown)
 		return STEP_END;
 	if (todo == PROVE)
 		return STEP_PROVE;
@@ -566,11 +579,11 @@ static enum step ask_service(struct answer *a, struct tables *t, const struct zo
 	if (todo == FAIL) {
 		if (a->wish == WISH_WAIT)
 			a->trouble = state == STATE_CONFLICT ? TROUBLE_CONFLICT : TROUBLE_ASLEEP;
-		return use_variant(t, node, ZONE_FALLBACK, set) ? STEP_END : STEP_FAIL;
+		return use_variant(t, node, type, ZONE_FALLBACK, set) ? STEP_END : STEP_FAIL;
 	}
 	a->mark = true;
 	if (!is_running(state))
-		use_variant(t, node, ZONE_DOWN, set);
+		use_variant(t, node, type, ZONE_DOWN, set);
 	return STEP_END;
 }
 

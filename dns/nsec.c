@@ -188,7 +188,8 @@ static void set_type(struct nsec *c, unsigned type)
 }
 
 /* Of a delegation, only what this zone has authority for, and NS (RFC 4035, 2.3); the DS of a zone are
- * not its own.  Of a service's addresses those count that it has when it is up. */
+ * not its own.  Of a service's addresses those count that it has when it is up; one that is not known
+ * yet, too. */
 static void set_types(struct nsec *c, const struct tables *t, const struct zone_node *node)
 {
 	set_type(c, TYPE_RRSIG);
@@ -201,6 +202,8 @@ static void set_types(struct nsec *c, const struct tables *t, const struct zone_
 			continue;
 		set_type(c, type);
 	}
+	if (node->service != ZONE_NONE && t->services[node->service].unknown)
+		set_type(c, TYPE_A);
 }
 
 /* RFC 4034, 4.1.2.  Forgets them. */

@@ -84,6 +84,7 @@ struct zone_service {
 	_Atomic uint8_t state; /* enum service_state; below STATE_N */
 	_Atomic uint8_t answer; /* enum answer_when; below ANSWER_N */
 	uint8_t wake_dns; /* enum wake_dns; below WAKE_DNS_N */
+	bool unknown; /* its IPv4 address will be known once it is up */
 	uint32_t max_hold_ms;
 	char name[MSG_NAME_MAX];
 	/* Wakes nobody waits for (serve.c): when the last was sent in this state for a client that is verified, and

@@ -76,6 +76,102 @@ int addresses_each(struct netlink *nl, addresses_fn *each, void *arg, struct err
 	return result < 0 ? err_set_errno(e, result, "cannot read the addresses of this host") : 0;
 }
 
+/* ---- gateways ---- */
+
+struct route_walk {
+	addresses_gateway_fn *each;
+	void *arg;
+};
+
+static int on_route(const struct nlmsghdr *h, void *arg)
+{
+	const struct route_walk *w = arg;
+	const struct nlattr *a;
+	struct ip_addr gateway = { 0 };
+
+	if (h->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(h) < sizeof(struct rtmsg))
+		return MNL_CB_OK;
+	mnl_attr_for_each(a, h, sizeof(struct rtmsg))
+	{
+		if (mnl_attr_get_type(a) != RTA_GATEWAY || mnl_attr_get_payload_len(a) != 4)
+			continue;
+		memset(gateway.b + 10, 0xff, 2);
+		memcpy(gateway.b + 12, mnl_attr_get_payload(a), 4);
+		w->each(w->arg, &gateway);
+	}
+	return MNL_CB_OK;
+}
+
+int addresses_gateways(struct netlink *nl, addresses_gateway_fn *each, void *arg, struct err *e)
+{
+	struct route_walk w = { each, arg };
+	int result = -EINTR;
+
+	for (int i = 0; i < DUMP_TRIES && result == -EINTR; i++) {
+		struct request r;
+		struct rtmsg *rt;
+
+		request_begin(&r, RTM_GETROUTE, NLM_F_DUMP);
+		rt = mnl_nlmsg_put_extra_header(r.h, sizeof(*rt));
+		rt->rtm_family = AF_INET;
+		result = netlink_talk(nl, &r, on_route, &w);
+	}
+	return result < 0 ? err_set_errno(e, result, "cannot read the routes of this host") : 0;
+}
+
+/* ---- neighbours ---- */
+
+struct neighbour_walk {
+	int ifindex;
+	const struct mac_addr *mac;
+	addresses_neighbour_fn *each;
+	void *arg;
+};
+
+static int on_neighbour(const struct nlmsghdr *h, void *arg)
+{
+	const struct neighbour_walk *w = arg;
+	const struct ndmsg *nd = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a, *dst = NULL, *mac = NULL;
+	struct ip_addr addr = { 0 };
+
+	if (h->nlmsg_type != RTM_NEWNEIGH || mnl_nlmsg_get_payload_len(h) < sizeof(*nd) || nd->ndm_family != AF_INET ||
+	    nd->ndm_ifindex != w->ifindex)
+		return MNL_CB_OK;
+	mnl_attr_for_each(a, h, sizeof(*nd))
+	{
+		if (mnl_attr_get_type(a) == NDA_DST && mnl_attr_get_payload_len(a) == 4)
+			dst = a;
+		if (mnl_attr_get_type(a) == NDA_LLADDR && mnl_attr_get_payload_len(a) == sizeof(*w->mac))
+			mac = a;
+	}
+	if (!dst || !mac || memcmp(mnl_attr_get_payload(mac), w->mac, sizeof(*w->mac)) != 0)
+		return MNL_CB_OK;
+	memset(addr.b + 10, 0xff, 2);
+	memcpy(addr.b + 12, mnl_attr_get_payload(dst), 4);
+	w->each(w->arg, &addr);
+	return MNL_CB_OK;
+}
+
+int addresses_neighbours(struct netlink *nl, int ifindex, const struct mac_addr *mac, addresses_neighbour_fn *each,
+			 void *arg, struct err *e)
+{
+	struct neighbour_walk w = { ifindex, mac, each, arg };
+	int result = -EINTR;
+
+	for (int i = 0; i < DUMP_TRIES && result == -EINTR; i++) {
+		struct request r;
+		struct ndmsg *nd;
+
+		request_begin(&r, RTM_GETNEIGH, NLM_F_DUMP);
+		nd = mnl_nlmsg_put_extra_header(r.h, sizeof(*nd));
+		nd->ndm_family = AF_INET;
+		nd->ndm_ifindex = ifindex;
+		result = netlink_talk(nl, &r, on_neighbour, &w);
+	}
+	return result < 0 ? err_set_errno(e, result, "cannot read this host's neighbours") : 0;
+}
+
 /* ---- news ---- */
 
 struct addresses_monitor {

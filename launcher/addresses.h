@@ -21,6 +21,15 @@ struct own_address {
 typedef void addresses_fn(void *arg, const struct own_address *a);
 int addresses_each(struct netlink *nl, addresses_fn *each, void *arg, struct err *e);
 
+/* Each IPv4 address that the host has a route through.  May be called twice for one. */
+typedef void addresses_gateway_fn(void *arg, const struct ip_addr *gateway);
+int addresses_gateways(struct netlink *nl, addresses_gateway_fn *each, void *arg, struct err *e);
+
+/* Each IPv4 address that this host's neighbour table has on that interface with that MAC, however old. */
+typedef void addresses_neighbour_fn(void *arg, const struct ip_addr *addr);
+int addresses_neighbours(struct netlink *nl, int ifindex, const struct mac_addr *mac, addresses_neighbour_fn *each,
+			 void *arg, struct err *e);
+
 /* Called from the loop when an address came, went or changed (ifindex 0), when the link of that number did,
  * or one on top of it (a VLAN device), and with 0 when news were lost. */
 typedef void addresses_changed_fn(void *arg, int ifindex);

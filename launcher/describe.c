@@ -21,8 +21,10 @@ static void add_addresses(const struct service *s, struct msg_ctl_row *row)
 {
 	char text[ADDR_TEXT_MAX];
 
-	for (size_t i = 0; i < s->conf->ip.n; i++)
-		row_list_str(row, "ip", "%s", ip_format(&s->conf->ip.v[i].addr, text));
+	for (size_t i = 0; i < s->n_addrs; i++)
+		row_list_str(row, "ip", "%s", ip_format(&s->addrs[i].addr, text));
+	if (s->n_addrs == 0)
+		row_list_empty(row, "ip");
 	for (size_t i = 0; i < s->conf->dns.n; i++)
 		row_list_str(row, "dns", "%s", s->conf->dns.v[i]);
 }
@@ -263,6 +265,7 @@ static void add_queries(const struct service *s, struct msg_ctl_row *row)
 void describe_show(struct service *s, struct msg_ctl_row *row)
 {
 	add_summary(s, row);
+	learning_describe(s, row);
 	add_policy(s, row);
 	add_machine(s, row);
 	add_history(s, row);

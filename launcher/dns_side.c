@@ -59,7 +59,8 @@ enum answer_when dns_answer_when(const struct service *s)
 	/* whoever has the address and may not wake it would come to nothing */
 	if (when == ANSWER_AT_ONCE && s->conf->wake_dns == WAKE_DNS_VERIFIED && !holds_now(s))
 		when = ANSWER_STARTED;
-	return when;
+	/* nor is an address given that may be another one by now */
+	return holds_now(s) || learning_is_sure(s) ? when : ANSWER_READY;
 }
 
 static void send_service(struct launcher *l, const struct service *s)
@@ -71,6 +72,7 @@ static void send_service(struct launcher *l, const struct service *s)
 		.state = (uint8_t)s->state,
 		.answer = (uint8_t)dns_answer_when(s),
 		.wake_dns = (uint8_t)c->wake_dns,
+		.unknown = learning_is_unknown(s),
 		.ttl_s = (uint32_t)(c->ttl_ms / 1000),
 		.ttl_down_s = (uint32_t)(c->ttl_down_ms / 1000),
 		.max_hold_ms = (uint32_t)MIN(c->max_hold_ms, (uint64_t)UINT32_MAX),
@@ -78,8 +80,8 @@ static void send_service(struct launcher *l, const struct service *s)
 
 	str_copy(m.name, c->name);
 	copy_names(m.names, &m.n_names, &c->dns);
-	for (size_t i = 0; i < c->ip.n && i < MSG_LIST_MAX; i++)
-		m.addrs[m.n_addrs++] = c->ip.v[i].addr;
+	for (size_t i = 0; i < s->n_addrs; i++)
+		m.addrs[m.n_addrs++] = s->addrs[i].addr;
 	for (size_t i = 0; i < c->fallback_ip.n && i < MSG_LIST_MAX; i++)
 		m.n_fallback += ip_parse(c->fallback_ip.v[i], &m.fallback[m.n_fallback]) == 0;
 	ipc_send(l->dns, MSG_DNS_SERVICE, &m);

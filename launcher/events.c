@@ -8,6 +8,8 @@
  * may ask as often as he likes can be refused as often.  So there is a rate; what is over it is only counted,
  * and the gap tells.
  */
+#include <stdarg.h>
+
 #include "base/bucket.h"
 #include "launcher/launcher.h"
 
@@ -84,6 +86,17 @@ void events_revision(struct launcher *l, uint64_t revision, const char *service,
 	str_copy(m.service, service);
 	snprintf(m.text, sizeof(m.text), "%s", command);
 	tell(l, &m, CTL_EVENT_REVISION);
+}
+
+void events_address(const struct service *s, const char *fmt, ...)
+{
+	char text[MSG_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	events_readdressed(s, text);
 }
 
 void events_readdressed(const struct service *s, const char *why)

@@ -52,8 +52,8 @@ static int check_addresses(struct service *s, const char *bridge, struct err *e)
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < s->conf->ip.n; i++) {
-		const struct ip_addr *a = &s->conf->ip.v[i].addr;
+	for (size_t i = 0; i < s->n_addrs; i++) {
+		const struct ip_addr *a = &s->addrs[i].addr;
 
 		if (ip_equal(a, &b.ip4.addr) || ip_equal(a, &b.ip6.addr))
 			return err_set(e, -EADDRINUSE, "its address %s is the one of bridge %s itself", ip_format(a, text),
@@ -124,6 +124,7 @@ int hold_place_find(struct service *s, struct hold_place *out, struct err *e)
 {
 	struct hold_place p = { 0 };
 	struct msg_nic nic = { 0 };
+	char why[MSG_TEXT_MAX];
 	int r;
 
 	if (!service_is_served(s) || s->conf->hold == HOLD_OFF)
@@ -137,6 +138,9 @@ int hold_place_find(struct service *s, struct hold_place *out, struct err *e)
 		return refuse_kind(&nic, e);
 	if (mac_is_zero(&nic.mac) || nic.mac.b[0] & 1)
 		return err_set(e, -EOPNOTSUPP, "the MAC of its first NIC is not known");
+	learning_explain_hold(s, why, sizeof(why));
+	if (why[0])
+		return err_set(e, -EAGAIN, "%s", why);
 	p.mac = nic.mac;
 	r = check_addresses(s, nic.bridge, e);
 	if (r < 0)
@@ -144,8 +148,8 @@ int hold_place_find(struct service *s, struct hold_place *out, struct err *e)
 	p.bridge = hold_bridges_get(s->l, nic.bridge, e);
 	if (!p.bridge)
 		return e->code;
-	for (size_t i = 0; i < s->conf->ip.n && i < MSG_LIST_MAX; i++) {
-		if (!addr_list_add(&p.addrs, &s->conf->ip.v[i].addr))
+	for (size_t i = 0; i < s->n_addrs; i++) {
+		if (!addr_list_add(&p.addrs, &s->addrs[i].addr))
 			abort();
 	}
 	if (!hold_place_equal(&p, &s->hold.place)) /* where it is already, there is no other */

@@ -188,6 +188,12 @@ static void discover_next(struct launcher *l)
 
 void hypervisor_verify(struct service *s) { inspect(s, REQUEST_VERIFY); }
 
+void hypervisor_ask_addresses(struct service *s)
+{
+	if (s->hv && !request_of(s->hv, s, REQUEST_ADDRESSES))
+		send_target(s, MSG_BE_INSPECT, REQUEST_ADDRESSES, INSPECT_ADDRESSES);
+}
+
 int hypervisor_stop(struct service *s, enum stop_how how)
 {
 	int r = 0;
@@ -547,6 +553,10 @@ static void on_result(struct hypervisor *hv, const struct msg_be_result *m)
 		if (r.again)
 			hypervisor_discover(s);
 		s->hold.look_again = true;
+		break;
+	case REQUEST_ADDRESSES:
+		if (r.domain && r.domain->domain_id == s->domain_id)
+			learning_told(s, r.domain);
 		break;
 	case REQUEST_NONE: break;
 	}

@@ -10,6 +10,7 @@
  *     use.c         who uses its VM
  *     wake.c        wakes: limits, the queue of those that must wait
  *     wake_dns.c    which queries may wake
+ *     learning.c    addresses that are learned of running VMs
  *     start.c       from a service's record to a start request: images, taps, command line
  *     ready.c       when is it ready: probes and delays
  *     hypervisor.c  requests to backends and their results; reconciling with what runs
@@ -41,6 +42,7 @@
 #include "launcher/identity.h"
 #include "launcher/image.h"
 #include "launcher/journal.h"
+#include "launcher/learning.h"
 #include "launcher/netlink.h"
 #include "launcher/note.h"
 #include "launcher/port.h"
@@ -65,7 +67,15 @@ struct conf_ref {
 /* What an operator has ordered. */
 enum order { ORDER_NONE, ORDER_UP, ORDER_DOWN };
 
-enum request_kind { REQUEST_NONE, REQUEST_START, REQUEST_RESUME, REQUEST_STOP, REQUEST_VERIFY, REQUEST_DISCOVER };
+enum request_kind {
+	REQUEST_NONE,
+	REQUEST_START,
+	REQUEST_RESUME,
+	REQUEST_STOP,
+	REQUEST_VERIFY,
+	REQUEST_DISCOVER,
+	REQUEST_ADDRESSES,
+};
 
 struct request {
 	enum request_kind kind;
@@ -102,6 +112,9 @@ struct service {
 	struct conf_ref *ref; /* where conf lives */
 	const struct service_conf *conf;
 	uint32_t index, gen;
+	const struct service_ip *addrs; /* what it has now: the record's, or what was learned (learning.c) */
+	size_t n_addrs; /* at most MSG_LIST_MAX */
+	struct learning *learning; /* NULL: its record has them all */
 	struct service *same_name, *same_mac; /* the next ones in launcher.by_name's and by_mac's chains */
 	TAILQ_ENTRY(service) busy;
 	bool is_busy; /* in launcher.busy */
@@ -230,6 +243,7 @@ struct launcher {
 	struct service *by_name[SERVICE_NAMES];
 	struct service *by_mac[SERVICE_NAMES]; /* those that are held */
 	struct service_queue undiscovered; /* their hypervisors are asked about them when others have been answered */
+	LIST_HEAD(, learning) learning; /* of the services whose address is learned */
 	struct service_queue refused; /* those that are not held, and hold.refused says why */
 	struct service_queue busy; /* all that may count against the limits, and a few more */
 	struct service_queue unlearned; /* the registry shall have what came of them */
@@ -316,6 +330,7 @@ void start_name_nics(struct service *s); /* of a machine that we define: we know
 void start_clean_up(struct service *s); /* taps and ports of a VM that is gone */
 void start_open_ports(struct service *s);
 void start_close_ports(struct service *s);
+void start_guard_again(struct service *s); /* its VM speaks with other addresses from now on */
 
 /* ---- ready.c ---- */
 void ready_begin(struct service *s); /* a start or resume was asked for */
@@ -324,6 +339,9 @@ void ready_stop(struct service *s);
 void ready_event(struct launcher *l, const struct msg_probe_event *m);
 void ready_synproxy_new(struct launcher *l); /* it was restarted: tell it again */
 void ready_give_port(struct service *s); /* synproxy gets a socket of the VM's port, to hand over */
+/* From which address the VM is asked, on the bridge of its first NIC.  0 or -errno with *e. */
+int ready_find_prober(const struct service *s, struct prober *out, struct err *e);
+void ready_address_known(struct service *s); /* or it is another one */
 /* False when clients' frames do not reach the VM's port yet; it is looked at again, until they do. */
 bool ready_port_forwards(struct service *s);
 void ready_drop_port(struct service *s); /* ... and does not need it any more, or it is gone */
@@ -342,6 +360,7 @@ int hypervisor_stop(struct service *s, enum stop_how how);
 void hypervisor_discover(struct service *s); /* does it run by now? */
 void hypervisor_forget(struct service *s); /* it is about to be freed */
 void hypervisor_verify(struct service *s); /* is it truly gone? */
+void hypervisor_ask_addresses(struct service *s); /* which does its VM have? */
 /* A stop was asked for and the hypervisor has not said yet how it went. */
 bool hypervisor_is_stopping(const struct service *s);
 bool hypervisors_reconciled(const struct launcher *l);
@@ -390,6 +409,7 @@ void events_moved(const struct service *s, enum service_state before, enum servi
 /* The registry has a new revision; `service`: what it is about, "": several. */
 void events_revision(struct launcher *l, uint64_t revision, const char *service, uint32_t changes, uint32_t uid,
 		     const char *command);
+void events_address(const struct service *s, const char *fmt, ...) PRINTF_LIKE(2, 3); /* a learned one */
 
 /* It has another address of its pool; `why` says which. */
 void events_readdressed(const struct service *s, const char *why);
@@ -401,6 +421,12 @@ void zones_describe(const struct launcher *l, const struct zone_conf *z, struct 
 /* It came up: how often it was woken and how long that took will be kept, soon. */
 void registrar_learn(struct service *s);
 void registrar_learned(struct service *s); /* ... or it need not be: the service is forgotten */
+/* ... at once: it is not said again; but many of them together. */
+void registrar_learn_soon(struct service *s);
+/* dns gets its tables anew, soon: something in them has changed. */
+void registrar_tell(struct launcher *l);
+/* Does a record, or a bridge, have it?  `owner`: the service; "": a bridge is probed from it. */
+bool registrar_has_address(const struct launcher *l, const struct ip_addr *addr, char *owner, size_t size);
 
 /* ---- orders.c ---- */
 bool order_keeps_up(const struct service *s);

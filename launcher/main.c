@@ -193,6 +193,7 @@ int launcher_main(const struct child_args *args)
 	TAILQ_INIT(&l->refused);
 	TAILQ_INIT(&l->unlearned);
 	TAILQ_INIT(&l->undiscovered);
+	LIST_INIT(&l->learning);
 	l->trace = trace_new();
 	l->journal = journal_new();
 	hold_events_init(l);

@@ -72,7 +72,7 @@ static const char *key_of(const struct service_ip *ip) { return ip->how == IP_AU
 bool pools_known(const struct service_conf *s)
 {
 	for (size_t i = 0; i < s->ip.n; i++)
-		if (!service_ip_known(&s->ip.v[i]))
+		if (service_ip_wanted(&s->ip.v[i]))
 			return false;
 	return true;
 }
@@ -178,7 +178,7 @@ static bool is_taken(void *arg, const struct ip_addr *a)
 	for (size_t i = 0; i < p->n_own; i++)
 		if (ip_equal(a, &p->own[i]))
 			return true;
-	return claims_has_address(q->claims, a) || is_named(q->s, a) || is_bad(p, a) || is_of_removed(q->l, a);
+	return claims_has_address(q->claims, a) || learning_has(q->l, a) || is_named(q->s, a) || is_bad(p, a) || is_of_removed(q->l, a);
 }
 
 /* ---- what it has ---- */
@@ -279,7 +279,7 @@ bool pools_recall(struct launcher *l, const struct conf *conf, const struct clai
 		struct ip_addr a;
 		uint8_t len;
 
-		if (service_ip_known(ip))
+		if (!service_ip_wanted(ip))
 			continue;
 		if (!b || !find_known(l, from, name, ip, &a) || ip_is_v4(&a) != ip_is_v4(&ip->addr) ||
 		    !pools_contain(&b->pools, &a, &len) || claims_has_address(claims, &a) || is_named(s, &a)) {
@@ -354,7 +354,7 @@ bool pools_give(struct launcher *l, const struct conf *conf, const struct claims
 		struct cursor *c = cursor_of(l->pools, b->name);
 		struct ip_prefix fresh;
 
-		if (service_ip_known(ip))
+		if (!service_ip_wanted(ip))
 			continue;
 		if (!pools_next(&b->pools, v4, &c->last[v4], is_taken, &q, &fresh)) {
 			explain(claims, b, i, v4, mistakes);

@@ -306,6 +306,14 @@ static int read_bpf(struct port *p, uint64_t now_ns, struct port_activity *out)
 
 bool port_is_guarded(const struct port *p) { return p->conf.guard && p->way == PORT_WAY_BPF; }
 
+void port_guard_allow(struct port *p, const struct ip_addr *addrs, uint16_t n)
+{
+	p->conf.n_guard_addrs = MIN(n, (uint16_t)MSG_LIST_MAX);
+	memcpy(p->conf.guard_addrs, addrs, p->conf.n_guard_addrs * sizeof(*addrs));
+	if (port_is_guarded(p) && begin_guard(p) < 0)
+		log_warn("the guard of %s still has the VM's old addresses", p->conf.ifname);
+}
+
 uint64_t port_guard_drops(struct port *p)
 {
 	uint64_t drops = 0;

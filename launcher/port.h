@@ -89,6 +89,8 @@ int port_activity(struct port *p, uint64_t now_ns, struct port_activity *out);
 
 /* Is what the VM sends through this port guarded? */
 bool port_is_guarded(const struct port *p);
+/* From now on the VM may speak with these, and no others: n at most MSG_LIST_MAX.  Without a guard nothing. */
+void port_guard_allow(struct port *p, const struct ip_addr *addrs, uint16_t n);
 /* Frames that the guard dropped since port_open(); 0 when there is none. */
 uint64_t port_guard_drops(struct port *p);
 

@@ -5,6 +5,8 @@
  * at once.  A domain of somebody else's making has its port only once it runs, so probing begins
  * there when the result tells which.  delay:MS counts from when the VM runs.
  *
+ * A VM whose address is to be learned is probed when it is known, and again when it is another one.
+ *
  * Probes go through the first NIC, to all of the service's addresses.  They do not pass the bridge, and
  * clients do: on a bridge with the spanning tree protocol a new port first listens and learns, for twice
  * the forward delay, and until it forwards the VM is not ready, nor is anything handed over to it.
@@ -85,6 +87,8 @@ static void check(struct service *s)
 	/* without a probe there is nobody but the hypervisor to say that it is there at all */
 	bool seen = s->running || wants_probes(s);
 
+	if (learning_is_unknown(s)) /* nobody could be sent to it */
+		return;
 	if (state_is_starting(s->state) && s->probes_done && s->delay_done && seen && ready_port_forwards(s))
 		service_event(s, SVC_READY);
 }
@@ -101,10 +105,12 @@ static void add_port(struct msg_probe_start *m, uint16_t port)
 		m->tcp[m->n_tcp++].port = port;
 }
 
-static void add_rules(const struct service_conf *c, struct msg_probe_start *m)
+static void add_rules(const struct service *s, struct msg_probe_start *m)
 {
-	for (size_t i = 0; i < c->ip.n && i < ARRAY_SIZE(m->addrs); i++)
-		m->addrs[m->n_addrs++] = c->ip.v[i].addr;
+	const struct service_conf *c = s->conf;
+
+	for (size_t i = 0; i < s->n_addrs; i++)
+		m->addrs[m->n_addrs++] = s->addrs[i].addr;
 	for (size_t i = 0; i < c->ready.n; i++) {
 		if (c->ready.v[i].kind == READY_TCP_PORT)
 			add_port(m, c->ready.v[i].port);
@@ -113,7 +119,7 @@ static void add_rules(const struct service_conf *c, struct msg_probe_start *m)
 	}
 }
 
-static int find_prober(const struct service *s, struct prober *out, struct err *e)
+int ready_find_prober(const struct service *s, struct prober *out, struct err *e)
 {
 	static const struct ip_addr none;
 	const struct ip_addr *ip4 = &none, *ip6 = &none;
@@ -159,7 +165,7 @@ static int find_port(const struct service *s, struct prober *out, struct err *e)
 	if (s->n_nics == 0 || !s->nics[0].ifname[0] || !s->nics[0].bridge[0])
 		return err_set(e, -EOPNOTSUPP, "its first NIC is not on a Linux bridge, so that nobody can ask whether it is "
 					       "there: use \"ready\": [\"delay:MS\"]");
-	return find_prober(s, out, e);
+	return ready_find_prober(s, out, e);
 }
 
 static int send_probe(struct service *s, struct err *e)
@@ -174,7 +180,7 @@ static int send_probe(struct service *s, struct err *e)
 	m.probe_mac = prober.mac;
 	m.probe_ip4 = prober.ip4;
 	m.probe_ip6 = prober.ip6;
-	add_rules(s->conf, &m);
+	add_rules(s, &m);
 	if (m.n_tcp > 0 && ip_is_zero(&m.probe_ip4) && ip_is_zero(&m.probe_ip6))
 		return err_set(e, -EADDRNOTAVAIL, "bridge %s has no address to ask from: give it one, or set its \"probe_ip\"",
 			       s->nics[0].bridge);
@@ -216,6 +222,8 @@ static void begin_probes(struct service *s)
 {
 	struct err e;
 
+	if (learning_is_unknown(s))
+		return; /* ready_address_known() */
 	s->links_known = true;
 	if (send_probe(s, &e) == 0)
 		return;
@@ -293,6 +301,17 @@ void ready_stop(struct service *s)
 	drop_socket(s);
 }
 
+void ready_address_known(struct service *s)
+{
+	if (!state_is_starting(s->state))
+		return;
+	if (wants_probes(s)) {
+		s->probes_done = false;
+		begin_probes(s);
+	}
+	check(s);
+}
+
 void ready_drop_port(struct service *s) { drop_socket(s); }
 
 void ready_port_back(struct service *s)
@@ -325,6 +344,7 @@ void ready_synproxy_new(struct launcher *l)
 {
 	struct service *s;
 
+	learning_synproxy_new(l);
 	FOR_EACH_SERVICE(l, s) {
 		if (s->links_known && state_is_starting(s->state))
 			begin_probes(s);

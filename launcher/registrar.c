@@ -19,7 +19,7 @@
 #include "launcher/pools.h"
 #include "launcher/zone_files.h"
 
-enum { TELL_MS = 20, LEARN_MS = 5000, MANY = 64 };
+enum { TELL_MS = 20, LEARN_MS = 5000, LEARN_SOON_MS = 100, MANY = 64 };
 
 struct registrar {
 	struct launcher *l;
@@ -29,6 +29,16 @@ struct registrar {
 	bool trim; /* much memory was freed */
 	char why[MSG_TEXT_MAX]; /* it could not be opened */
 };
+
+bool registrar_has_address(const struct launcher *l, const struct ip_addr *addr, char *owner, size_t size)
+{
+	const struct service_conf *s = NULL;
+
+	if (!claims_find_address(l->registrar->claims, addr, &s))
+		return false;
+	snprintf(owner, size, "%s", s ? s->name : "");
+	return true;
+}
 
 bool service_is_in_file(const struct service *s) { return s->conf->line != 0; }
 
@@ -115,6 +125,8 @@ static bool know_fact(void *arg, const struct registry_fact *f)
 
 	if (s && s->wakes == 0 && strcmp(f->key, "last_wake_ms") == 0)
 		s->last_wake_ms = strtoull(f->value, NULL, 10);
+	if (s && strcmp(f->key, "address") == 0)
+		learning_know(s, f->value);
 	if (s && s->wakes == 0 && strcmp(f->key, "wakes") == 0) /* the last of its keys */
 		s->wakes = strtoull(f->value, NULL, 10);
 	return true;
@@ -146,16 +158,34 @@ static char *copy(const char *text)
 /* All at once: each commit waits for the disk. */
 struct lesson {
 	struct registry_fact *facts;
-	char (*texts)[24];
+	char (*texts)[LEARNED_TEXT_MAX];
 	size_t n;
 };
 
-static void add_fact(struct lesson *lesson, const struct service *s, const char *key, uint64_t value)
+enum { FACTS = 3 /* of a service */ };
+
+/* Where its text goes. */
+static char *new_fact(struct lesson *lesson, const struct service *s, const char *key)
 {
 	char *text = lesson->texts[lesson->n];
 
-	snprintf(text, sizeof(lesson->texts[0]), "%llu", (unsigned long long)value);
 	lesson->facts[lesson->n++] = (struct registry_fact){ s->conf->name, key, text, clock_wall_ms() };
+	return text;
+}
+
+static void add_fact(struct lesson *lesson, const struct service *s, const char *key, uint64_t value)
+{
+	snprintf(new_fact(lesson, s, key), sizeof(lesson->texts[0]), "%llu", (unsigned long long)value);
+}
+
+static void add_address(struct lesson *lesson, const struct service *s)
+{
+	char text[LEARNED_TEXT_MAX];
+
+	if (learning_print(s, text))
+		memcpy(new_fact(lesson, s, "address"), text, sizeof(text));
+	else if (s->learning)
+		lesson->facts[lesson->n++] = (struct registry_fact){ s->conf->name, "address", NULL, 0 };
 }
 
 static void on_learn(evutil_socket_t fd, short what, void *arg)
@@ -172,14 +202,15 @@ static void on_learn(evutil_socket_t fd, short what, void *arg)
 		log_limited(LOG_WARN, "which addresses services were given is not kept: %s", e.text);
 	TAILQ_FOREACH(s, &l->unlearned, unlearned)
 		n++;
-	lesson.facts = calloc(2 * n + 1, sizeof(*lesson.facts));
-	lesson.texts = calloc(2 * n + 1, sizeof(*lesson.texts));
+	lesson.facts = calloc(FACTS * n + 1, sizeof(*lesson.facts));
+	lesson.texts = calloc(FACTS * n + 1, sizeof(*lesson.texts));
 	if (!lesson.facts || !lesson.texts)
 		abort();
 	while ((s = TAILQ_FIRST(&l->unlearned))) {
 		if (!s->removed) {
 			add_fact(&lesson, s, "last_wake_ms", s->last_wake_ms);
 			add_fact(&lesson, s, "wakes", s->wakes);
+			add_address(&lesson, s);
 		}
 		registrar_learned(s);
 	}
@@ -206,6 +237,15 @@ void registrar_learn(struct service *s)
 	s->is_unlearned = true;
 	if (r && !evtimer_pending(r->learn, NULL))
 		event_add(r->learn, &tv);
+}
+
+void registrar_learn_soon(struct service *s)
+{
+	struct timeval tv = clock_timeval_ms(LEARN_SOON_MS);
+
+	registrar_learn(s);
+	if (s->l->registrar)
+		event_add(s->l->registrar->learn, &tv);
 }
 
 /* What is remembered of services that are gone from the file. */

@@ -261,6 +261,7 @@ static void is_up(struct service *s)
 	if (s->domain_id >= 0)
 		save_run_state(s, true);
 	start_open_ports(s);
+	learning_up(s);
 	use_watch(s);
 }
 
@@ -275,6 +276,7 @@ static void adopt(struct service *s)
 	log_info("service=%s runs, started by someone else: it is served and never stopped", s->conf->name);
 	save_run_state(s, true);
 	start_open_ports(s);
+	learning_up(s);
 }
 
 /* ---- failing ---- */
@@ -316,6 +318,7 @@ static void give_up(struct service *s)
 	snprintf(why, sizeof(why), "not ready %" PRIu64 " s after the start (start_timeout): %s",
 		 s->conf->start_timeout_ms / 1000,
 		 !s->running	    ? "the hypervisor has not started it yet"
+		 : learning_is_unknown(s) ? learning_why_unknown(s)
 		 : !s->probes_done  ? "its address or port did not answer; \"jitsuctl console\" shows what it says"
 				    : "its delay is not over");
 	service_set_error(s, "%s", why);
@@ -630,6 +633,7 @@ struct service *service_new(struct launcher *l, struct conf_ref *ref, const stru
 	xdp_side_begin(s);
 	follow_conf(s);
 	run_state_load(l->conf->run_dir, conf->name, &s->run);
+	learning_configured(s);
 	return s;
 }
 
@@ -642,6 +646,7 @@ void service_set_conf(struct service *s, struct conf_ref *ref, const struct serv
 	s->ref = conf_hold(ref);
 	s->conf = conf;
 	s->removed = false;
+	learning_configured(s);
 	conf_unref(old);
 	if (!changed)
 		return;
@@ -674,6 +679,7 @@ void service_free(struct service *s)
 	holds_free(s);
 	hypervisor_forget(s);
 	start_close_ports(s);
+	learning_free(s);
 	fd_close(&s->probe_fd);
 	if (s->timer)
 		event_free(s->timer);

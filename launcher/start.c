@@ -170,6 +170,7 @@ static int make_taps(struct service *s, struct err *e)
 
 void start_close_ports(struct service *s)
 {
+	learning_end(s);
 	for (size_t i = 0; s->ports && i < MSG_NICS_MAX; i++) {
 		port_close(s->ports[i]);
 		s->ports[i] = NULL;
@@ -180,11 +181,15 @@ static void note_addresses(struct service *s)
 {
 	struct run_state *run = &s->run;
 
+	static const struct ip_addr unknown = { { [10] = 0xff, [11] = 0xff } }; /* 0.0.0.0: it can ask for one */
+
 	addr_list_clear(&run->addrs);
-	for (size_t i = 0; i < s->conf->ip.n && i < MSG_LIST_MAX; i++) {
-		if (!addr_list_add(&run->addrs, &s->conf->ip.v[i].addr))
+	for (size_t i = 0; i < s->n_addrs; i++) {
+		if (!addr_list_add(&run->addrs, &s->addrs[i].addr))
 			abort();
 	}
+	if (learning_is_unknown(s) && !addr_list_add(&run->addrs, &unknown))
+		abort();
 }
 
 /* What a VM on a tap of ours sends must be from its own addresses, which it was started with: the record may
@@ -224,6 +229,17 @@ void start_open_ports(struct service *s)
 		if (port_open(s->l->monitor, &c, &s->ports[i], &e) < 0)
 			log_warn("service=%s its traffic cannot be counted: %s", s->conf->name, e.text);
 	}
+	learning_begin(s);
+}
+
+void start_guard_again(struct service *s)
+{
+	if (s->conf->machine.domain[0] || !state_counts(s->state))
+		return;
+	note_addresses(s);
+	run_state_save(s->l->conf->run_dir, s->conf->name, &s->run);
+	if (s->ports && s->ports[0])
+		port_guard_allow(s->ports[0], s->run.addrs.v, s->run.addrs.n);
 }
 
 void start_clean_up(struct service *s)

@@ -181,6 +181,7 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 	(void)fd;
 	switch (type) {
 	case MSG_PROBE_EVENT: ready_event(l, body); break;
+	case MSG_LEARN_FOUND: learning_found(l, body); break;
 	case MSG_WAKE: wake_packet_heard(l, body); break;
 	case MSG_HOLD_EVENT: hold_event(l, body); break;
 	case MSG_HOLD_ACK: hold_ack(l, body); break;

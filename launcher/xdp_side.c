@@ -84,7 +84,7 @@ static bool is_attached(const struct launcher *l)
 
 static bool is_wanted(const struct service *s)
 {
-	return !s->removed && (s->state == STATE_UP || s->state == STATE_ADOPTED);
+	return !s->removed && !learning_is_unknown(s) && (s->state == STATE_UP || s->state == STATE_ADOPTED);
 }
 
 static void add_names(struct service *s)
@@ -93,8 +93,8 @@ static void add_names(struct service *s)
 	struct xdp_name n = { .service = s->index, .ttl_s = (uint32_t)(c->ttl_ms / 1000) };
 	int r = 0;
 
-	for (size_t i = 0; i < c->ip.n && i < MSG_LIST_MAX; i++)
-		n.addrs[n.n_addrs++] = c->ip.v[i].addr;
+	for (size_t i = 0; i < s->n_addrs; i++)
+		n.addrs[n.n_addrs++] = s->addrs[i].addr;
 	for (size_t i = 0; r == 0 && i < c->dns.n && i < MSG_LIST_MAX; i++) {
 		n.name = c->dns.v[i];
 		r = xdp_add(s->l->xdp->xdp, &n);

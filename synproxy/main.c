@@ -39,6 +39,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	wards_tick(s, now_ns);
 	wards_tell_counts(s, now_ns);
 	taps_retry(s, now_ns);
+	learners_tick(s, now_ns);
 	agenda_done(&s->agenda);
 }
 
@@ -56,6 +57,12 @@ static void on_probe_start(struct synproxy *s, const struct msg_probe_start *m, 
 {
 	if (is_right_port(m->svc, *fd))
 		ports_start(s, m, true, fd);
+}
+
+static void on_learn_start(struct synproxy *s, const struct msg_learn_start *m, int *fd)
+{
+	if (is_right_port(m->svc, *fd))
+		learners_start(s, m, fd);
 }
 
 /* What is known of the service, or will be at the end of the snapshot that is coming in. */
@@ -202,6 +209,7 @@ static void on_begin(struct synproxy *s)
 	}
 	taps_init(&s->coming->taps);
 	ports_mark_stale(s);
+	learners_mark_stale(s);
 }
 
 /* Of those that were there, the ones that are named again go on. */
@@ -227,6 +235,7 @@ static void on_end(struct synproxy *s)
 		taps_take(s, &c->taps);
 		take_services(s, c, now_ns);
 		ports_end_stale(s);
+		learners_end_stale(s);
 		snapshot_free(c);
 	}
 	wards_look(s, now_ns);
@@ -247,6 +256,9 @@ static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const
 	case MSG_END: on_end(s); break;
 	case MSG_PROBE_START: on_probe_start(s, body, fd); break;
 	case MSG_PROBE_STOP: ports_stop(s, body); break;
+	case MSG_LEARN_START: on_learn_start(s, body, fd); break;
+	case MSG_LEARN_STOP: learners_stop(s, body); break;
+	case MSG_LEARN_TELL: learners_tell(s, body); break;
 	case MSG_HOLD_PORT: on_hold_port(s, body, fd); break;
 	case MSG_HOLD_STAGE: on_hold_stage(s, body); break;
 	case MSG_HOLD_MOVED: on_hold_moved(s, body); break;
@@ -298,6 +310,7 @@ static void start(struct synproxy *s, const struct child_args *args)
 static void end(struct synproxy *s)
 {
 	ports_end(s);
+	learners_end(s);
 	for (uint32_t svc = 0; svc < SLOTS_MAX; svc++)
 		ward_free(s, svc);
 	snapshot_free(s->coming);

@@ -4,6 +4,7 @@
  *     taps.c    our tap on each bridge: frames in
  *     wards.c   held services: a claim and a hand-over each, and what these say
  *     ports.c   VM ports: a packet socket and a probe each
+ *     learners.c  VM ports at which an address is learned
  *     flows.c   what is held, told to operators
  *
  * Pointers to wards and ports die on return to the loop; services are named by index (svc) and gen.
@@ -119,6 +120,19 @@ void port_leave(struct ward *w);
 bool port_want(struct ward *w, uint16_t port);
 bool port_send(struct ward *w, const uint8_t *frame, size_t n);
 
+/* ---- learners.c ---- */
+
+struct learner;
+
+/* Takes *fd. */
+void learners_start(struct synproxy *s, const struct msg_learn_start *m, int *fd);
+void learners_stop(struct synproxy *s, const struct msg_probe_stop *m);
+void learners_tell(struct synproxy *s, const struct msg_learn_tell *m);
+void learners_tick(struct synproxy *s, uint64_t now_ns);
+void learners_mark_stale(struct synproxy *s);
+void learners_end_stale(struct synproxy *s);
+void learners_end(struct synproxy *s);
+
 /* ---- flows.c ---- */
 
 void flows_tell(struct synproxy *s, const struct msg_flows_ask *m);
@@ -126,7 +140,7 @@ void flows_tell(struct synproxy *s, const struct msg_flows_ask *m);
 /* ---- main.c ---- */
 
 /* In the agenda: wards, ports, and these. */
-enum { DUE_WARDS = 0, DUE_PORTS = SLOTS_MAX, DUE_COUNTS = 2 * SLOTS_MAX, DUE_TAPS, DUE_ASSIGN, DUE_N };
+enum { DUE_WARDS = 0, DUE_PORTS = SLOTS_MAX, DUE_COUNTS = 2 * SLOTS_MAX, DUE_TAPS, DUE_ASSIGN, DUE_LEARN, DUE_N };
 
 /* The loop serves messages and the timer before frames, whatever comes in. */
 enum { PRIORITY_FIRST, PRIORITY_NORMAL, PRIORITY_FRAMES, PRIORITY_N };
@@ -144,6 +158,8 @@ struct synproxy {
 	/* ports */
 	struct port_watch *ports[SLOTS_MAX];
 	unsigned n_ports, first_port; /* first_port: whose turn it is */
+	LIST_HEAD(, learner) learners;
+	unsigned n_learners;
 	/* holding */
 	struct msg_hold_conf conf;
 	struct handover_shared shared;

@@ -630,6 +630,16 @@ static const struct {
 	{ { { WWW, "ip", "[\"10.0.0.1/24\", @\"10.0.0.255/24\"]" } }, "services[0].ip[1]", "broadcast" },
 	{ { { WWW, "gateway", "\"10.0.0.1\"" } }, "services[0].gateway", "is in no network of ip" },
 	{ { { WWW, "gateway", "\"192.168.1.20\"" } }, "services[0].gateway", "the service's own address" },
+	/* learned of the VM */
+	{ { { WWW, "ip", "[@\"learned\", \"192.168.1.20/24\"]" } }, "services[0].ip[0]", "no other can be beside it" },
+	{ { { WWW, "ip", "[\"learned\", @\"learned\"]" } }, "services[0].ip[1]", "no other can be beside it" },
+	{ { { WWW, "ip", "[@\"Learned\"]" } }, "services[0].ip[0]", "or \"learned\"" },
+	{ { { WWW, "ip", "[\"learned\"]" }, { MACHINE, "cmdline", "\"ip={ip}\"" } },
+	  "services[0].machine.cmdline",
+	  "known when the guest runs" },
+	{ { { WWW, "ip", "[\"learned\"]" }, { WWW, "fallback_ip", "[@\"fd00::1\"]" } },
+	  "services[0].fallback_ip[0]",
+	  "ip has no IPv6 address" },
 	/* what is said instead */
 	{ { { WWW, "fallback_ip", "[@\"192.168.1.20\"]" } }, "services[0].fallback_ip[0]", "the service's own address" },
 	{ { { WWW, "fallback_ip", "[\"10.0.0.1\", @\"fd00::1\"]" }, { WWW, "ip", "[\"192.168.1.20/24\"]" } },
@@ -1133,6 +1143,30 @@ static void test_values_arrive(void **state)
 	conf_free(c);
 }
 
+/* Alone, beside IPv6, of several services; and as it was written. */
+static void test_learned(void **state)
+{
+	static const char text[] =
+		"{\"listen\":[\"127.0.0.1:5353\"],\"zones\":[{\"name\":\"j.example\",\"ns\":[\"ns.j.example\"]}],"
+		"\"hypervisors\":[{\"name\":\"hv\",\"uri\":\"test:///default\"}],\"services\":["
+		"{\"name\":\"a\",\"dns\":[\"a.j.example\"],\"ip\":[\"learned\"],\"gateway\":\"10.0.0.1\","
+		"\"fallback_ip\":[\"10.0.0.9\"],\"machine\":{\"domain\":\"a\"}},"
+		"{\"name\":\"b\",\"dns\":[\"b.j.example\"],\"ip\":[\"fd00::2/64\",\"learned\"],"
+		"\"machine\":{\"domain\":\"b\"}}]}";
+	cleanup_buf struct buf mistakes = { 0 }, printed = { 0 };
+	struct conf *conf = conf_parse("test", text, strlen(text), &mistakes);
+
+	(void)state;
+	if (!conf)
+		fail_msg("%s", mistakes.text);
+	assert_true(conf->services.v[0].ip.v[0].how == IP_LEARNED);
+	assert_false(conf->services.v[1].ip.v[0].how == IP_LEARNED);
+	assert_true(conf->services.v[1].ip.v[1].how == IP_LEARNED);
+	conf_print_service(&conf->services.v[1], &printed);
+	assert_non_null(strstr(printed.text, "\"fd00::2/64\", \"learned\""));
+	conf_free(conf);
+}
+
 static void test_values_of_holding_arrive(void **state)
 {
 	const struct override o[OVERRIDES_MAX] = {
@@ -1458,6 +1492,7 @@ int main(void)
 		cmocka_unit_test(test_default_nic_is_on_the_only_bridge),
 		cmocka_unit_test(test_domain_has_nothing_inline),
 		cmocka_unit_test(test_values_arrive),
+		cmocka_unit_test(test_learned),
 		cmocka_unit_test(test_values_of_holding_arrive),
 		cmocka_unit_test(test_what_may_be_shared),
 		cmocka_unit_test(test_placeholders_that_have_what_they_need),

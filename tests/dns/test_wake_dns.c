@@ -282,6 +282,60 @@ static void test_each_form_is_a_set_of_its_own(void **state)
 	tables_free(t);
 }
 
+/* ---- an address that is not known yet ---- */
+
+static struct tables *tables_unknown(uint8_t state, uint8_t answer, bool fallback)
+{
+	struct tables *t = tables_new();
+	struct msg_dns_conf conf = { 0 };
+	struct msg_dns_zone z = zone_msg("jitsu.example");
+	struct msg_dns_service s = service_msg(SVC_WWW, "www", "www.jitsu.example", "fd00::20", state, answer);
+
+	s.unknown = true;
+	s.n_fallback = fallback;
+	s.fallback[0] = ip("192.0.2.8");
+	assert_int_equal(tables_set_conf(t, &conf), 0);
+	assert_int_equal(tables_add_zone(t, &z), 0);
+	assert_int_equal(tables_add_service(t, &s), 0);
+	assert_int_equal(tables_place(t), 0);
+	assert_int_equal(tables_finish(t), 0);
+	return t;
+}
+
+/* Who asks for it waits, whatever the service does, and wakes what must be woken; other families do not. */
+static void check_unknown(uint8_t state, uint8_t answer)
+{
+	static struct result r, known;
+
+	for (unsigned fallback = 0; fallback < 2; fallback++) {
+		struct tables *t = tables_unknown(state, answer, fallback);
+
+		ask_with(t, (struct asker){ 0 }, TYPE_A, &r);
+		ask_once(state, answer, WAKE_DNS_ANY, (struct asker){ 0 }, TYPE_A, &known);
+		assert_int_equal(r.a.verdict, state == STATE_CONFLICT ? VERDICT_REPLY : VERDICT_HOLD);
+		assert_int_equal(r.a.wake, known.a.wake);
+		ask_with(t, (struct asker){ .wish = WISH_NOW }, TYPE_A, &r);
+		assert_int_equal(r.a.verdict, VERDICT_REPLY);
+		assert_int_equal(r.a.rcode, fallback ? RCODE_NOERROR : RCODE_SERVFAIL);
+		assert_false(r.a.wake);
+		ask_with(t, (struct asker){ .wish = WISH_GIVE_UP }, TYPE_A, &r);
+		assert_int_equal(r.a.rcode, fallback ? RCODE_NOERROR : RCODE_SERVFAIL);
+		tables_free(t);
+	}
+	struct tables *t = tables_unknown(state, answer, false);
+	ask_with(t, (struct asker){ 0 }, TYPE_AAAA, &r);
+	ask_once(state, answer, WAKE_DNS_ANY, (struct asker){ 0 }, TYPE_AAAA, &known);
+	assert_int_equal(r.a.verdict, known.a.verdict);
+	assert_int_equal(r.a.wake, known.a.wake);
+	tables_free(t);
+}
+
+static void test_unknown_waits(void **state)
+{
+	(void)state;
+	each(check_unknown);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_ttl_while_it_is_not_up),
 		cmocka_unit_test(test_fallback),
 		cmocka_unit_test(test_each_form_is_a_set_of_its_own),
+		cmocka_unit_test(test_unknown_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,101 @@
+#!/bin/bash
+# Services whose address is learned of their VMs: what a domain turns out to have, remembered, held once it
+# proved stable, noticed when it changes, and refused where it is not the VM's to have.
+hold=park
+. "$(dirname "$0")/lib.sh"
+
+# learned_service NAME [KEY JSON]...: of an existing domain
+learned_service() {
+    local what=$1
+    shift
+    domain_service "$what" 0 ip '["learned"]' stop '"destroy"' "$@"
+}
+
+# The domain's guest takes another address at its next boot.
+move_domain() { # move_domain NAME ADDRESS
+    vsh dumpxml --inactive "$1" | sed "s|ip=[0-9.]*/24|ip=$2/24|" > "$dir/moved.xml"
+    vsh define "$dir/moved.xml" > /dev/null
+}
+
+is_learned() { ctl --json show "$1" | grep -q "\"ip\":\\[\"$2\"\\]"; }
+is_stable() { [ "$(field ip_stable "$1")" = true ]; }
+
+run_once() { # run_once NAME: one boot, from a query to off
+    summon "$1" | grep -q "^name $1" || { fail "no page of $1: $(ctl why "$1")"; return 1; }
+    ctl stop "$1" > /dev/null || { fail "$1 does not stop"; return 1; }
+    wait_state "$1" off || { fail "$1 is $(state_of "$1")"; return 1; }
+}
+
+test_learned_held_and_moved() {
+    start_libvirtd && define_domain vm1 30 || return 1
+    configure "$(learned_service vm1)"
+    start_jitsud || return 1
+    [ "$(field ip_stable vm1)" = false ] || fail "it is said to be stable: $(ctl show vm1)" || return 1
+    wait_until 20 eval "ctl --json show vm1 | grep -q 'not known yet'" || fail "why it is not held: $(ctl show vm1)" || return 1
+    # the first query waits until the guest has shown its address
+    [ "$(ask vm1)" = 10.77.0.30 ] || fail "the answer is $(ask vm1): $(ctl show vm1)" || return 1
+    [ "$(field ip_from vm1)" = arp ] || fail "it is said to come from $(field ip_from vm1)" || return 1
+    run_once vm1 || return 1
+    is_held vm1 && fail "it is held after one boot" && return 1
+    # remembered by the next launcher
+    sleep 1
+    kill -9 "$(process_pid launcher)"
+    wait_until 10 is_learned vm1 10.77.0.30 || fail "it is forgotten: $(ctl show vm1)" || return 1
+    wait_until 30 hypervisor_ready || return 1
+    run_once vm1 || return 1
+    wait_until 10 is_stable vm1 || fail "two boots do not count: $(ctl show vm1)" || return 1
+    wait_held vm1 || return 1
+    # held: a client that has the address already wakes it
+    page 10.77.0.30 | grep -q '^name vm1' || fail "a connection does not wake it" || return 1
+    ctl stop vm1 > /dev/null && wait_state vm1 off || return 1
+    # another address at the next boot
+    move_domain vm1 10.77.0.31
+    ctl watch > "$dir/events" 2>&1 &
+    extra_pids+=" $!"
+    ctl start vm1 > /dev/null 2>&1
+    wait_until 20 is_learned vm1 10.77.0.31 || fail "it has $(field ip vm1) still: $(ctl show vm1)" || return 1
+    wait_until 20 eval '[ "$(ask vm1)" = 10.77.0.31 ]' || fail "DNS says $(ask vm1)" || return 1
+    page 10.77.0.31 | grep -q '^name vm1' || fail "no page at the new address" || return 1
+    grep -q 'address 10.77.0.31/24, before 10.77.0.30/24' "$dir/events" || fail "no event: $(cat "$dir/events")" || return 1
+    ctl stop vm1 > /dev/null && wait_state vm1 off || return 1
+    is_held vm1 && fail "the new address is held at once" && return 1
+    # the old claim is released
+    capture_begin "$client" eth0
+    in_client ping -c 1 -W 1 10.77.0.30 > /dev/null 2>&1
+    capture_end
+    seen 'ARP, Reply 10.77.0.30' && fail "the old address is still claimed" && return 1
+    return 0
+}
+
+test_what_is_not_the_vms() {
+    start_libvirtd && define_domain host 1 && define_domain other 40 && define_domain away 50 || return 1
+    move_domain away 10.99.0.5
+    configure "$(learned_service host start_timeout '"8s"')" "$(learned_service other start_timeout '"8s"')" \
+        "$(learned_service away start_timeout '"8s"')" "$(service fixed 40)"
+    start_jitsud || return 1
+    for what in host other away; do
+        ctl start $what > "$dir/out-$what" 2>&1 &
+        extra_pids+=" $!"
+    done
+    for what in host other away; do
+        wait_until 60 grep -q 'address that it may not have' "$dir/out-$what" ||
+            fail "the reason for $what: $(cat "$dir/out-$what")" || return 1
+    done
+    ctl --json show host | grep -q "this host's own" || fail "$(ctl show host)" || return 1
+    ctl --json show other | grep -q 'service fixed' || fail "$(ctl show other)" || return 1
+    ctl --json show away | grep -q 'no network of bridge' || fail "$(ctl show away)"
+}
+
+test_started_by_hand() {
+    start_libvirtd && define_domain vm1 30 || return 1
+    vsh start vm1 > /dev/null
+    configure "$(learned_service vm1)"
+    sleep 1 # what it says when it boots is over
+    in_host ping -c 1 -W 5 10.77.0.30 > /dev/null || return 1
+    start_jitsud || return 1
+    wait_state vm1 adopted 10 || fail "it is $(state_of vm1)" || return 1
+    [ "$(ask vm1)" = 10.77.0.30 ] || fail "the answer is $(ask vm1): $(ctl show vm1)" || return 1
+    [ "$(field ip_from vm1)" = neighbour ] || fail "it is said to come from $(field ip_from vm1)"
+}
+
+run_tests "$@"
