@@ -224,7 +224,8 @@ MSG_TABLE(probe_event, msg_probe_event, F_U32(struct msg_probe_event, svc), F_U3
 
 MSG_TABLE(learn_start, msg_learn_start, F_U32(struct msg_learn_start, svc), F_U32(struct msg_learn_start, gen),
 	     F_BYTES(struct msg_learn_start, vm_mac), F_BYTES(struct msg_learn_start, probe_mac),
-	     F_BYTES(struct msg_learn_start, probe_ip4), F_BYTES(struct msg_learn_start, addr));
+	     F_BYTES(struct msg_learn_start, probe_ip4), F_BYTES(struct msg_learn_start, addr),
+	     F_BYTES(struct msg_learn_start, net));
 
 MSG_TABLE(learn_tell, msg_learn_tell, F_U32(struct msg_learn_tell, svc), F_U32(struct msg_learn_tell, gen),
 	     F_BOOL(struct msg_learn_tell, known), F_U8(struct msg_learn_tell, how),

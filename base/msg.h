@@ -638,6 +638,7 @@ struct msg_learn_start {
 	struct mac_addr vm_mac, probe_mac;
 	struct ip_addr probe_ip4; /* whom it answers; zero: it cannot be asked, only heard */
 	struct ip_addr addr; /* that it has, as far as is known; zero: none is */
+	struct ip_prefix net; /* its network's addresses are asked for, of a VM that says nothing; length 0: not */
 };
 
 struct msg_learn_tell {

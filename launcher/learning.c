@@ -331,11 +331,14 @@ static void send_start(struct service *s)
 {
 	struct learning *ln = s->learning;
 	struct msg_learn_start m = { .svc = s->index, .gen = s->gen, .vm_mac = s->nics[0].mac };
+	struct bridge_info info;
 	struct prober prober;
 	struct err e;
 
-	if (!s->l->synproxy || ready_find_prober(s, &prober, &e) < 0)
+	if (!s->l->synproxy || ready_find_prober(s, &prober, &e) < 0 ||
+	    netlink_bridge(s->l->netlink, s->nics[0].bridge, &info, &e) < 0)
 		return;
+	m.net = info.ip4;
 	m.probe_mac = prober.mac;
 	m.probe_ip4 = prober.ip4;
 	if (learned_is_known(&ln->address))

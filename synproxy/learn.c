@@ -19,10 +19,14 @@
  * first time: the VM that runs now has it still.  It is asked for a few times at the beginning, for a guest
  * that says nothing by itself.
  *
+ * A guest that has said all it had to say before we listened, or never says anything, is asked: each address of
+ * the bridge's network, by ARP, a few at a time.  That goes into the VM's own port, so that nobody else hears it,
+ * and ends when the VM has answered.
+ *
  * A guest can say what it likes.  Here that costs a table of fixed size, a bounded number of questions
  * for each candidate, and one finding a second; which addresses it may have the launcher decides.
  *
- * Refused: reading the servers' answers (anybody on the bridge can send such); asking a whole network.
+ * Refused: reading the servers' answers: anybody on the bridge can send such.
  */
 #include "synproxy/learn.h"
 
@@ -67,6 +71,10 @@ struct learn {
 	unsigned known_asked;
 	uint64_t known_due_ns;
 	uint64_t told_ns; /* the last finding */
+	/* asking for all addresses of the network */
+	uint32_t swept; /* of this turn */
+	uint64_t sweep_due_ns; /* 0: never */
+	uint64_t sweep_ms; /* until the next turn */
 };
 
 static bool same_mac(const struct mac_addr *a, const struct mac_addr *b) { return memcmp(a, b, sizeof(*a)) == 0; }
@@ -283,6 +291,44 @@ static void ask_known(struct learn *l, uint64_t now_ns)
 		tell(l, rival, now_ns);
 }
 
+static uint32_t network_size(const struct ip_prefix *net)
+{
+	return net->len < 97 || net->len > 128 ? 0 : (uint32_t)1 << (128 - net->len);
+}
+
+/* The nth address, if it may be a host's. */
+static bool nth_of_network(const struct ip_prefix *net, uint32_t nth, struct ip_addr *out)
+{
+	uint32_t size = network_size(net), first;
+
+	memcpy(&first, net->addr.b + 12, sizeof(first));
+	first = htonl((ntohl(first) & ~(size - 1)) + nth);
+	*out = net->addr;
+	memcpy(out->b + 12, &first, sizeof(first));
+	return size <= 2 || (nth > 0 && nth < size - 1);
+}
+
+static void sweep(struct learn *l, uint64_t now_ns)
+{
+	uint32_t size = network_size(&l->want.net);
+	struct ip_addr addr;
+
+	if (l->seen || size > LEARN_SWEEP_MAX) {
+		l->sweep_due_ns = 0;
+		return;
+	}
+	for (unsigned i = 0; i < LEARN_SWEEP_AT_ONCE && l->swept < size; i++) {
+		if (nth_of_network(&l->want.net, l->swept++, &addr) && !ip_equal(&addr, &l->want.probe_ip4))
+			ask(l, &addr);
+	}
+	l->sweep_due_ns = now_ns + LEARN_SWEEP_STEP_MS * NS_PER_MS;
+	if (l->swept < size)
+		return;
+	l->swept = 0;
+	l->sweep_ms = MIN(l->sweep_ms * 2, (uint64_t)LEARN_SWEEP_LAST_MS);
+	l->sweep_due_ns = now_ns + l->sweep_ms * NS_PER_MS;
+}
+
 static void sooner(uint64_t *due_ns, uint64_t other_ns)
 {
 	if (other_ns && (!*due_ns || other_ns < *due_ns))
@@ -302,6 +348,9 @@ uint64_t learn_tick(struct learn *l, uint64_t now_ns)
 	}
 	if (l->known_due_ns && l->known_due_ns <= now_ns)
 		ask_known(l, now_ns);
+	if (l->sweep_due_ns && l->sweep_due_ns <= now_ns)
+		sweep(l, now_ns);
+	sooner(&due_ns, l->sweep_due_ns);
 	sooner(&due_ns, l->known_due_ns);
 	return due_ns;
 }
@@ -339,6 +388,9 @@ struct learn *learn_new(const struct msg_learn_start *want, const struct learn_o
 	l->arg = arg;
 	if (!ip_is_zero(&want->addr) && !ip_is_zero(&want->probe_ip4))
 		l->known_due_ns = now_ns;
+	l->sweep_ms = LEARN_SWEEP_AFTER_MS;
+	if (network_size(&want->net) > 0 && !ip_is_zero(&want->probe_ip4))
+		l->sweep_due_ns = now_ns + l->sweep_ms * NS_PER_MS;
 	return l;
 }
 

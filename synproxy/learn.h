@@ -18,6 +18,11 @@ enum {
 	LEARN_GONE_ASKS = 3, /* so often the known address is asked before another one takes its place, .. */
 	LEARN_GONE_MS = 150, /* .. and this long each answer is waited for */
 	LEARN_PAUSE_MS = 1000, /* between two findings of one VM */
+	LEARN_SWEEP_AFTER_MS = 1000, /* nothing was heard for so long: its network's addresses are asked for, .. */
+	LEARN_SWEEP_LAST_MS = 60000, /* .. again after twice the time, up to this, .. */
+	LEARN_SWEEP_MAX = 4096, /* .. of a network that has no more, .. */
+	LEARN_SWEEP_AT_ONCE = 8, /* .. so many every .. */
+	LEARN_SWEEP_STEP_MS = 4,
 	LEARN_AGAIN_MS = 60000, /* the same finding is not told again before */
 };
 

@@ -634,10 +634,10 @@ static const struct {
 	{ { { WWW, "ip", "[@\"learned\", \"192.168.1.20/24\"]" } }, "services[0].ip[0]", "no other can be beside it" },
 	{ { { WWW, "ip", "[\"learned\", @\"learned\"]" } }, "services[0].ip[1]", "no other can be beside it" },
 	{ { { WWW, "ip", "[@\"Learned\"]" } }, "services[0].ip[0]", "or \"learned\"" },
-	{ { { WWW, "ip", "[\"learned\"]" }, { MACHINE, "cmdline", "\"ip={ip}\"" } },
+	{ { { MACHINE, "cmdline", "@\"ip={ip}\"" }, { WWW, "ip", "[\"learned\"]" } },
 	  "services[0].machine.cmdline",
 	  "known when the guest runs" },
-	{ { { WWW, "ip", "[\"learned\"]" }, { WWW, "fallback_ip", "[@\"fd00::1\"]" } },
+	{ { { WWW, "fallback_ip", "[@\"fd00::1\"]" }, { WWW, "ip", "[\"learned\"]" } },
 	  "services[0].fallback_ip[0]",
 	  "ip has no IPv6 address" },
 	/* what is said instead */

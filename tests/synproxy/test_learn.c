@@ -61,6 +61,18 @@ static void begin(const char *known)
 	assert_non_null(l);
 }
 
+static void begin_in(const char *net, const char *known)
+{
+	struct msg_learn_start want = { .vm_mac = vm, .probe_mac = prober, .probe_ip4 = ip("10.0.0.1"), .addr = ip(known) };
+
+	assert_int_equal(prefix_parse(net, &want.net), 0);
+	learn_free(l);
+	now = 1000 * NS_PER_MS;
+	n_found = n_sent = 0;
+	l = learn_new(&want, &ops, NULL, now);
+	assert_non_null(l);
+}
+
 static int end(void **state)
 {
 	(void)state;
@@ -303,6 +315,44 @@ static void test_two_addresses(void **state)
 	assert_true(asked("10.0.0.5") < 10); /* it is not asked again for each word */
 }
 
+/* One that says nothing is asked for each address of its network, and no more once it has answered. */
+static void test_a_quiet_one(void **state)
+{
+	unsigned n;
+
+	(void)state;
+	begin_in("10.0.0.1/24", "");
+	pass(LEARN_SWEEP_AFTER_MS - 1);
+	assert_int_equal(n_sent, 0);
+	pass(1000);
+	assert_int_equal(n_sent, 253);
+	assert_int_equal(asked("10.0.0.254"), 1);
+	assert_int_equal(asked("10.0.0.0") + asked("10.0.0.255") + asked("10.0.0.1"), 0);
+	answers("10.0.0.77");
+	assert_found(0, LEARN_ARP, "10.0.0.77");
+	tell(true, LEARN_ARP, "10.0.0.77");
+	n = n_sent;
+	pass(300000);
+	assert_int_equal(n_sent, n);
+	/* one that has another address than it had */
+	begin_in("10.0.0.1/24", "10.0.0.5");
+	pass(2000);
+	answers("10.0.0.77");
+	pass(1000);
+	assert_found(0, LEARN_ARP, "10.0.0.77");
+	/* one that has none: again and again, but seldom */
+	begin_in("10.0.0.1/24", "");
+	pass(600000);
+	assert_true(n_sent >= 10 * 253 && n_sent <= 16 * 253);
+	/* a network that is too large for it */
+	begin_in("10.0.0.1/16", "");
+	pass(100000);
+	assert_int_equal(n_sent, 0);
+	begin_in("10.0.0.0/31", "");
+	pass(1500);
+	assert_int_equal(n_sent, 1);
+}
+
 /* Whatever a guest says: no more than one finding a second, and questions in bounds. */
 static void test_a_liar(void **state)
 {
@@ -336,6 +386,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_known_is_seen, end),
 		cmocka_unit_test_teardown(test_another_one, end),
 		cmocka_unit_test_teardown(test_two_addresses, end),
+		cmocka_unit_test_teardown(test_a_quiet_one, end),
 		cmocka_unit_test_teardown(test_a_liar, end),
 	};
 
