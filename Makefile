@@ -42,7 +42,7 @@ LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec
 	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend workers
 HOOKS := event_text jobs webhook
-LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale xml
+LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale watches xml
 JITSUD := jitsud kept leftovers listeners notify programs pulse run_dir supervisor users
 JITSUCTL := client complete dnssec doctor doctor_port doctor_show edit event jitsuctl listing live old_jitsu options record \
 	render run screen subcommands subcommands_edit table text top usage waterfall
