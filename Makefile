@@ -24,7 +24,7 @@ CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wwrite-strings
 HARDEN := -fstack-protector-strong -fPIE
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(HARDEN) $(CPPFLAGS) $(CFLAGS) $(SAN) -I. -MMD -MP
-ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(SAN)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SAN)
 
 # ---- sources: one list per folder ----
 
@@ -42,6 +42,7 @@ LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec
 	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend workers
 HOOKS := event_text jobs webhook
+LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_notes
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale watches xml
 JITSUD := jitsud kept leftovers listeners notify programs pulse run_dir supervisor users
 JITSUCTL := client complete dnssec doctor doctor_port doctor_show edit event jitsuctl listing live old_jitsu options record \
@@ -57,6 +58,11 @@ LIBVIRT_LIBS := -lvirt -lvirt-qemu -lpthread
 
 # What is for Xen is built where its library is (package libxen-dev).
 XENSTORE := $(wildcard $(addprefix /usr/lib/$(shell $(CC) -print-multiarch)/,libxenstore.a libxentoolcore.a))
+ifeq ($(XENSTORE)$(MAKELEVEL),0)
+$(info   without jitsu-libxl and jitsu-vif: the package libxen-dev is not installed)
+endif
+LIBXL_LIBS := -lxlutil -lxenlight -lxentoollog -lxenstore -lpthread
+BACKEND_PROGRAMS := jitsu-libvirt $(if $(XENSTORE),jitsu-libxl jitsu-vif)
 
 # ---- tests: folder/name of each cmocka program; the libraries it needs follow from its folder ----
 
@@ -72,6 +78,7 @@ TESTS += launcher/test_dnssec launcher/test_dnssec_side cmd/test_dnssec
 TESTS += launcher/test_launcher launcher/test_zones launcher/test_holds launcher/test_sweeps launcher/test_mutes launcher/test_wake_dns
 TESTS += backends/test_backend backends/test_console backends/test_contract backends/test_domain_xml backends/test_stale
 TESTS += backends/test_libvirt_events backends/test_workers base/test_ring_file
+TESTS += $(if $(XENSTORE),backends/test_libxl_conf)
 TESTS += synproxy/test_frame synproxy/test_hold synproxy/test_probe synproxy/test_probe_netns
 TESTS += synproxy/test_agenda base/test_bucket synproxy/test_claim synproxy/test_handover synproxy/test_lookup synproxy/test_process
 TESTS += base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
@@ -91,10 +98,7 @@ FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_f
 objs = $(addprefix $(BUILD)/$(1)/,$(addsuffix .o,$(2)))
 lib = $(BUILD)/lib$(1).a
 
-all: $(BUILD)/jitsud $(BUILD)/jitsuctl $(BUILD)/jitsu-libvirt $(BUILD)/jitsu-hooks
-ifneq ($(XENSTORE),)
-all: $(BUILD)/jitsu-vif
-endif
+all: $(addprefix $(BUILD)/,jitsud jitsuctl jitsu-hooks $(BACKEND_PROGRAMS))
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -130,7 +134,7 @@ $(eval $(call library,hooks,$(HOOKS)))
 $(eval $(call library,cmd,$(filter-out jitsud jitsuctl,$(JITSUD) $(JITSUCTL))))
 $(eval $(call library,launcher,$(LAUNCHER)))
 # (fake is for tests; programs take nothing of it)
-$(eval $(call library,backends,$(BACKENDS) $(LIBVIRT) $(if $(XENSTORE),vif vif_link) fake))
+$(eval $(call library,backends,$(BACKENDS) $(LIBVIRT) $(if $(XENSTORE),$(LIBXL) vif vif_link) fake))
 
 $(BUILD)/jitsud: $(call objs,cmd,$(JITSUD)) $(foreach l,launcher dns synproxy control config base,$(call lib,$(l)))
 	$(call say,LD,$@)
@@ -143,6 +147,10 @@ $(BUILD)/jitsuctl: $(call objs,cmd,$(JITSUCTL)) $(call lib,backends) $(call lib,
 $(BUILD)/jitsu-libvirt: $(call objs,backends,libvirt_main) $(foreach l,backends base,$(call lib,$(l)))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBVIRT_LIBS) $(BASE_LIBS)
+
+$(BUILD)/jitsu-libxl: $(call objs,backends,libxl_main) $(foreach l,backends base,$(call lib,$(l)))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBXL_LIBS) $(BASE_LIBS)
 
 $(BUILD)/jitsu-hooks: $(call objs,hooks,main) $(foreach l,hooks base,$(call lib,$(l)))
 	$(call say,LD,$@)
@@ -170,7 +178,7 @@ TEST_BINS := $(foreach t,$(TESTS),$(call test_bin,$(t)))
 define test_program
 $(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(foreach l,$(TEST_LIBS_$(patsubst %/,%,$(dir $(1)))) config base,$(call lib,$(l)))
 	$$(call say,LD,$$@)
-	$(Q)$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka $(DNS_LIBS) $(LAUNCHER_LIBS) $(LIBVIRT_LIBS) $(CONTROL_LIBS) $(HOOKS_LIBS) $(BASE_LIBS)
+	$(Q)$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka $(DNS_LIBS) $(LAUNCHER_LIBS) $(LIBVIRT_LIBS) $$(if $$(findstring libxl,$$@),$(LIBXL_LIBS)) $(CONTROL_LIBS) $(HOOKS_LIBS) $(BASE_LIBS)
 endef
 $(foreach t,$(TESTS),$(eval $(call test_program,$(t))))
 $(BUILD)/tests/control/test_process: | $(BUILD)/jitsuctl
@@ -295,7 +303,7 @@ BASHDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
-	install $(BUILD)/jitsud $(BUILD)/jitsu-libvirt $(BUILD)/jitsu-hooks $(if $(XENSTORE),$(BUILD)/jitsu-vif) $(DESTDIR)$(PREFIX)/sbin
+	install $(addprefix $(BUILD)/,jitsud jitsu-hooks $(BACKEND_PROGRAMS)) $(DESTDIR)$(PREFIX)/sbin
 	install $(BUILD)/jitsuctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 man/jitsud.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -d $(DESTDIR)$(PREFIX)/share/jitsu

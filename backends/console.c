@@ -62,7 +62,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct console *k = arg;
 	char text[READ_BYTES];
-	ssize_t n = recv(fd, text, sizeof(text), MSG_DONTWAIT);
+	ssize_t n = read(fd, text, sizeof(text));
 	int error;
 
 	(void)what;
@@ -86,6 +86,15 @@ static bool is_qemu(const struct consoles *c, int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == c->uid || peer.uid == 0);
 }
 
+static void attach(struct console *k, int fd)
+{
+	hang_up(k);
+	k->stream = fd;
+	k->readable = event_new(k->all->base, fd, EV_READ | EV_PERSIST, on_readable, k);
+	if (!k->readable || event_add(k->readable, NULL) < 0)
+		hang_up(k);
+}
+
 static void on_connect(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *addr, int size, void *arg)
 {
 	struct console *k = arg;
@@ -97,11 +106,7 @@ static void on_connect(struct evconnlistener *l, evutil_socket_t fd, struct sock
 		close(fd);
 		return;
 	}
-	hang_up(k);
-	k->stream = fd;
-	k->readable = event_new(k->all->base, fd, EV_READ | EV_PERSIST, on_readable, k);
-	if (!k->readable || event_add(k->readable, NULL) < 0)
-		hang_up(k);
+	attach(k, fd);
 }
 
 static void console_free(struct console *k)
@@ -182,7 +187,7 @@ int consoles_open(struct consoles *c, const char *name, struct err *e)
 	k->stream = -1;
 	str_copy(k->name, name);
 	error = open_ring(k);
-	if (error == 0)
+	if (error == 0 && c->uid != CONSOLES_GIVEN)
 		error = listen_to(k);
 	if (error < 0) {
 		console_free(k);
@@ -191,6 +196,18 @@ int consoles_open(struct consoles *c, const char *name, struct err *e)
 	SLIST_INSERT_HEAD(&c->list, k, next);
 	c->n++;
 	return 0;
+}
+
+bool consoles_has(const struct consoles *c, const char *name) { return find(c, name) != NULL; }
+
+void consoles_attach(struct consoles *c, const char *name, int fd)
+{
+	struct console *k = find(c, name);
+
+	if (k)
+		attach(k, fd);
+	else
+		close(fd);
 }
 
 struct consoles *consoles_new(struct event_base *base, const char *dir, uid_t uid, gid_t gid, struct err *e)

@@ -10,6 +10,7 @@
 #include <sys/utsname.h>
 
 #include "backends/kvm.h"
+#include "config/value.h"
 
 enum { NUMBER_MAX_BYTES = 64, IFF_UP_FLAG = 1, KERNEL_MAJOR = 6, TEXT_MAX = 1024 };
 
@@ -218,21 +219,30 @@ static bool has_uri(const struct doctor *d, const char *part)
 	return false;
 }
 
+static bool has_libvirt(const struct doctor *d)
+{
+	for (size_t i = 0; i < d->conf->hypervisors.n; i++)
+		if (!uri_is_xen(d->conf->hypervisors.v[i].uri))
+			return true;
+	return false;
+}
+
 static void check_programs(struct doctor *d)
 {
 	static const struct {
 		const char *pattern, *what, *cure;
-		bool embedded; /* wanted by hypervisors that run in jitsud itself */
+		const char *uri; /* wanted by hypervisors in whose URI this is; NULL: by all but Xen */
 	} programs[] = {
-		{ "/usr/{,local/}sbin/jitsu-libvirt", "jitsu-libvirt", "Install the package jitsu-libvirt.", false },
-		{ "/usr/bin/qemu-system-*", "QEMU", "apt-get install qemu-system-x86", true },
+		{ "/usr/{,local/}sbin/jitsu-libvirt", "jitsu-libvirt", "Install the package jitsu-libvirt.", NULL },
+		{ "/usr/bin/qemu-system-*", "QEMU", "apt-get install qemu-system-x86", "/embed" },
 		{ "/usr/lib{,64,/*}/libvirt/connection-driver/libvirt_driver_qemu.so", "libvirt's QEMU driver",
-		  "apt-get install libvirt-daemon libvirt-daemon-driver-qemu", true },
+		  "apt-get install libvirt-daemon libvirt-daemon-driver-qemu", "/embed" },
+		{ "/usr/{,local/}sbin/jitsu-libxl", "jitsu-libxl", "Install the package jitsu-xen.", "libxl:" },
 	};
 	bool all = true;
 
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-		if ((programs[i].embedded && !has_uri(d, "/embed")) || matches(d, programs[i].pattern))
+		if (!(programs[i].uri ? has_uri(d, programs[i].uri) : has_libvirt(d)) || matches(d, programs[i].pattern))
 			continue;
 		doctor_find(d, DOCTOR_BAD, programs[i].cure, "%s is not installed", programs[i].what);
 		all = false;

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "base/child.h"
+#include "config/value.h"
 
 enum { ARGS_MAX = 32 };
 
@@ -84,7 +85,15 @@ static void exec_child(const char *program, char **argv, int channel)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
 	execv(program, argv);
-	_exit(127);
+	_exit(PROGRAMS_NOT_RUN);
+}
+
+const struct backend_program *programs_backend(const struct msg_want_backend *backend)
+{
+	static const struct backend_program xen = { "jitsu-libxl", "jitsu-xen" };
+	static const struct backend_program libvirt = { "jitsu-libvirt", "jitsu-libvirt" };
+
+	return uri_is_xen(backend->uri) ? &xen : &libvirt;
 }
 
 pid_t programs_run(const struct programs *p, enum role role, const struct msg_want_backend *backend, int channel)
@@ -94,7 +103,7 @@ pid_t programs_run(const struct programs *p, enum role role, const struct msg_wa
 	pid_t pid;
 
 	if (role == ROLE_BACKEND)
-		snprintf(program, sizeof(program), "%s/jitsu-libvirt", p->libexec);
+		snprintf(program, sizeof(program), "%s/%s", p->libexec, programs_backend(backend)->program);
 	else if (role == ROLE_HOOKS)
 		snprintf(program, sizeof(program), "%s/jitsu-hooks", p->libexec);
 	else

@@ -16,6 +16,14 @@ struct programs {
 	char exe[PATH_MAX], libexec[PATH_MAX]; /* ourselves, and the directory of the backends */
 };
 
+/* Which program speaks to a hypervisor, and the package that has it. */
+struct backend_program {
+	const char *program, *package;
+};
+const struct backend_program *programs_backend(const struct msg_want_backend *backend);
+
+enum { PROGRAMS_NOT_RUN = 127 }; /* the exit status of a process whose program could not be run */
+
 /* Fills in `exe` and `libexec`.  0, or -errno and a sentence. */
 int programs_find(struct programs *p, struct err *e);
 

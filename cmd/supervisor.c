@@ -499,10 +499,15 @@ static struct process *process_new(struct supervisor *s, enum role role, const c
 
 /* ---- dying ---- */
 
-static void describe_end(int status, char *out, size_t size)
+static void describe_end(const struct process *p, int status, char *out, size_t size)
 {
+	const struct backend_program *b = p->role == ROLE_BACKEND ? programs_backend(&p->backend) : NULL;
+
 	if (WIFSIGNALED(status))
 		snprintf(out, size, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else if (b && WEXITSTATUS(status) == PROGRAMS_NOT_RUN)
+		snprintf(out, size, "could not be run: is %s/%s there? The package %s has it", p->sup->programs.libexec,
+			 b->program, b->package);
 	else
 		snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
 }
@@ -532,7 +537,7 @@ static void finish_if_alone(struct supervisor *s)
 static void on_child_exit(struct process *p, int status)
 {
 	struct supervisor *s = p->sup;
-	char how[64];
+	char how[PATH_MAX + 128];
 
 	p->pid = 0;
 	leftovers_forget(s->run_dir, p->name);
@@ -550,7 +555,7 @@ static void on_child_exit(struct process *p, int status)
 		return;
 	}
 	tell_about(p);
-	describe_end(status, how, sizeof(how));
+	describe_end(p, status, how, sizeof(how));
 	log_warn("%s %s; starting it again in %u ms", p->name, how, p->delay_ms);
 	restart_later(p);
 }

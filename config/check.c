@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/nearest.h"
+#include "config/load.h"
 
 /* ---- uniqueness ---- */
 
@@ -412,13 +413,29 @@ static void check_domain_alone(const struct spot *where, struct mistakes *m)
 	}
 }
 
-static void check_kind(const struct machine_conf *machine, const struct spot *where, struct mistakes *m)
+/* Which hypervisors make a machine of this kind, of which architecture.  Xen makes what it can of QEMU's. */
+static void check_kind(const struct conf *c, const struct machine_conf *machine, const struct spot *where,
+                       struct mistakes *m)
 {
+	static const struct {
+		const char *kind, *arch; /* "": of any */
+		bool xen_alone;
+	} kinds[] = {
+		{ "microvm", "x86_64", false }, { "pc", "x86_64", false }, { "q35", "x86_64", false },
+		{ "virt", "aarch64", false },   { "pvh", "", true },       { "pv", "x86_64", true },
+	};
 	struct spot kind = spot_member(where, "machine");
-	bool arm = strcmp(machine->arch, "aarch64") == 0, virt = strcmp(machine->machine, "virt") == 0;
+	const struct hypervisor_conf *hv = conf_hypervisor(c, machine->hypervisor);
 
-	if (machine->machine[0] && machine->arch[0] && arm != virt)
-		mistake(m, &kind, "\"%s\" is no machine of arch %s", machine->machine, machine->arch);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (strcmp(kinds[i].kind, machine->machine) != 0)
+			continue;
+		if (machine->arch[0] && kinds[i].arch[0] && strcmp(kinds[i].arch, machine->arch) != 0)
+			mistake(m, &kind, "\"%s\" is no machine of arch %s", machine->machine, machine->arch);
+		else if (kinds[i].xen_alone && hv && hv->uri[0] && !uri_is_xen(hv->uri))
+			mistake(m, &kind, "\"%s\" is a machine of Xen, and hypervisor \"%s\" is none: leave it out, or name "
+			                  "a hypervisor whose uri is \"libxl:///\"", machine->machine, hv->name);
+	}
 }
 
 static void check_cmdline(const struct machine_conf *machine, const struct spot *where, struct mistakes *m)
@@ -468,7 +485,7 @@ static void check_machine(const struct conf *c, const struct machine_conf *machi
 		return check_domain_alone(where, m);
 	if (!kernel.v)
 		mistake(m, &kernel, "missing: a machine needs a kernel, or a domain that has its own");
-	check_kind(machine, where, m);
+	check_kind(c, machine, where, m);
 	check_images(c, machine, where, m);
 	check_cmdline(machine, where, m);
 	if (c->limits.memory_bytes > 0 && machine->memory_bytes > c->limits.memory_bytes)

@@ -2,6 +2,15 @@
 
 #include "config/check.h"
 
+const struct hypervisor_conf *conf_hypervisor(const struct conf *c, const char *name)
+{
+	for (size_t i = 0; i < c->hypervisors.n; i++) {
+		if (strcmp(c->hypervisors.v[i].name, name) == 0)
+			return &c->hypervisors.v[i];
+	}
+	return NULL;
+}
+
 void conf_free(struct conf *c)
 {
 	if (!c)

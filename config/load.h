@@ -25,6 +25,8 @@ struct conf *conf_parse(const char *name, const char *text, size_t n, struct buf
 struct conf *conf_load(const char *path, struct buf *mistakes);
 void conf_free(struct conf *c); /* NULL is fine */
 
+const struct hypervisor_conf *conf_hypervisor(const struct conf *c, const char *name); /* NULL: there is none */
+
 /* The secrets in it become "***": for people to see, not to be used any more. */
 void conf_hide_secrets(struct conf *c);
 

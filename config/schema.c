@@ -76,7 +76,7 @@ static const char *const tsig_names[] = {
 };
 static_assert(ARRAY_SIZE(tsig_names) == TSIG_ALGORITHM_N + 1, "a TSIG algorithm has no name");
 static const char *const arch_names[] = { "x86_64", "aarch64", NULL };
-static const char *const machine_names[] = { "microvm", "pc", "q35", "virt", NULL };
+static const char *const machine_names[] = { "microvm", "pc", "q35", "virt", "pv", "pvh", NULL };
 static const char *const format_names[] = { "raw", "qcow2", NULL };
 static const char *const log_names[] = { "error", "warn", "info", "debug", NULL };
 
@@ -128,8 +128,11 @@ static const struct opt machine_opts[] = {
 	{ "arch", OPT_WORD, OPT_UNSET, AT(char *, machine_conf, arch), .names = arch_names,
 	  .otherwise = "this host's", .help = "The VM's architecture.  A foreign one is emulated." },
 	{ "machine", OPT_WORD, OPT_UNSET, AT(char *, machine_conf, machine), .names = machine_names,
-	  .otherwise = "microvm where it can, else what suits arch",
-	  .help = "The kind of machine that QEMU makes: virt is for aarch64, the others for x86_64." },
+	  .otherwise = "what suits the hypervisor, the kernel and arch",
+	  .help = "The kind of machine.  QEMU makes microvm, pc and q35 of x86_64 and virt of aarch64; a kernel alone "
+	          "gets microvm.  Xen makes pvh, and, of x86_64, pv, which needs no hardware virtualisation and a "
+	          "kernel that knows how; without machine, and with one of QEMU's, it makes pvh where the "
+	          "processor can, else pv.  QEMU makes neither of these." },
 	{ "disks", OPT_OBJECT, OPT_LIST | OPT_UNSET, LIST_AT(struct disk_conf, machine_conf, disks),
 	  .of = &schema_disk, .most = MSG_DISKS_MAX, .fallback = "[]",
 	  .help = "The VM's disks, in this order." },
@@ -354,12 +357,14 @@ static const struct opt hypervisor_opts[] = {
 	{ "name", OPT_TEXT, OPT_REQUIRED, AT(char *, hypervisor_conf, name), .text = &text_name,
 	  .help = "What machines, logs and jitsuctl call it.  Unique." },
 	{ "uri", OPT_TEXT, OPT_REQUIRED, AT(char *, hypervisor_conf, uri), .text = &text_uri,
-	  .help = "How libvirt finds it.  qemu:///embed?root=DIRECTORY runs QEMU without libvirtd." },
+	  .help = "How libvirt finds it; qemu:///embed?root=DIRECTORY runs QEMU without libvirtd.  libxl:/// is the "
+	          "Xen of this host, whose dom0 this is, without libvirt: it needs the package jitsu-xen.  There is "
+	          "one of these at most." },
 	{ "isolation", OPT_ENUM, 0, AT(enum isolation, hypervisor_conf, isolation), .names = isolation_names,
 	  .fallback = "\"strict\"",
 	  .help = "strict: whatever the host has to keep VMs apart (cgroups, namespaces, its security "
 	          "driver).  fast: none of these, for laboratories and demonstrations; QEMU still runs as "
-	          "a user of its own, in its seccomp sandbox." },
+	          "a user of its own, in its seccomp sandbox.  It is about QEMU alone." },
 };
 static SCHEMA(schema_hypervisor, hypervisor_conf, "a hypervisor", "hypervisors[]", hypervisor_opts);
 

@@ -403,6 +403,12 @@ static bool uri_ok(const char *s)
 	return n > 0 && s[0] >= 'a' && strncmp(s + n, "://", 3) == 0 && is_graphic(s);
 }
 
+static const char xen_scheme[] = "libxl:";
+
+bool uri_is_xen(const char *uri) { return strncmp(uri, xen_scheme, sizeof(xen_scheme) - 1) == 0; }
+
+static bool hypervisor_ok(const char *s) { return uri_is_xen(s) ? strcmp(s, "libxl:///") == 0 : uri_ok(s); }
+
 static bool domain_ok(const char *s) { return *s && is_printable(s) && !strchr(s, '/'); }
 
 static bool ip_ok(const char *s)
@@ -422,7 +428,8 @@ const struct text_kind text_path = { "an absolute path without \".\", \"..\" or 
 const struct text_kind text_run_dir = {
 	"an absolute path without \".\", \"..\" or empty parts, at most 64 bytes", 64, path_ok
 };
-const struct text_kind text_uri = { "a libvirt URI such as \"qemu:///system\"", MSG_PATH_MAX - 1, uri_ok };
+const struct text_kind text_uri = { "a libvirt URI such as \"qemu:///system\", or \"libxl:///\"", MSG_PATH_MAX - 1,
+	                            hypervisor_ok };
 const struct text_kind text_domain = { "a domain's name or UUID, at most 127 bytes", MSG_NAME_MAX * 2 - 1,
 	                               domain_ok };
 const struct text_kind text_cmdline = { "a text of at most 2047 bytes on one line", MSG_CMDLINE_MAX - 1,

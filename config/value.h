@@ -52,6 +52,9 @@ struct text_kind {
 	bool (*ok)(const char *s);
 };
 
+/* Is this the Xen of this host, which jitsu-libxl speaks to? */
+bool uri_is_xen(const char *uri);
+
 extern const struct text_kind text_name; /* of a service or a hypervisor */
 extern const struct text_kind text_host; /* a DNS name */
 extern const struct text_kind text_ifname;
@@ -59,7 +62,7 @@ extern const struct text_kind text_user; /* or group */
 extern const struct text_kind text_path;
 extern const struct text_kind text_run_dir; /* a path short enough for sockets below it */
 extern const struct text_kind text_uri;
-extern const struct text_kind text_domain; /* a libvirt domain's name or UUID */
+extern const struct text_kind text_domain; /* of a hypervisor's: its name or UUID */
 extern const struct text_kind text_cmdline;
 extern const struct text_kind text_url; /* http or https */
 extern const struct text_kind text_ip;

@@ -230,7 +230,7 @@ static void learn(struct service *s, const char *uuid, int32_t id, uint16_t n_ni
 	if (uuid[0])
 		str_copy(s->uuid, uuid);
 	s->domain_id = id;
-	if (!s->conf->machine.domain[0]) {
+	if (s->on_taps) {
 		if (s->n_nics == 0)
 			start_name_nics(s);
 	} else if (n_nics > 0) {
@@ -302,7 +302,7 @@ static void ask_console(struct hypervisor *hv, const struct service *s)
 /* Its ports, if it had any, are of a boot that is over. */
 static void learn_absent(struct service *s, const struct msg_be_domain *d)
 {
-	if (!s->conf->machine.domain[0] || d->n_nics == 0)
+	if (s->on_taps || d->n_nics == 0)
 		return;
 	learn_nics(s, d->n_nics, d->nics);
 	for (uint16_t i = 0; i < s->n_nics; i++)

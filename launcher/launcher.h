@@ -37,6 +37,7 @@
 #include "base/log.h"
 #include "base/slots.h"
 #include "config/load.h"
+#include "config/value.h"
 #include "launcher/budget.h"
 #include "launcher/holds.h"
 #include "launcher/identity.h"
@@ -134,6 +135,7 @@ struct service {
 	/* the VM */
 	struct hypervisor *hv;
 	char *target; /* how the backend is told which domain */
+	bool on_taps; /* its NICs are on taps of ours; else its ports are the hypervisor's, which tells their names */
 	char uuid[MSG_UUID_MAX];
 	int32_t domain_id; /* -1: not running */
 	uint64_t memory_bytes;

@@ -143,8 +143,10 @@ static void set_target(struct service *s, const char *target)
 static void follow_conf(struct service *s)
 {
 	const struct machine_conf *m = &s->conf->machine;
+	const struct hypervisor_conf *hv = conf_hypervisor(s->l->conf, m->hypervisor);
 
 	s->hv = hypervisor_find(s->l, m->hypervisor);
+	s->on_taps = !m->domain[0] && !(hv && uri_is_xen(hv->uri));
 	if (!m->domain[0]) {
 		identity_uuid(&s->l->identity, s->conf->name, s->uuid);
 		set_target(s, s->uuid);

@@ -118,9 +118,10 @@ void start_describe_nic(const struct service *s, size_t nic, struct msg_nic *out
 {
 	memset(out, 0, sizeof(*out));
 	choose_mac(s, nic, &out->mac);
-	str_copy(out->kind, "ethernet");
+	str_copy(out->kind, s->on_taps ? "ethernet" : "vif");
 	str_copy(out->bridge, s->conf->machine.nics.v[nic].bridge);
-	identity_tap_name(&s->l->identity, s->conf->name, (unsigned)nic, out->ifname);
+	if (s->on_taps)
+		identity_tap_name(&s->l->identity, s->conf->name, (unsigned)nic, out->ifname);
 }
 
 void start_name_nics(struct service *s)
@@ -153,11 +154,15 @@ static int make_tap(struct service *s, size_t nic, struct err *e)
 	return netlink_tap_create(s->l->netlink, &c, &ifindex, e);
 }
 
-static int make_taps(struct service *s, struct err *e)
+static int make_nics(struct service *s, struct err *e)
 {
 	size_t n = s->conf->machine.nics.n;
 	int r = 0;
 
+	if (!s->on_taps) {
+		start_name_nics(s); /* the hypervisor makes the ports */
+		return 0;
+	}
 	service_room(s);
 	s->n_nics = 0;
 	for (size_t i = 0; r == 0 && i < n; i++) {
@@ -274,7 +279,7 @@ static int fill_machine(struct service *s, struct msg_be_start *m, struct err *e
 	int r = check_files(s, e);
 
 	if (r == 0)
-		r = make_taps(s, e);
+		r = make_nics(s, e);
 	if (r == 0)
 		r = fill_cmdline(s, m->cmdline, sizeof(m->cmdline), e);
 	if (r < 0)

@@ -119,7 +119,7 @@ uint64_t use_count(struct service *s)
  * it is as idle as can be, and its next boot has a new one.) */
 static bool is_counted(struct service *s)
 {
-	if (!s->conf->machine.domain[0])
+	if (s->on_taps)
 		return true;
 	start_open_ports(s);
 	for (uint16_t i = 0; i < s->n_nics; i++) {

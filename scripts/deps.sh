@@ -5,7 +5,7 @@
 set -eu
 
 # to build
-build='gcc make pkg-config libc6-dev linux-libc-dev libevent-dev libldns-dev libjsmn-dev libvirt-dev
+build='gcc make pkg-config libc6-dev linux-libc-dev libevent-dev libldns-dev libjsmn-dev libvirt-dev libxen-dev
 libseccomp-dev libcap-ng-dev libmnl-dev libbpf-dev libssl-dev libsqlite3-dev libcurl4-openssl-dev zlib1g-dev clang'
 # to run: the embedded QEMU driver, no daemon, no systemd
 run='libvirt0 libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils iproute2'

@@ -4,9 +4,10 @@
  *     test_contract                          the fake one; needs nothing
  *     test_contract libvirt KERNEL [strict]  jitsu-libvirt with its embedded driver; root
  *     test_contract libvirtd KERNEL          jitsu-libvirt with a libvirtd that the test starts; root
+ *     test_contract libxl KERNEL [pv|pvh]    jitsu-libxl; in dom0 of a Xen that is there for the test (tests/xen)
  *
- * KERNEL is tests/guests' www.elf; www-arm64.img beside it is tried too.  JITSU_LIBVIRT names the program (default: beside the
- * tests in the build directory).  Exits 77 where the host cannot do it, and says why.
+ * KERNEL is tests/guests' www.elf; www-arm64.img beside it is tried too.  JITSU_LIBVIRT or JITSU_LIBXL names
+ * the program (default: beside the tests in the build directory).  Exits 77 where the host cannot do it, and says why.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,15 +36,15 @@
 #include "base/clock.h"
 #include "base/ring_file.h"
 
-enum { WAIT_MS = 30000, TAPS = 4, QUIET_MS = 300 };
+enum { WAIT_MS = 120000, TAPS = 4, QUIET_MS = 300 };
 
 #define UUID_OF(n) "9b4c2e1a-0000-4000-8000-00000000000" n
 #define EXISTING "existing"
 #define EXISTING_UUID UUID_OF("e")
 
 static struct {
-	bool libvirt, daemon;
-	const char *program, *kernel, *isolation;
+	bool libvirt, daemon, xen;
+	const char *program, *kernel, *isolation, *machine;
 	char dir[64], root[96], kernel_arm64[4096];
 	char uri[160], pid_dir[128];
 	pid_t libvirtd;
@@ -207,7 +208,7 @@ static int fake_main(void)
 	return status;
 }
 
-static void exec_libvirt(void)
+static void exec_backend(void)
 {
 	execl(suite.program, suite.program, "--role", "backend", "--name", "test", "--uri", suite.uri, "--isolation", suite.isolation,
 	      "--run-dir", suite.dir, "--qemu-user", "libvirt-qemu", "--log", getenv("JITSU_LOG") ? getenv("JITSU_LOG") : "error",
@@ -230,8 +231,8 @@ static void run_process(void)
 			fcntl(fds[1], F_SETFD, 0);
 		else
 			dup2(fds[1], CHILD_SUPERVISOR_FD);
-		if (suite.libvirt)
-			exec_libvirt();
+		if (suite.libvirt || suite.xen)
+			exec_backend();
 		exit(fake_main());
 	}
 	close(fds[1]);
@@ -286,10 +287,24 @@ static struct msg_be_start machine(unsigned i)
 	str_copy(m.kernel, suite.kernel);
 	snprintf(m.cmdline, sizeof(m.cmdline), "ip=10.77.0.%u/24 mac=52:54:00:77:00:0%u name=t%u", 10 + i, i, i);
 	str_copy(m.arch, "x86_64");
+	str_copy(m.machine, suite.machine);
+	str_copy(m.nics[0].bridge, suite.xen ? "br-test" : "");
 	m.nics[0].mac = (struct mac_addr){ { 0x52, 0x54, 0, 0x77, 0, (uint8_t)i } };
 	snprintf(m.nics[0].ifname, MSG_IFNAME_MAX, "jt%u", i);
 	str_copy(m.nics[0].kind, "ethernet");
 	return m;
+}
+
+/* Where its NIC is on our side: on a tap that was there, or on what Xen made for it. */
+static const char *port_of(unsigned i, int32_t id)
+{
+	static char name[MSG_IFNAME_MAX];
+
+	if (suite.xen)
+		snprintf(name, sizeof(name), "vif%d.0", id);
+	else
+		snprintf(name, sizeof(name), "jt%u", i);
+	return name;
 }
 
 static uint32_t ask(enum msg_type type, const char *domain, enum stop_how how)
@@ -375,7 +390,7 @@ static void test_inline_machine_comes_and_goes(void **state)
 	assert_true(r->domain_id > 0);
 	assert_true(r->t_begin_ns > 0 && r->t_done_ns >= r->t_begin_ns && r->t_done_ns <= clock_now_ns());
 	assert_int_equal(r->n_nics, 1);
-	assert_string_equal(r->nics[0].ifname, "jt1");
+	assert_string_equal(r->nics[0].ifname, port_of(1, r->domain_id));
 	assert_string_equal(hear_event(m.name, EVENT_STARTED)->uuid, m.uuid);
 	row = row_of(m.name);
 	assert_int_equal(row.state, DOMAIN_RUNNING);
@@ -384,7 +399,7 @@ static void test_inline_machine_comes_and_goes(void **state)
 	assert_false(row.writable_disk);
 	assert_int_equal(row.n_nics, 1);
 	assert_memory_equal(&row.nics[0].mac, &m.nics[0].mac, sizeof(struct mac_addr));
-	assert_string_equal(row.nics[0].ifname, "jt1");
+	assert_string_equal(row.nics[0].ifname, port_of(1, row.domain_id));
 	stop(m.uuid);
 	assert_true(strstr(hear_event(m.name, EVENT_STOPPED)->text, "destroyed") != NULL);
 	assert_int_equal(row_of(m.name).state, DOMAIN_STATE_N);
@@ -484,6 +499,11 @@ static void test_inspect(void **state)
 	assert_int_equal(got.domain.nics[0].mac.b[5], 0x99);
 	assert_string_equal(got.domain.nics[0].bridge, "br-test");
 	expect(req, 0);
+}
+
+static void test_inspect_what_is_not_there(void **state)
+{
+	(void)state;
 	expect(ask(MSG_BE_INSPECT, "no-such-domain", 0), -ENOENT);
 	assert_true(strstr(got.result.text, "no-such-domain") != NULL);
 	expect(ask(MSG_BE_INSPECT, "01234567-89ab-cdef-0123-456789abcdef", 0), -ENOENT);
@@ -605,7 +625,7 @@ static void test_guests_outlive_the_process(void **state)
 	begin(NULL);
 	assert_int_equal(row_of(m.name).state, DOMAIN_RUNNING);
 	assert_int_equal(row_of(m.name).domain_id, id);
-	assert_string_equal(row_of(m.name).nics[0].ifname, "jt1");
+	assert_string_equal(row_of(m.name).nics[0].ifname, port_of(1, id));
 	stop(m.name);
 	start(&m);
 	stop(m.name);
@@ -983,13 +1003,18 @@ static const struct CMUnitTest common[] = {
 	cmocka_unit_test(test_second_start_is_refused_and_touches_nothing),
 	cmocka_unit_test(test_failed_start_tells_why_and_leaves_nothing),
 	cmocka_unit_test(test_paused_start_resume_suspend),
-	cmocka_unit_test(test_existing_domain),
-	cmocka_unit_test(test_inspect),
+	cmocka_unit_test(test_inspect_what_is_not_there),
 	cmocka_unit_test(test_requests_for_one_domain_keep_their_order),
 	cmocka_unit_test(test_different_domains_start_side_by_side),
 	cmocka_unit_test(test_start_whose_result_was_lost_is_in_the_next_list),
 	cmocka_unit_test(test_requests_that_make_no_sense),
 	cmocka_unit_test(test_flood_gets_one_answer_each),
+};
+
+/* Where a domain that is off is still known. */
+static const struct CMUnitTest with_definitions[] = {
+	cmocka_unit_test(test_existing_domain),
+	cmocka_unit_test(test_inspect),
 };
 
 static const struct CMUnitTest with_guests[] = {
@@ -1038,6 +1063,7 @@ static int run_libvirt(void)
 	if (suite.daemon)
 		run_libvirtd();
 	status = cmocka_run_group_tests_name("backend contract: libvirt", common, begin, end);
+	status += cmocka_run_group_tests_name("backend contract: libvirt's definitions", with_definitions, begin, end);
 	status += cmocka_run_group_tests_name("backend contract: libvirt's guests", with_guests, begin, end);
 	if (!suite.daemon)
 		status += cmocka_run_group_tests_name("backend contract: the embedded driver", embedded, begin, end);
@@ -1051,29 +1077,71 @@ static int run_libvirt(void)
 	return status;
 }
 
-int main(int argc, char **argv)
+/* ---- Xen ---- */
+
+/* The test is in a dom0 that is there for it, and leaves no domain of its own. */
+static int prepare_xen(void)
+{
+	char text[64] = "";
+	cleanup_close int fd = open("/proc/xen/capabilities", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 || !strstr(text, "control_d"))
+		return cannot("needs dom0 of a Xen: tests/xen/run.sh");
+	snprintf(suite.dir, sizeof(suite.dir), "/run/jitsu-test-XXXXXX");
+	if (!mkdtemp(suite.dir) || chmod(suite.dir, 0755) < 0)
+		return cannot("needs /run");
+	snprintf(suite.uri, sizeof(suite.uri), "libxl:///");
+	return make_bridge("br-test") ? 0 : cannot("needs bridges");
+}
+
+static int run_xen(void)
+{
+	int status = prepare_xen();
+
+	if (status != 0)
+		return status;
+	status = cmocka_run_group_tests_name("backend contract: libxl", common, begin, end);
+	return status;
+}
+
+/* ---- what is asked for ---- */
+
+static void find_program(const char *argv0, const char *name, const char *variable)
 {
 	static char beside[4096];
 
+	suite.program = getenv(variable);
+	if (suite.program)
+		return;
+	snprintf(beside, sizeof(beside), "%s/../../%s", dirname(strdup(argv0)), name);
+	suite.program = beside;
+}
+
+int main(int argc, char **argv)
+{
 	signal(SIGPIPE, SIG_IGN);
 	suite.kernel = "/proc/self/exe"; /* the fake only looks whether it is there */
 	suite.isolation = "fast";
+	suite.machine = "";
 	if (argc < 2 || strcmp(argv[1], "fake") == 0)
-		return cmocka_run_group_tests_name("backend contract: fake", common, begin, end);
+		return cmocka_run_group_tests_name("backend contract: fake", common, begin, end) +
+		       cmocka_run_group_tests_name("backend contract: the fake's definitions", with_definitions, begin, end);
 	suite.daemon = strcmp(argv[1], "libvirtd") == 0;
-	if (argc < 3 || (!suite.daemon && strcmp(argv[1], "libvirt") != 0))
-		return cannot("usage: test_contract [fake | libvirt KERNEL [strict] | libvirtd KERNEL]");
-	suite.libvirt = true;
+	suite.xen = strcmp(argv[1], "libxl") == 0;
+	suite.libvirt = suite.daemon || strcmp(argv[1], "libvirt") == 0;
+	if (argc < 3 || (!suite.libvirt && !suite.xen))
+		return cannot("usage: test_contract [fake | libvirt KERNEL [strict] | libvirtd KERNEL | libxl KERNEL [pv|pvh]]");
 	suite.kernel = argv[2];
 	snprintf(suite.kernel_arm64, sizeof(suite.kernel_arm64), "%s-arm64.img", suite.kernel);
 	if (strstr(suite.kernel, ".elf"))
 		strcpy(strstr(suite.kernel_arm64, ".elf"), "-arm64.img");
+	if (suite.xen) {
+		suite.machine = argc > 3 ? argv[3] : "";
+		find_program(argv[0], "jitsu-libxl", "JITSU_LIBXL");
+		return run_xen();
+	}
 	if (argc > 3)
 		suite.isolation = argv[3];
-	suite.program = getenv("JITSU_LIBVIRT");
-	if (!suite.program) {
-		snprintf(beside, sizeof(beside), "%s/../../jitsu-libvirt", dirname(argv[0]));
-		suite.program = beside;
-	}
+	find_program(argv[0], "jitsu-libvirt", "JITSU_LIBVIRT");
 	return run_libvirt();
 }

@@ -200,6 +200,23 @@ static void test_one_thing_is_wrong(void **state)
 	}
 }
 
+/* A host with Xen alone needs jitsu-libxl, and nothing of libvirt's. */
+static void test_xen_needs_its_own(void **state)
+{
+	(void)state;
+	put("/conf.json", "{\"listen\":[\"192.0.2.1:53\"],\"zones\":[{\"name\":\"z.example\",\"ns\":[\"n.example\"]}],"
+			  "\"hypervisors\":[{\"name\":\"x\",\"uri\":\"libxl:///\"}],"
+			  "\"bridges\":[{\"name\":\"br0\"}],\"image_dirs\":[\"/var/images\"]}");
+	take("/usr/sbin/jitsu-libvirt");
+	take("/usr/bin/qemu-system-x86_64");
+	assert_true(run() > 0);
+	assert_found("bad programs: jitsu-libxl", "package jitsu-xen");
+	assert_not_found("bad programs: jitsu-libvirt");
+	assert_not_found("bad programs: QEMU");
+	put("/usr/sbin/jitsu-libxl", "");
+	assert_int_equal(run(), 0);
+}
+
 static void test_others_may_write_images(void **state)
 {
 	char path[PATH_MAX];
@@ -285,6 +302,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_nothing_is_wrong, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_thing_is_wrong, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_xen_needs_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_may_write_images, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_somebody_holds_the_port, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_resolver_has_its_line, setup, teardown),

@@ -723,6 +723,16 @@ static const struct {
 	{ { { MACHINE, "machine", "\"q35\"" }, { MACHINE, "arch", "\"aarch64\"" } },
 	  "services[0].machine.machine",
 	  "no machine of arch aarch64" },
+	{ { { MACHINE, "machine", "\"pvh\"" } },
+	  "services[0].machine.machine",
+	  "a machine of Xen, and hypervisor \"local\" is none" },
+	{ { { MACHINE, "machine", "\"pv\"" }, { MACHINE, "arch", "\"aarch64\"" } },
+	  "services[0].machine.machine",
+	  "no machine of arch aarch64" },
+	{ { { "hypervisors[0]", "uri", "\"libxl://host/\"" } }, "hypervisors[0].uri", "or \"libxl:///\"" },
+	{ { { "hypervisors[1]", "uri", "\"libxl:///\"" }, { "hypervisors[0]", "uri", "\"libxl:///\"" } },
+	  "hypervisors[1].uri",
+	  "is used already by hypervisors[0].uri" },
 	{ { { MACHINE, "cmdline", "\"ip={pi}\"" } }, "services[0].machine.cmdline", "did you mean {ip}?" },
 	{ { { MACHINE, "cmdline", "\"ip={ip\"" } }, "services[0].machine.cmdline", "no '}' ends it" },
 	{ { { MACHINE, "memory", "\"2GiB\"" }, { "limits", "memory", "\"1GiB\"" } },
@@ -1427,6 +1437,28 @@ static void make_many(struct buf *text, unsigned n)
 	buf_adds(text, "]}");
 }
 
+/* The same service on QEMU and on Xen: whatever its machine is called there. */
+static void test_machines_of_xen(void **state)
+{
+	static const char *const kinds[] = { "microvm", "pc", "q35", "pv", "pvh" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		cleanup_buf struct buf text = { 0 }, mistakes = { 0 };
+		struct conf *c;
+
+		buf_addf(&text, "{\"zones\": [{\"name\": \"z\", \"ns\": [\"n.z\"]}], \"bridges\": [{\"name\": \"br0\"}],"
+		                "\"hypervisors\": [{\"name\": \"xen\", \"uri\": \"libxl:///\"}], \"services\": [{\"name\": "
+		                "\"a\", \"dns\": [\"a.z\"], \"ip\": [\"10.0.0.2/24\"], \"machine\": {\"kernel\": "
+		                "\"/var/lib/jitsu/images/k\", \"arch\": \"x86_64\", \"machine\": \"%s\"}}]}", kinds[i]);
+		c = conf_parse("f", text.text, text.n, &mistakes);
+		if (!c)
+			fail_msg("%s", mistakes.text);
+		assert_string_equal(c->services.v[0].machine.machine, kinds[i]);
+		conf_free(c);
+	}
+}
+
 static void test_most_services(void **state)
 {
 	cleanup_buf struct buf text = { 0 }, mistakes = { 0 };
@@ -1501,6 +1533,7 @@ int main(void)
 		cmocka_unit_test(test_printed_service_tells_changes),
 		cmocka_unit_test(test_secrets_are_not_told),
 		cmocka_unit_test(test_example_file_loads),
+		cmocka_unit_test(test_machines_of_xen),
 		cmocka_unit_test(test_most_services),
 		cmocka_unit_test(test_words_are_those_of_messages),
 	};
