@@ -223,30 +223,45 @@ for path in glob.glob(sys.argv[1] + "/acked-*"):
 END
 }
 
+# Half of the time the launcher, which has the registry; else any other process, the supervisor alone, or all at once.
+kill_one() {
+    local others=(dns synproxy control local)
+    case $((RANDOM % 8)) in
+    0) kill -9 "$jitsud_pid" $(cut -d' ' -f1 "$dir"/run/pids/*) ;;
+    1) kill -9 "$jitsud_pid" ;;
+    2|3) kill -9 "$(process_pid "${others[RANDOM % 4]}")" ;;
+    *) kill -9 "$(process_pid launcher)" ;;
+    esac 2> /dev/null
+    sleep "0.$((RANDOM % 5))"
+    alive "$jitsud_pid" && return 0
+    wait "$jitsud_pid" 2> /dev/null
+    start_jitsud
+}
+
 test_kills_under_load() {
     configure "$(service file 20)"
     start_jitsud || return 1
     RANDOM=${SEED:=$$}
     say "SEED=$SEED"
-    local i k workers
-    for i in $(rounds 6 300); do
+    local i k workers kills=0
+    for i in $(rounds 3 100); do
         workers=
         for k in 1 2 3; do worker $k & workers+=" $!"; done
-        sleep "0.$((RANDOM % 9))"
-        if [ $((RANDOM % 4)) = 0 ]; then
-            kill -9 "$jitsud_pid" $(cut -d' ' -f1 "$dir"/run/pids/*) 2> /dev/null
-            wait "$jitsud_pid" 2> /dev/null
-        else
-            kill -9 "$(process_pid launcher)" 2> /dev/null
-        fi
-        sleep "0.$((RANDOM % 5))"
+        for _ in 1 2 3; do
+            sleep "0.$((RANDOM % 9))"
+            kill_one || fail "round $i of SEED=$SEED: it does not start again" || return 1
+            kills=$((kills + 1))
+        done
         kill $workers 2> /dev/null
         wait $workers 2> /dev/null
-        alive "$jitsud_pid" || start_jitsud || return 1
         wait_until 20 eval 'ctl export > "$dir/exported" 2> /dev/null' || fail "no registry" || return 1
         check_acked || fail "round $i of SEED=$SEED" || return 1
     done
-    [ "$(cat "$dir"/acked-* | grep -cv '?')" -gt 10 ] || fail "hardly anything was done"
+    [ "$(cat "$dir"/acked-* | grep -cv '?')" -gt 10 ] || fail "hardly anything was done" || return 1
+    say "$kills kills, $(cat "$dir"/acked-* | grep -cv '?') commands acknowledged"
+    # and it still does what it is for
+    wait_until "$patience" is_ready || fail "it is not ready" || return 1
+    add_www last 90 > /dev/null && summon last | grep -q '^name last' || fail "nothing is woken any more: $(ctl why last)"
 }
 
 run_tests "$@"
