@@ -140,7 +140,8 @@ int edit_check(const struct edit_command *c, const struct edit_options *o, int n
 	if (o->n > 0 && !(c->takes & EDIT_WORDS))
 		return err_set(e, -EINVAL, "%s takes no --%.40s", c->name, o->words[0].key);
 	if (n_args < (int)c->least || n_args > (int)c->most)
-		return err_set(e, -EINVAL, "usage: jitsuctl %s %s", c->name, c->args);
+		return err_set(e, -EINVAL, "%s takes %s; \"jitsuctl help %s\" tells more", c->name,
+			       c->most == 0 ? "no argument" : c->args, c->name);
 	return 0;
 }
 

@@ -143,13 +143,13 @@ static void test_wrong_command_lines(void **state)
 	assert_wrong("add www", "nothing is said about it");
 	assert_wrong("add www --dns", "--dns needs a value");
 	assert_wrong("set www ttl", "expected KEY=VALUE");
-	assert_wrong("remove", "usage: jitsuctl remove NAME");
+	assert_wrong("remove", "remove takes NAME; \"jitsuctl help remove\" tells more");
 	assert_wrong("remove www --ttl 3s", "remove takes no --ttl");
 	assert_wrong("history --dry-run", "takes no --dry-run");
 	assert_wrong("set www -f /nowhere/x", "cannot read /nowhere/x");
 	assert_wrong("pin www 2h", "expected up or down");
 	assert_wrong("diff seven", "is no revision's number");
-	assert_wrong("export there", "usage: jitsuctl export");
+	assert_wrong("export there", "export takes no argument; \"jitsuctl help export\" tells more");
 }
 
 static void test_other_commands_keep_their_options(void **state)

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "base/json.h"
 #include "control/protocol.h"
 
@@ -86,6 +87,36 @@ static void test_every_verb_parses(void **state)
 		snprintf(line, sizeof(line), "{\"version\":1,\"id\":%u,\"do\":\"%s\"}", verb, ctl_verb_name(verb));
 		assert_int_equal(parse(line, &p, &e), -EINVAL); /* none of them can be left out */
 		assert_contains(e.text, " needs \"");
+	}
+}
+
+static void read_of_fuzzer(const char *path, struct buf *out)
+{
+	if (buf_read_file(out, path, 65536) < 0)
+		fail_msg("%s: %s", path, strerror(errno));
+}
+
+/* A command that fuzz_control has neither a word nor a request of to begin with is one that it may never reach. */
+static void test_the_fuzzer_knows_every_verb(void **state)
+{
+	cleanup_buf struct buf words = { 0 };
+
+	(void)state;
+	read_of_fuzzer("tests/fuzz/fuzz_control.dict", &words);
+	for (unsigned verb = 0; verb < CTL_VERB_N; verb++) {
+		cleanup_buf struct buf seed = { 0 };
+		struct protocol_request p;
+		char text[128];
+		struct err e = { 0 };
+
+		snprintf(text, sizeof(text), "\"\\\"%s\\\"\"", ctl_verb_name(verb));
+		assert_contains(words.text, text);
+		snprintf(text, sizeof(text), "tests/fuzz/corpus/fuzz_control/%s", ctl_verb_name(verb));
+		read_of_fuzzer(text, &seed);
+		assert_int_equal(seed.text[0] % 2, 0); /* a request */
+		if (protocol_parse(seed.text + 1, seed.n - 1, &p, &e) < 0)
+			fail_msg("%s: %s", text, e.text);
+		assert_int_equal(p.msg.verb, verb);
 	}
 }
 
@@ -470,6 +501,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_verb_parses),
+		cmocka_unit_test(test_the_fuzzer_knows_every_verb),
 		cmocka_unit_test(test_dnssec_keys),
 		cmocka_unit_test(test_values_reach_the_request),
 		cmocka_unit_test(test_changes_of_the_registry),

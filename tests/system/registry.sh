@@ -176,6 +176,37 @@ END
     wait_state www up 10 || fail "its VM is not known again: $(ctl show www)"
 }
 
+# What fills the disk is refused whole, and says so; what is there is served, and can be changed once there is room.
+test_a_full_disk() {
+    local i n=0 refused=
+    mount -t tmpfs -o mode=755,size=1m none "$dir/state" || skip "no tmpfs"
+    configure "$(service file 20)"
+    if ! start_jitsud; then umount "$dir/state"; return 1; fi
+    head -c 500000 /dev/zero > "$dir/state/filler"
+    for i in $(seq 200); do
+        if ! add_www "s$i" $((i + 20)) > /dev/null 2> "$dir/out"; then refused=s$i; break; fi
+        n=$i
+    done
+    grep -q 'no room' "$dir/out" || refused=
+    ctl export > "$dir/one"
+    [ "$(grep -c '"name"' "$dir/one")" = "$n" ] || refused=
+    ask_status "s$((n + 1))" > "$dir/status"
+    ask "s$n" > "$dir/answer"
+    rm "$dir/state/filler"
+    add_www "s$((n + 1))" $((n + 21)) > /dev/null 2>> "$dir/out"
+    ask "s$((n + 1))" > "$dir/later"
+    kill -9 "$jitsud_pid" $(cut -d' ' -f1 "$dir"/run/pids/*)
+    wait "$jitsud_pid" 2> /dev/null
+    start_jitsud && ctl export > "$dir/two"
+    stop_jitsud
+    umount "$dir/state"
+    [ -n "$refused" ] || fail "after $n: $(cat "$dir/out")" || return 1
+    [ "$(cat "$dir/status")" = NXDOMAIN ] || fail "what was refused is in DNS" || return 1
+    grep -q "10.77.0.$((n + 20))" "$dir/answer" || fail "s$n is not served while the disk is full" || return 1
+    grep -q "10.77.0.$((n + 21))" "$dir/later" || fail "nothing can be added later: $(cat "$dir/out")" || return 1
+    [ "$(grep -c '"name"' "$dir/two")" = "$((n + 1))" ] || fail "lost: $(grep -c '"name"' "$dir/two") of $((n + 1))"
+}
+
 # Random kills of the launcher, and of everything, while services are added, changed, removed and woken.
 # What was acknowledged is written down here, and is there afterwards; the rest is there wholly or not at
 # all: an add is two names, a change two options.  SEED repeats one.
