@@ -11,7 +11,7 @@ GUESTS_ARM64_CC ?= aarch64-linux-gnu-gcc
 GUESTS_ARM64_OBJCOPY ?= aarch64-linux-gnu-objcopy
 
 guests_common := banner.c http.c lib.c main.c net.c netdev.c options.c tcp.c
-guests_virtio := $(guests_common) virtio-mmio.c virtio-net.c
+guests_virtio := $(guests_common) virtio-mmio.c virtio-net.c virtio-talk.c
 guests_xen := $(guests_common) xen.c xen-netfront.c xenstore.c
 guests_x86 := $(guests_virtio) virtio-pci.c x86.c x86-interrupt.S x86-start.S
 guests_arm64 := $(guests_virtio) arm64.c arm64-start.S
@@ -89,7 +89,7 @@ $(GUESTS_OUT)/www-arm64.img: $(GUESTS_OUT)/arm64/www.elf
 
 # linux.sh is idempotent: it does again only what has changed.
 $(GUESTS_OUT)/linux/vmlinuz $(GUESTS_OUT)/linux/initrd &: $(GUESTS)/linux.sh \
-		$(GUESTS)/linux-init | $(GUESTS_OUT)/linux
+		$(GUESTS)/linux-init scripts/guest/jitsu-say | $(GUESTS_OUT)/linux
 	$(Q)$(GUESTS)/linux.sh $(GUESTS_OUT)/linux
 
 -include $(guests_x86_objects:.o=.d) $(guests_arm64_objects:.o=.d)

@@ -148,14 +148,25 @@ static void interrupts_start(unsigned nic)
         gic2_start(nic);
 }
 
+bool platform_say(const char *words)
+{
+    return virtio_talk(words);
+}
+
+uint64_t platform_say_wake(void)
+{
+    return virtio_talk_wake();
+}
+
 bool platform_nic(void)
 {
     for (unsigned slot = 0; slot < MMIO_SLOTS; slot++) {
         const struct virtio_transport *card =
-            virtio_mmio_net(mmio_slots + slot * MMIO_SLOT_SIZE);
+            virtio_mmio_device(mmio_slots + slot * MMIO_SLOT_SIZE, VIRTIO_ID_NET);
 
         if (!card)
             continue;
+        virtio_talk_find(mmio_slots, MMIO_SLOT_SIZE, MMIO_SLOTS);
         interrupts_start(IRQ_MMIO + slot);
         return netdev_start(card);
     }

@@ -130,6 +130,27 @@ static void serve_crash(struct session *session, const char *query)
     platform_crash();
 }
 
+/* /say?lease+5 */
+static void serve_say(struct session *session, const char *query)
+{
+    char line[64];
+    struct text text = { .start = line, .room = sizeof line };
+
+    line[0] = '\0';
+    for (char letter[2] = { 0 }; *query; query++) {
+        letter[0] = *query == '+' ? ' ' : *query;
+        text_add(&text, letter);
+    }
+    guest_say(line);
+    answer_page(session, "200 OK", "said\n");
+}
+
+static void serve_shout(struct session *session, const char *query)
+{
+    guest_shout(argument(query, "times=", 1000));
+    answer_page(session, "200 OK", "shouting\n");
+}
+
 static const struct {
     const char *path;
     void (*serve)(struct session *session, const char *query);
@@ -137,6 +158,8 @@ static const struct {
     { "/", serve_about },
     { "/big", serve_download },
     { "/slow", serve_slow },
+    { "/say", serve_say },
+    { "/shout", serve_shout },
     { "/poweroff", serve_poweroff },
     { "/crash", serve_crash },
 };

@@ -20,6 +20,7 @@ enum {
 };
 
 static enum { SILENT, ANNOUNCED, LISTENING } stage;
+static uint64_t ready_due = NEVER;  /* when jitsu is told */
 static uint64_t stage_due;      /* when the next stage begins, or the next port opens */
 static uint64_t listening_since;
 static uint64_t off_due = NEVER;
@@ -102,6 +103,7 @@ static void advance_stage(void)
         if (options.banner)
             listen((uint16_t)options.banner_port, &banner_service);
         stage = LISTENING;
+        ready_due = stage_due + options.ready_delay * (uint64_t)MILLISECOND;
     }
     if (stage == LISTENING && platform_now() >= stage_due)
         stage_due = open_ports(listening_since);
@@ -129,6 +131,46 @@ static void check_power(void)
     }
 }
 
+/* --- what jitsu is told --- */
+
+static char words[120];         /* not said yet */
+static uint32_t shouts;         /* lines of nonsense that are still to be said */
+
+void guest_say(const char *line)
+{
+    struct text text = { .start = words, .length = text_length(words), .room = sizeof words };
+
+    if (text.length + text_length(line) + 2 > sizeof words)
+        return;                 /* nobody hears us */
+    text_add(&text, line);
+    text_add(&text, "\n");
+}
+
+void guest_shout(uint32_t times)
+{
+    shouts = times;
+}
+
+static void talk(void)
+{
+    if (platform_now() >= ready_due) {
+        ready_due = NEVER;
+        guest_say("ready");
+    }
+    if (platform_say(words))
+        words[0] = '\0';
+    while (shouts && !words[0] && platform_say("I am no message, and much too long to be one: "
+                                               "0123456789 0123456789 0123456789\n"))
+        shouts--;
+}
+
+static uint64_t talk_wake(void)
+{
+    if (shouts)
+        return platform_now() + MILLISECOND;
+    return platform_say_wake();
+}
+
 static void __attribute__((noreturn)) serve(void)
 {
     for (;;) {
@@ -138,8 +180,10 @@ static void __attribute__((noreturn)) serve(void)
         netdev_poll(stage == SILENT ? ignore : net_input);
         wake = tcp_run();
         netdev_flush();
+        talk();
         check_power();
         wake = earliest(earliest(wake, stage_due), off_due);
+        wake = earliest(earliest(wake, ready_due), talk_wake());
         platform_idle(earliest(wake, platform_now() + BUTTON_EVERY));
     }
 }

@@ -120,6 +120,7 @@ static const struct {
     { "mute=", &options.mute, NULL },
     { "name=", NULL, parse_name },
     { "port=", NULL, parse_ports },
+    { "ready_delay=", &options.ready_delay, NULL },
     { "shutdown_delay=", &options.shutdown_delay, NULL },
     { "udp=", &options.udp, NULL },
 };

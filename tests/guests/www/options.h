@@ -26,6 +26,7 @@ struct options {
     uint32_t mld;               /* mld=1: speak IPv6 as soon as there is a link */
     uint32_t arp_delay;         /* milliseconds from entry to the first ARP */
     uint32_t listen_delay;      /* milliseconds from there to the first SYN-ACK */
+    uint32_t ready_delay;       /* milliseconds from there to `ready`, said to jitsu */
     uint32_t mute;              /* mute=1: never a word on the network */
     uint32_t hang;              /* hang=1: stop before the network */
     uint32_t shutdown_delay;    /* milliseconds from the power button to the end */

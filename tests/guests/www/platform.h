@@ -32,6 +32,16 @@ uint32_t platform_random(void);
 bool platform_nic(void);
 
 /**
+ * platform_say() - Say something to jitsu: lines, or nothing at all
+ *
+ * Returns false when it was not said: there is nobody, or not yet.
+ */
+bool platform_say(const char *words);
+
+/** platform_say_wake() - When platform_say() should be tried again at the latest, or NEVER */
+uint64_t platform_say_wake(void);
+
+/**
  * platform_power_button() - Was the guest asked to go since last asked?
  *
  * By the power button, or by an order in XenStore.

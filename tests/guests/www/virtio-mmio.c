@@ -16,7 +16,6 @@ enum {
     CONFIG = 0x100,
 
     MAGIC_VALUE = 0x74726976,
-    DEVICE_NET = 1,
 };
 
 static volatile uint32_t *registers;
@@ -113,10 +112,18 @@ static const struct virtio_transport modern = {
     COMMON_CALLS, .modern = true, .queue_enable = modern_queue_enable,
 };
 
-const struct virtio_transport *virtio_mmio_net(uintptr_t base)
+uintptr_t virtio_mmio_select(uintptr_t base)
 {
+    uintptr_t before = (uintptr_t)registers;
+
     registers = (volatile uint32_t *)base;
-    if (get(MAGIC) != MAGIC_VALUE || get(DEVICE) != DEVICE_NET)
+    return before;
+}
+
+const struct virtio_transport *virtio_mmio_device(uintptr_t base, uint32_t id)
+{
+    virtio_mmio_select(base);
+    if (get(MAGIC) != MAGIC_VALUE || get(DEVICE) != id)
         return NULL;
     return get(VERSION) == 1 ? &legacy : &modern;
 }

@@ -14,6 +14,7 @@
  * is dropped here as it would be on a real network. */
 #include "lib.h"
 #include "virtio.h"
+#include "virtio-ring.h"
 
 enum {
     RECEIVE, TRANSMIT, QUEUES,
@@ -22,34 +23,8 @@ enum {
     BUFFER_SIZE = 2048,
     FRAME_AT = 18,
 
-    STATUS_ACKNOWLEDGE = 1, STATUS_DRIVER = 2, STATUS_DRIVER_OK = 4,
-    STATUS_FEATURES_OK = 8,
-
     FEATURE_MAC = 1 << 5,
     FEATURE_ANY_LAYOUT = 1 << 27,
-    FEATURE_1_VERSION_1 = 1 << 0,   /* in feature word 1 */
-
-    DESCRIPTOR_DEVICE_WRITES = 2,
-    AVAILABLE_NO_INTERRUPT = 1,
-    USED_NO_NOTIFY = 1,
-};
-
-struct descriptor {
-    uint64_t address;
-    uint32_t length;
-    uint16_t flags, next;
-};
-
-struct available {
-    uint16_t flags, index;
-    uint16_t entry[];
-};
-
-struct used {
-    volatile uint16_t flags, index;
-    struct {
-        uint32_t id, length;
-    } entry[];
 };
 
 struct queue {
@@ -74,15 +49,6 @@ static struct queue queues[QUEUES];
 static const struct virtio_transport *card;
 static unsigned header_length;
 
-static void barrier(void)
-{
-    __sync_synchronize();
-}
-
-static uintptr_t round_up(uintptr_t value, uintptr_t to)
-{
-    return (value + to - 1) & ~(to - 1);
-}
 
 static bool queue_start(unsigned number)
 {
@@ -94,7 +60,7 @@ static bool queue_start(unsigned number)
         return false;
     ring.descriptors = (uintptr_t)ring_memory[number];
     ring.available = ring.descriptors + 16u * size;
-    ring.used = round_up(ring.available + 6 + 2u * size, VIRTIO_PAGE);
+    ring.used = virtio_round_up(ring.available + 6 + 2u * size, VIRTIO_PAGE);
     queue->size = size;
     queue->buffers = size < BUFFERS ? size : BUFFERS;
     queue->descriptors = (void *)ring.descriptors;
@@ -113,7 +79,7 @@ static void queue_add(struct queue *queue, unsigned id)
     struct available *available = queue->available;
 
     available->entry[available->index % queue->size] = (uint16_t)id;
-    barrier();
+    virtio_barrier();
     available->index++;
     queue->dirty = true;
 }
@@ -125,23 +91,23 @@ static void queue_notify(unsigned number)
     if (!queue->dirty)
         return;
     queue->dirty = false;
-    barrier();
+    virtio_barrier();
     if (!(queue->used->flags & USED_NO_NOTIFY))
         card->notify(number);
 }
 
 static bool negotiate(void)
 {
-    uint8_t status = STATUS_ACKNOWLEDGE | STATUS_DRIVER;
+    uint8_t status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER;
 
     card->set_status(0);
     card->set_status(status);
     card->accept(0, card->features(0) & (FEATURE_MAC | FEATURE_ANY_LAYOUT));
     if (!card->modern)
         return true;
-    card->accept(1, card->features(1) & FEATURE_1_VERSION_1);
-    card->set_status(status | STATUS_FEATURES_OK);
-    return card->status() & STATUS_FEATURES_OK;
+    card->accept(1, card->features(1) & VIRTIO_FEATURE_1_VERSION_1);
+    card->set_status(status | VIRTIO_FEATURES_OK);
+    return card->status() & VIRTIO_FEATURES_OK;
 }
 
 static void receive_start(void)
@@ -168,7 +134,7 @@ bool netdev_start(const struct virtio_transport *transport)
     netdev_choose_mac(mac);
     queues[TRANSMIT].available->flags = AVAILABLE_NO_INTERRUPT;
     receive_start();
-    card->set_status(card->status() | STATUS_DRIVER_OK);
+    card->set_status(card->status() | VIRTIO_DRIVER_OK);
     queue_notify(RECEIVE);
     return true;
 }
@@ -186,7 +152,7 @@ void netdev_poll(void (*input)(const uint8_t *frame, size_t length))
         unsigned at = queue->seen++ % queue->size;
         uint32_t id, length;
 
-        barrier();
+        virtio_barrier();
         id = queue->used->entry[at].id;
         length = queue->used->entry[at].length;
         if (id >= queue->buffers)

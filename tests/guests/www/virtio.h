@@ -33,8 +33,23 @@ struct virtio_transport {
     uint8_t (*config)(unsigned offset);
 };
 
-/** virtio_mmio_net() - The transport for a network card at @base, or NULL */
-const struct virtio_transport *virtio_mmio_net(uintptr_t base);
+enum { VIRTIO_ID_NET = 1, VIRTIO_ID_SERIAL = 3 };
+
+/**
+ * virtio_mmio_device() - The transport for a device of kind @id at @base, or NULL
+ *
+ * All its calls go to the device last selected, which is this one.
+ */
+const struct virtio_transport *virtio_mmio_device(uintptr_t base, uint32_t id);
+/** virtio_mmio_select() - Select the device at @base; returns the one before */
+uintptr_t virtio_mmio_select(uintptr_t base);
+
+/** virtio_talk_find() - Look for a virtio-serial device in @count slots from @slots on */
+void virtio_talk_find(uintptr_t slots, size_t slot_size, unsigned count);
+/** virtio_talk() - platform_say() of machines with virtio-mmio */
+bool virtio_talk(const char *words);
+/** virtio_talk_wake() - When virtio_talk() wants to be asked again, or NEVER */
+uint64_t virtio_talk_wake(void);
 
 /**
  * virtio_pci_net() - Look for a network card on every PCI bus

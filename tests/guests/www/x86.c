@@ -231,11 +231,21 @@ static const struct virtio_transport *mmio_net(unsigned *line)
     const struct virtio_transport *card = NULL;
 
     for (unsigned slot = 0; slot < MMIO_SLOTS && !card; slot++) {
-        card = virtio_mmio_net(mmio_slots + slot * MMIO_SLOT_SIZE);
+        card = virtio_mmio_device(mmio_slots + slot * MMIO_SLOT_SIZE, VIRTIO_ID_NET);
         if (card)
             *line = mmio_line(slot);
     }
     return card;
+}
+
+bool platform_say(const char *words)
+{
+    return virtio_talk(words);
+}
+
+uint64_t platform_say_wake(void)
+{
+    return virtio_talk_wake();
 }
 
 bool platform_nic(void)
@@ -246,6 +256,8 @@ bool platform_nic(void)
 
     if (!card)
         return false;
+    if (!pm_base)
+        virtio_talk_find(mmio_slots, MMIO_SLOT_SIZE, MMIO_SLOTS);
     route_nic(line);            /* first: a line that is up already goes unseen */
     return netdev_start(card);
 }

@@ -149,6 +149,33 @@ bool platform_nic(void)
     return nic_port;
 }
 
+/* --- what jitsu is told --- */
+
+/* A value takes the place of the last one, perhaps before that was read: so
+ * what still counts is said again. */
+bool platform_say(const char *words)
+{
+    static bool ready;
+    char value[128];
+    struct text text = { .start = value, .room = sizeof value };
+
+    if (!words[0])
+        return false;
+    value[0] = '\0';
+    if (text_starts(words, "ready"))
+        ready = true;
+    else if (ready)
+        text_add(&text, "ready\n");
+    text_add(&text, words);
+    xenstore_write("data/jitsu", value);
+    return true;
+}
+
+uint64_t platform_say_wake(void)
+{
+    return NEVER;
+}
+
 /* --- going --- */
 
 bool platform_power_button(void)
