@@ -32,15 +32,15 @@ BASE := addr addr_list buf child clock codec err ipc json log metric msg nearest
 CONFIG := check check_pools claims complete load manual pool print read registry registry_db schema value
 DNS := answer canonical changes cookie count forward key load main name notify nsec peers queue rate serve sign signatures special tcp \
 	transfer tsig udp view waiting wire worker zone zone_build zone_file zone_rrset zone_static zone_touch zone_walk
-SYNPROXY := agenda claim flows frame handover handover_packets handover_ports handover_release hold hold_store learn learners \
+SYNPROXY := agenda claim flows frame guest_words guests handover handover_packets handover_ports handover_release hold hold_store learn learners \
 	lookup main ports probe taps wards
 CONTROL := exposition http main peer protocol requests server session watchers
 LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
-	edits events fdb filter flows gather hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
+	edits events fdb filter flows gather guest hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
 	hypervisor identity idle image journal learned learning links main managers metrics mutes netlink note operators orders pools port prober \
 	quiesce ready reaper registrar reload rows run_state secondaries service service_fsm start sweeps synproxy_side \
 	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
-BACKENDS := backend workers
+BACKENDS := backend guests listener workers
 HOOKS := event_text jobs webhook
 LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_notes
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale watches xml
@@ -84,6 +84,7 @@ TESTS += synproxy/test_agenda base/test_bucket synproxy/test_claim synproxy/test
 TESTS += base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
 TESTS += config/test_claims config/test_registry config/test_load config/test_manual config/test_memory config/test_value
 TESTS += cmd/test_edit launcher/test_edits config/test_pool launcher/test_pools
+TESTS += launcher/test_guest synproxy/test_guest_words synproxy/test_guests
 TESTS += cmd/test_old_jitsu cmd/test_top launcher/test_events
 TESTS += control/test_exposition control/test_http launcher/test_metrics launcher/test_hooks hooks/test_jobs hooks/test_webhook
 TESTS += base/test_log cmd/test_notify cmd/test_pulse cmd/test_watchdog cmd/test_complete cmd/test_doctor
@@ -93,7 +94,7 @@ TESTS += cmd/test_listing cmd/test_render cmd/test_text cmd/test_waterfall
 ifneq ($(XENSTORE),)
 TESTS += backends/test_vif
 endif
-FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_frame fuzz_hold fuzz_ipc fuzz_probe fuzz_tsig
+FUZZERS := fuzz_config fuzz_control fuzz_dns_query fuzz_dns_tcp fuzz_zone fuzz_frame fuzz_guest fuzz_hold fuzz_ipc fuzz_probe fuzz_tsig
 
 objs = $(addprefix $(BUILD)/$(1)/,$(addsuffix .o,$(2)))
 lib = $(BUILD)/lib$(1).a
@@ -307,7 +308,8 @@ install: all
 	install $(BUILD)/jitsuctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 man/jitsud.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -d $(DESTDIR)$(PREFIX)/share/jitsu
-	install -m 644 docs/grafana-dashboard.json $(DESTDIR)$(PREFIX)/share/jitsu
+	install -m 644 docs/grafana-dashboard.json docs/guest-messages.md $(DESTDIR)$(PREFIX)/share/jitsu
+	install scripts/guest/jitsu-say $(DESTDIR)$(PREFIX)/share/jitsu
 	install -m 644 man/jitsud.8 man/jitsuctl.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -d $(DESTDIR)$(SYSCONFDIR)/jitsu $(DESTDIR)$(UNITDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR)
 	install -m 644 etc/jitsud.json $(DESTDIR)$(SYSCONFDIR)/jitsu/jitsud.json.example

@@ -12,13 +12,11 @@
 #include "backends/console.h"
 
 #include <event2/event.h>
-#include <event2/listener.h>
-#include <fcntl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
+#include "backends/listener.h"
 #include "base/log.h"
 #include "base/ring_file.h"
 
@@ -28,7 +26,7 @@ struct console {
 	SLIST_ENTRY(console) next;
 	struct consoles *all;
 	char name[MSG_NAME_MAX + 8];
-	struct evconnlistener *listener;
+	struct listener *listener;
 	struct event *readable; /* NULL while no QEMU is connected */
 	int stream;
 	struct ring_file *ring;
@@ -45,9 +43,7 @@ struct consoles {
 
 bool console_socket_path(const char *dir, const char *name, char *out, size_t size)
 {
-	int n = snprintf(out, size, "%s/%s.sock", dir, name);
-
-	return n > 0 && (size_t)n < size && (size_t)n < sizeof(((struct sockaddr_un *)0)->sun_path);
+	return listener_path(dir, name, "sock", out, size);
 }
 
 static void hang_up(struct console *k)
@@ -77,15 +73,6 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		log_limited(LOG_WARN, "console of %s: %s", k->name, strerror(-error));
 }
 
-/* The directory keeps others out; this keeps them out if somebody opens it. */
-static bool is_qemu(const struct consoles *c, int fd)
-{
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == c->uid || peer.uid == 0);
-}
-
 static void attach(struct console *k, int fd)
 {
 	hang_up(k);
@@ -95,60 +82,24 @@ static void attach(struct console *k, int fd)
 		hang_up(k);
 }
 
-static void on_connect(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *addr, int size, void *arg)
-{
-	struct console *k = arg;
-
-	(void)l;
-	(void)addr;
-	(void)size;
-	if (!is_qemu(k->all, fd)) {
-		close(fd);
-		return;
-	}
-	attach(k, fd);
-}
+static void on_connect(void *arg, int fd) { attach(arg, fd); }
 
 static void console_free(struct console *k)
 {
 	hang_up(k);
-	if (k->listener)
-		evconnlistener_free(k->listener);
+	listener_free(k->listener);
 	ring_file_free(k->ring);
 	free(k);
 }
 
-static int bind_socket(const struct consoles *c, const char *name)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	cleanup_close int fd = -1;
-	int taken;
-
-	if (!console_socket_path(c->dir, name, addr.sun_path, sizeof(addr.sun_path)))
-		return -ENAMETOOLONG;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	unlink(addr.sun_path);
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || chmod(addr.sun_path, 0600) < 0 ||
-	    chown(addr.sun_path, c->uid, c->gid) < 0 || listen(fd, 4) < 0)
-		return -errno;
-	taken = fd;
-	fd = -1;
-	return taken;
-}
-
 static int listen_to(struct console *k)
 {
-	int fd = bind_socket(k->all, k->name);
+	char path[MSG_PATH_MAX];
 
-	if (fd < 0)
-		return fd;
-	k->listener = evconnlistener_new(k->all->base, on_connect, k, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (k->listener)
-		return 0;
-	close(fd);
-	return -ENOMEM;
+	if (!console_socket_path(k->all->dir, k->name, path, sizeof(path)))
+		return -ENAMETOOLONG;
+	k->listener = listener_new(k->all->base, path, k->all->uid, k->all->gid, on_connect, k);
+	return k->listener ? 0 : -errno;
 }
 
 static int open_ring(struct console *k)

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 
+#include "backends/guests.h"
 #include "backends/xml.h"
 
 /* ---- writing ---- */
@@ -106,7 +107,17 @@ static void add_console(struct buf *out, const char *path)
 		 "'><reconnect enabled='yes' timeout='1'/></source><target port='0'/></serial>");
 }
 
-static void add_devices(struct buf *out, const struct msg_be_start *m, const struct machine *k, const char *console_path)
+/* Two ports are the fewest that have a name: the first is for a console. */
+static void add_guest_channel(struct buf *out, const struct machine *k, const char *path)
+{
+	buf_addf(out, "<controller type='virtio-serial' index='0' ports='2'>%s</controller>", mmio(k));
+	add_text(out, "<channel type='unix'><source mode='connect' path='", path,
+		 "'><reconnect enabled='yes' timeout='1'/></source><target type='virtio' name='" GUEST_CHANNEL
+		 "'/></channel>");
+}
+
+static void add_devices(struct buf *out, const struct msg_be_start *m, const struct machine *k,
+			const struct domain_host *host)
 {
 	buf_adds(out, "<devices>");
 	if (k->no_usb)
@@ -115,8 +126,10 @@ static void add_devices(struct buf *out, const struct msg_be_start *m, const str
 		add_disk(out, &m->disks[i], i, k);
 	for (unsigned i = 0; i < m->n_nics; i++)
 		add_nic(out, &m->nics[i], k);
-	if (console_path)
-		add_console(out, console_path);
+	if (host->console_path)
+		add_console(out, host->console_path);
+	if (host->guest_path && m->guest_channel)
+		add_guest_channel(out, k, host->guest_path);
 	buf_addf(out, "<memballoon model='none'/><rng model='virtio'><backend model='random'>/dev/urandom</backend>%s</rng>",
 		 mmio(k));
 	buf_adds(out, "</devices>");
@@ -171,7 +184,7 @@ int domain_xml_write(const struct msg_be_start *m, const struct domain_host *hos
 		buf_adds(out, "<cpu mode='host-passthrough' check='none'/>");
 	else if (strcmp(k->arch, "aarch64") == 0)
 		buf_adds(out, "<cpu mode='custom' match='exact' check='none'><model>cortex-a57</model></cpu>");
-	add_devices(out, m, k, host->console_path);
+	add_devices(out, m, k, host);
 	/* qboot instead of SeaBIOS with an option ROM that loads the kernel. */
 	if (k->option_roms)
 		buf_adds(out, "<qemu:commandline><qemu:arg value='-machine'/><qemu:arg value='x-option-roms=off'/></qemu:commandline>");
@@ -205,11 +218,13 @@ static uint64_t scale(const char *unit)
 /* What is gathered of the device being read. */
 struct gather {
 	struct msg_be_domain *d;
-	struct domain_networks *networks;
+	struct domain_more *more;
 	uint64_t memory_unit;
 	bool is_disk, read_only; /* <disk device='disk'> */
 	struct msg_nic nic;
 	char network[MSG_NAME_MAX];
+	char channel_path[MSG_PATH_MAX]; /* of a <channel> that QEMU listens on */
+	bool is_guests; /* it is the one of the guest's words */
 };
 
 static void open_nic_part(struct gather *g, const struct xml_reader *x)
@@ -228,6 +243,23 @@ static void open_nic_part(struct gather *g, const struct xml_reader *x)
 		/* Open vSwitch and the like: their "bridge" is none of the kernel's. */
 		xml_attr(x, "type", text, sizeof(text));
 		snprintf(g->nic.kind, sizeof(g->nic.kind), "%.15s", text);
+	}
+}
+
+static void open_channel_part(struct gather *g, const struct xml_reader *x)
+{
+	char text[64];
+
+	if (xml_at(x, "domain/devices/channel")) {
+		g->channel_path[0] = '\0';
+		g->is_guests = false;
+	} else if (xml_at(x, "domain/devices/channel/source")) {
+		xml_attr(x, "mode", text, sizeof(text));
+		if (strcmp(text, "bind") == 0)
+			xml_attr(x, "path", g->channel_path, sizeof(g->channel_path));
+	} else if (xml_at(x, "domain/devices/channel/target")) {
+		xml_attr(x, "name", text, sizeof(text));
+		g->is_guests = strcmp(text, GUEST_CHANNEL) == 0;
 	}
 }
 
@@ -251,6 +283,7 @@ static void open_part(struct gather *g, const struct xml_reader *x)
 		snprintf(g->nic.kind, sizeof(g->nic.kind), "%.15s", text);
 	} else {
 		open_nic_part(g, x);
+		open_channel_part(g, x);
 	}
 }
 
@@ -280,21 +313,23 @@ static void close_part(struct gather *g, const struct xml_reader *x)
 
 	if (xml_at(x, "domain/devices/disk") && g->is_disk && !g->read_only)
 		d->writable_disk = true;
+	if (xml_at(x, "domain/devices/channel") && g->is_guests)
+		str_copy(g->more->guest_path, g->channel_path);
 	if (!xml_at(x, "domain/devices/interface") || d->n_nics == MSG_NICS_MAX)
 		return;
 	if (!is_bridged(&g->nic))
 		g->nic.bridge[0] = '\0';
 	if (strcmp(g->nic.kind, "network") == 0 && !g->nic.bridge[0])
-		str_copy(g->networks->name[d->n_nics], g->network);
+		str_copy(g->more->network[d->n_nics], g->network);
 	d->nics[d->n_nics++] = g->nic;
 }
 
-int domain_xml_read(const char *xml, struct msg_be_domain *d, struct domain_networks *networks)
+int domain_xml_read(const char *xml, struct msg_be_domain *d, struct domain_more *more)
 {
-	struct gather g = { .d = d, .networks = networks };
+	struct gather g = { .d = d, .more = more };
 	struct xml_reader x;
 
-	memset(networks, 0, sizeof(*networks));
+	memset(more, 0, sizeof(*more));
 	d->n_nics = 0;
 	d->writable_disk = false;
 	xml_init(&x, xml);

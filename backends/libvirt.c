@@ -351,10 +351,10 @@ static virDomainPtr lookup(virConnectPtr c, const char *domain, struct err *e)
 	return d;
 }
 
-static void find_bridges(virConnectPtr c, struct msg_be_domain *d, const struct domain_networks *networks)
+static void find_bridges(virConnectPtr c, struct msg_be_domain *d, const struct domain_more *more)
 {
 	for (unsigned i = 0; i < d->n_nics; i++) {
-		virNetworkPtr n = networks->name[i][0] ? virNetworkLookupByName(c, networks->name[i]) : NULL;
+		virNetworkPtr n = more->network[i][0] ? virNetworkLookupByName(c, more->network[i]) : NULL;
 		cleanup_free char *xml = n ? virNetworkGetXMLDesc(n, 0) : NULL;
 
 		if (xml)
@@ -383,18 +383,26 @@ static uint8_t state_of(virDomainPtr d)
 	}
 }
 
-static int describe(virConnectPtr c, virDomainPtr d, struct msg_be_domain *out, struct err *e)
+/* A machine of ours comes to us; to the channel of another domain, if it has one, we must go. */
+static void hear_guest(const struct libvirt *l, const struct msg_be_domain *d, const struct domain_more *more)
+{
+	if (l->conf.guests && d->domain_id >= 0 && more->guest_path[0])
+		guests_connect(l->conf.guests, d->name, d->uuid, more->guest_path);
+}
+
+static int describe(const struct libvirt *l, virConnectPtr c, virDomainPtr d, struct msg_be_domain *out, struct err *e)
 {
 	cleanup_free char *xml = virDomainGetXMLDesc(d, 0);
-	struct domain_networks networks;
+	struct domain_more more;
 
 	if (!xml)
 		return say(e);
-	if (domain_xml_read(xml, out, &networks) < 0)
+	if (domain_xml_read(xml, out, &more) < 0)
 		return err_set(e, -EIO, "cannot read libvirt's description of %s", virDomainGetName(d));
-	find_bridges(c, out, &networks);
+	find_bridges(c, out, &more);
 	out->state = state_of(d);
 	out->domain_id = out->state == DOMAIN_RUNNING || out->state == DOMAIN_PAUSED ? (int32_t)virDomainGetID(d) : -1;
+	hear_guest(l, out, &more);
 	return 0;
 }
 
@@ -412,10 +420,10 @@ static void copy_identity(struct msg_be_result *r, virDomainPtr d)
 
 /* ---- start ---- */
 
-static int fill_from_running(virConnectPtr c, virDomainPtr d, struct msg_be_result *r, struct err *e)
+static int fill_from_running(const struct libvirt *l, virConnectPtr c, virDomainPtr d, struct msg_be_result *r, struct err *e)
 {
 	struct msg_be_domain found = { 0 };
-	int error = describe(c, d, &found, e);
+	int error = describe(l, c, d, &found, e);
 
 	if (error < 0)
 		return error;
@@ -424,7 +432,8 @@ static int fill_from_running(virConnectPtr c, virDomainPtr d, struct msg_be_resu
 	return 0;
 }
 
-static int start_existing(virConnectPtr c, const struct msg_be_start *m, struct msg_be_result *r, struct err *e)
+static int start_existing(const struct libvirt *l, virConnectPtr c, const struct msg_be_start *m, struct msg_be_result *r,
+			  struct err *e)
 {
 	cleanup_domain virDomainPtr d = lookup(c, m->domain, e);
 	int error;
@@ -435,14 +444,14 @@ static int start_existing(virConnectPtr c, const struct msg_be_start *m, struct 
 	case DOMAIN_PAUSED:
 		return err_set(e, -EBUSY, "domain %s is paused", m->domain);
 	case DOMAIN_RUNNING:
-		error = fill_from_running(c, d, r, e);
+		error = fill_from_running(l, c, d, r, e);
 		return error < 0 ? error : err_set(e, -EEXIST, "domain %s runs already", m->domain);
 	default:
 		break;
 	}
 	if (virDomainCreateWithFlags(d, m->paused ? VIR_DOMAIN_START_PAUSED : 0) < 0)
 		return say(e);
-	return fill_from_running(c, d, r, e);
+	return fill_from_running(l, c, d, r, e);
 }
 
 /* QEMU's stderr is appended to a file per domain, for ever: begun anew when it has grown. */
@@ -468,7 +477,8 @@ void libvirt_trim_logs(const struct libvirt *l)
 	closedir(dir);
 }
 
-static int create(virConnectPtr c, const char *xml, const struct msg_be_start *m, struct msg_be_result *r, struct err *e)
+static int create(const struct libvirt *l, virConnectPtr c, const char *xml, const struct msg_be_start *m,
+		  struct msg_be_result *r, struct err *e)
 {
 	cleanup_domain virDomainPtr d = virDomainCreateXML(c, xml, m->paused ? VIR_DOMAIN_START_PAUSED : 0);
 	cleanup_domain virDomainPtr other = NULL;
@@ -484,7 +494,7 @@ static int create(virConnectPtr c, const char *xml, const struct msg_be_start *m
 	other = lookup(c, m->name, &ignored);
 	if (other && virDomainIsActive(other) == 1) {
 		e->code = -EEXIST;
-		fill_from_running(c, other, r, &ignored);
+		fill_from_running(l, c, other, r, &ignored);
 	}
 	return e->code;
 }
@@ -493,18 +503,20 @@ static int start_inline(struct libvirt *l, virConnectPtr c, const struct msg_be_
 			struct err *e)
 {
 	cleanup_buf struct buf xml = { 0 };
-	char console[MSG_PATH_MAX];
+	char console[MSG_PATH_MAX], channel[MSG_PATH_MAX];
 	struct domain_host host = { .kvm = l->conf.kvm, .arch = l->host.machine };
 	int error;
 
 	if (l->conf.consoles && console_socket_path(l->conf.console_dir, m->name, console, sizeof(console)))
 		host.console_path = console;
+	if (l->conf.guests && guests_socket_path(l->conf.console_dir, m->name, channel, sizeof(channel)))
+		host.guest_path = channel;
 	error = domain_xml_write(m, &host, &xml, e);
 	if (error < 0)
 		return error;
 	if (xml.error < 0)
 		return err_set_errno(e, xml.error, "cannot describe the machine");
-	return create(c, xml.text, m, r, e);
+	return create(l, c, xml.text, m, r, e);
 }
 
 static int libvirt_start(void *hv, const struct msg_be_start *m, struct msg_be_result *r, struct err *e)
@@ -514,7 +526,7 @@ static int libvirt_start(void *hv, const struct msg_be_start *m, struct msg_be_r
 
 	if (!c)
 		return e->code;
-	return m->domain[0] ? start_existing(c, m, r, e) : start_inline(l, c, m, r, e);
+	return m->domain[0] ? start_existing(l, c, m, r, e) : start_inline(l, c, m, r, e);
 }
 
 /* ---- stop and resume ---- */
@@ -579,7 +591,7 @@ static int libvirt_inspect(void *hv, const char *domain, struct msg_be_domain *o
 	cleanup_conn virConnectPtr c = get_conn(hv, e);
 	cleanup_domain virDomainPtr d = c ? lookup(c, domain, e) : NULL;
 
-	return d ? describe(c, d, out, e) : e->code;
+	return d ? describe(hv, c, d, out, e) : e->code;
 }
 
 static void add_address(struct msg_be_domain *d, const char *mac, const char *addr, enum learn_how how)
@@ -618,12 +630,12 @@ static void libvirt_addresses(void *hv, const char *domain, struct msg_be_domain
 		ask_source(d, VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT, LEARN_AGENT, out);
 }
 
-static int add_row(virConnectPtr c, virDomainPtr d, struct backend_rows *rows, struct err *e)
+static int add_row(const struct libvirt *l, virConnectPtr c, virDomainPtr d, struct backend_rows *rows, struct err *e)
 {
 	struct msg_be_domain row = { .domain_id = -1 };
 
 	/* One that is gone by now is no error. */
-	if (describe(c, d, &row, e) < 0)
+	if (describe(l, c, d, &row, e) < 0)
 		return e->code == -ENOTCONN ? e->code : 0;
 	return backend_add_row(rows, &row) < 0 ? err_set(e, -ENOMEM, "too many domains") : 0;
 }
@@ -639,7 +651,7 @@ static int libvirt_list(void *hv, struct backend_rows *rows, struct err *e)
 		return c ? say(e) : e->code;
 	for (int i = 0; i < n; i++) {
 		if (error == 0)
-			error = add_row(c, all[i], rows, e);
+			error = add_row(hv, c, all[i], rows, e);
 		virDomainFree(all[i]);
 	}
 	free(all);
@@ -652,6 +664,9 @@ static void libvirt_console(void *hv, const char *name)
 	struct err e;
 
 	if (l->conf.consoles && consoles_open(l->conf.consoles, name, &e) < 0)
+		log_limited(LOG_WARN, "%s", e.text);
+	if (l->conf.guests && l->conf.consoles &&
+	    guests_listen(l->conf.guests, l->conf.console_dir, name, l->conf.qemu_uid, l->conf.qemu_gid, &e) < 0)
 		log_limited(LOG_WARN, "%s", e.text);
 }
 

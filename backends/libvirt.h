@@ -4,6 +4,7 @@
 
 #include "backends/backend.h"
 #include "backends/console.h"
+#include "backends/guests.h"
 
 struct libvirt;
 
@@ -15,6 +16,9 @@ struct libvirt_conf {
 	const char *no_kvm; /* why not */
 	const char *unusable; /* why it must not even be tried; NULL: it may */
 	struct consoles *consoles; /* borrowed; NULL: no consoles */
+	struct guests *guests; /* borrowed; NULL: guests are not heard */
+	uid_t qemu_uid;
+	gid_t qemu_gid;
 };
 
 extern const struct backend_ops libvirt_ops; /* hv: struct libvirt */

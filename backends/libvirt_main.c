@@ -27,6 +27,7 @@ struct program {
 	struct backend *backend;
 	struct libvirt *libvirt;
 	struct consoles *consoles;
+	struct guests *guests;
 	struct orphans *orphans;
 	struct event *housekeeping;
 	struct kvm_user user;
@@ -42,12 +43,22 @@ static void tell(void *arg, enum msg_type type, const void *body)
 	child_tell(p->child, type, body);
 }
 
+static void tell_guest(void *arg, const struct msg_be_guest *m, int fd)
+{
+	struct program *p = arg;
+
+	if (child_launcher(p->child))
+		ipc_send_fd(child_launcher(p->child), MSG_BE_GUEST, m, fd);
+}
+
 static void on_launcher(void *arg)
 {
 	struct program *p = arg;
 
 	if (p->backend)
 		backend_on_launcher(p->backend);
+	if (p->guests)
+		guests_on_launcher(p->guests);
 }
 
 static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
@@ -202,6 +213,9 @@ static void begin(struct program *p, const struct child_args *args)
 	conf.no_kvm = p->no_kvm.text;
 	conf.unusable = p->unusable.code ? p->unusable.text : NULL;
 	conf.consoles = p->consoles;
+	conf.guests = p->guests = guests_new(base, tell_guest, p);
+	conf.qemu_uid = p->user.uid;
+	conf.qemu_gid = p->user.gid;
 	/* From here on there are threads. */
 	if (p->root[0])
 		p->orphans = orphans_new(base);

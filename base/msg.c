@@ -334,7 +334,8 @@ MSG_TABLE(be_start, msg_be_start, F_U32(struct msg_be_start, req), F_U32(struct 
 	     F_STR(struct msg_be_start, initrd), F_STR(struct msg_be_start, cmdline),
 	     F_STR(struct msg_be_start, arch), F_STR(struct msg_be_start, machine),
 	     F_U16(struct msg_be_start, vcpus), F_U64(struct msg_be_start, memory_bytes),
-	     F_BOOL(struct msg_be_start, paused), F_LIST(struct msg_be_start, disks, n_disks, disk),
+	     F_BOOL(struct msg_be_start, paused), F_BOOL(struct msg_be_start, guest_channel),
+	     F_LIST(struct msg_be_start, disks, n_disks, disk),
 	     F_LIST(struct msg_be_start, nics, n_nics, nic));
 
 MSG_TABLE(be_target, msg_be_target, F_U32(struct msg_be_target, req), F_U32(struct msg_be_target, svc),
@@ -367,6 +368,25 @@ MSG_TABLE(be_domain, msg_be_domain, F_U32(struct msg_be_domain, req), F_STR(stru
 MSG_TABLE(be_event, msg_be_event, F_STR(struct msg_be_event, name), F_STR(struct msg_be_event, uuid),
 	     F_I32(struct msg_be_event, domain_id), F_U8(struct msg_be_event, what),
 	     F_STR(struct msg_be_event, text));
+
+MSG_TABLE(be_guest, msg_be_guest, F_STR(struct msg_be_guest, name), F_STR(struct msg_be_guest, uuid));
+
+MSG_TABLE(key, msg_key, F_STR(struct msg_key, text));
+
+MSG_TABLE(be_watch, msg_be_watch, F_U32(struct msg_be_watch, svc), F_U32(struct msg_be_watch, gen),
+	     F_STR(struct msg_be_watch, domain), F_I32(struct msg_be_watch, domain_id),
+	     F_LIST(struct msg_be_watch, keys, n_keys, key));
+
+MSG_TABLE(be_key, msg_be_key, F_U32(struct msg_be_key, svc), F_U32(struct msg_be_key, gen),
+	     F_I32(struct msg_be_key, domain_id), F_STR(struct msg_be_key, key));
+
+MSG_TABLE(guest, msg_guest, F_U32(struct msg_guest, svc), F_U32(struct msg_guest, gen), F_U32(struct msg_guest, stream));
+
+MSG_TABLE(guest_said, msg_guest_said, F_U32(struct msg_guest_said, svc), F_U32(struct msg_guest_said, gen),
+	     F_U32(struct msg_guest_said, stream), F_BOOL(struct msg_guest_said, ready),
+	     F_U8(struct msg_guest_said, use), F_BOOL(struct msg_guest_said, has_lease),
+	     F_U32(struct msg_guest_said, lease_s), F_BOOL(struct msg_guest_said, garbled),
+	     F_BOOL(struct msg_guest_said, ended));
 
 MSG_TABLE(count, msg_count, F_U64(struct msg_count, n));
 
@@ -456,6 +476,9 @@ static const struct {
 	TYPE(MSG_HOLD_MOVED, hold_moved),
 	TYPE(MSG_HOLD_DROP, hold_drop),
 	TYPE(MSG_FLOWS_ASK, flows_ask),
+	TYPE(MSG_GUEST_OPEN, guest),
+	TYPE(MSG_GUEST_CLOSE, guest),
+	TYPE(MSG_GUEST_SAID, guest_said),
 	TYPE(MSG_HOLD_CONF, hold_conf),
 	TYPE(MSG_HOLD_BRIDGE, hold_bridge),
 	TYPE(MSG_HOLD_SERVICE, hold_service),
@@ -481,11 +504,14 @@ static const struct {
 	TYPE(MSG_BE_INSPECT, be_target),
 	TYPE(MSG_BE_LIST, be_target),
 	TYPE(MSG_BE_CONSOLE, be_console),
+	TYPE(MSG_BE_WATCH, be_watch),
 	TYPE(MSG_BE_HELLO, be_hello),
 	TYPE(MSG_BE_RESULT, be_result),
 	TYPE(MSG_BE_DOMAIN, be_domain),
 	TYPE(MSG_BE_LIST_END, be_target),
 	TYPE(MSG_BE_EVENT, be_event),
+	TYPE(MSG_BE_GUEST, be_guest),
+	TYPE(MSG_BE_KEY, be_key),
 	TYPE(MSG_HOOK, hook),
 	TYPE(MSG_HOOK_EVENT, hook_event),
 	TYPE(MSG_HOOK_COUNTS, hook_counts),

@@ -45,6 +45,8 @@ enum {
 	MSG_TSIG_SECRET_MAX = 128, /* bytes of a TSIG key's secret */
 	MSG_HOOKS_MAX = 32,
 	MSG_SAMPLES_MAX = 64, /* in one MSG_METRICS */
+	MSG_KEY_MAX = 54, /* of XenStore, below a domain's directory, with its NUL */
+	MSG_KEYS_MAX = 8, /* of one service */
 	MSG_RECORD_MAX = 32 * 1024, /* JSON of one service, or of a part of an import */
 };
 
@@ -164,6 +166,8 @@ enum msg_type {
 	MSG_LEARN_START, /* + fd: a packet socket bound to the VM's port; which address has it? */
 	MSG_LEARN_STOP,
 	MSG_LEARN_TELL,
+	MSG_GUEST_OPEN, /* + fd: a stream of what a guest says (docs/guest-messages.md) */
+	MSG_GUEST_CLOSE, /* hear it no more */
 	/* launcher -> synproxy, between MSG_BEGIN and MSG_END */
 	MSG_HOLD_CONF,
 	MSG_HOLD_BRIDGE, /* + fd: our tap, a port of that bridge; also later, when the bridge's link has changed */
@@ -176,6 +180,7 @@ enum msg_type {
 	MSG_FLOWS_ROWS,
 	MSG_FLOWS_END,
 	MSG_LEARN_FOUND,
+	MSG_GUEST_SAID,
 
 	/* control -> launcher */
 	MSG_CTL_REQUEST = 96,
@@ -200,12 +205,15 @@ enum msg_type {
 	MSG_BE_INSPECT,
 	MSG_BE_LIST,
 	MSG_BE_CONSOLE,
+	MSG_BE_WATCH,
 	/* backend -> launcher */
 	MSG_BE_HELLO,
 	MSG_BE_RESULT,
 	MSG_BE_DOMAIN,
 	MSG_BE_LIST_END,
 	MSG_BE_EVENT,
+	MSG_BE_GUEST, /* + fd: where what its guest says comes from */
+	MSG_BE_KEY,
 
 	/* launcher -> hooks, between MSG_BEGIN and MSG_END */
 	MSG_HOOK = 128,
@@ -682,6 +690,26 @@ struct msg_flows_end {
 	uint32_t total; /* held, also where not all were told */
 };
 
+/* ---- what guests say ---- */
+
+struct msg_guest { /* MSG_GUEST_OPEN, MSG_GUEST_CLOSE */
+	uint32_t svc, gen;
+	uint32_t stream; /* another one for each stream of the service */
+};
+
+enum guest_use_said { GUEST_UNSAID, GUEST_BUSY, GUEST_IDLE };
+
+/* What was new in what was read at once; of several words of a kind the last. */
+struct msg_guest_said {
+	uint32_t svc, gen, stream;
+	bool ready; /* it serves */
+	uint8_t use; /* enum guest_use_said */
+	bool has_lease;
+	uint32_t lease_s; /* has_lease: it wants not to be stopped for so long; 0: no more */
+	bool garbled; /* there was a line that is none of these: told once of each stream */
+	bool ended; /* there will be nothing more */
+};
+
 /* ---- control ---- */
 
 enum ctl_verb {
@@ -868,6 +896,7 @@ struct msg_be_start {
 	uint16_t vcpus;
 	uint64_t memory_bytes;
 	bool paused;
+	bool guest_channel; /* the machine has one, by which its guest can say something */
 	uint16_t n_disks;
 	struct msg_disk disks[MSG_DISKS_MAX];
 	uint16_t n_nics;
@@ -936,6 +965,32 @@ struct msg_be_event {
 	int32_t domain_id;
 	uint8_t what; /* enum domain_event */
 	char text[MSG_TEXT_MAX]; /* the hypervisor's reason: "shutdown", "destroyed", "crashed" */
+};
+
+/* A stream of lines that the guest of this domain writes.  `name` is as in its MSG_BE_START where we define it. */
+struct msg_be_guest {
+	char name[MSG_NAME_MAX * 2];
+	char uuid[MSG_UUID_MAX]; /* "": not known */
+};
+
+struct msg_key {
+	char text[MSG_KEY_MAX];
+};
+
+/* Say MSG_BE_KEY for each of these keys that is, or comes to be, below this boot's directory, and not empty.  It
+ * takes the place of what was asked for the domain before. */
+struct msg_be_watch {
+	uint32_t svc, gen;
+	char domain[MSG_NAME_MAX * 2]; /* name or UUID */
+	int32_t domain_id;
+	uint16_t n_keys;
+	struct msg_key keys[MSG_KEYS_MAX];
+};
+
+struct msg_be_key {
+	uint32_t svc, gen;
+	int32_t domain_id;
+	char key[MSG_KEY_MAX];
 };
 
 /* ---- hooks ---- */

@@ -326,10 +326,22 @@ static void check_ports(const struct service_conf *s, const struct spot *where, 
 
 static bool same_rule(const struct ready_rule *a, const struct ready_rule *b)
 {
-	return a->kind == b->kind && a->port == b->port && a->delay_ms == b->delay_ms;
+	return a->kind == b->kind && a->port == b->port && a->delay_ms == b->delay_ms && strcmp(a->key, b->key) == 0;
 }
 
-static void check_rule(const struct service_conf *s, size_t i, const struct spot *where, struct mistakes *m)
+static bool is_on_xen(const struct conf *c, const struct service_conf *s)
+{
+	for (size_t i = 0; i < c->hypervisors.n; i++) {
+		const struct hypervisor_conf *hv = &c->hypervisors.v[i];
+
+		if (strcmp(hv->name, s->machine.hypervisor) == 0)
+			return strncmp(hv->uri, "libxl:", 6) == 0;
+	}
+	return true; /* there is none of that name, which is told elsewhere */
+}
+
+static void check_rule(const struct conf *c, const struct service_conf *s, size_t i, const struct spot *where,
+                       struct mistakes *m)
 {
 	const struct ready_rule *rule = &s->ready.v[i];
 
@@ -338,16 +350,20 @@ static void check_rule(const struct service_conf *s, size_t i, const struct spot
 	if (rule->kind == READY_DELAY && s->start_timeout_ms > 0 && rule->delay_ms >= s->start_timeout_ms)
 		mistake(m, where,
 		        "the delay is not shorter than start_timeout: the VM would never be ready in time");
+	if (rule->kind == READY_KEY && !is_on_xen(c, s))
+		mistake(m, where,
+		        "hypervisor \"%s\" has no XenStore, which Xen alone has: \"guest\" waits for what the guest says",
+		        s->machine.hypervisor);
 	for (size_t k = 0; k < i; k++) {
 		if (same_rule(rule, &s->ready.v[k]))
 			return mistake(m, where, "this is there twice");
 	}
 }
 
-static void check_ready(const struct service_conf *s, const struct spot *where, struct mistakes *m)
+static void check_ready(const struct conf *c, const struct service_conf *s, const struct spot *where, struct mistakes *m)
 {
 	struct spot ready = spot_member(where, "ready");
-	size_t tcp = s->ports.n;
+	size_t tcp = s->ports.n, keys = 0;
 
 	for (size_t i = 0; i < s->ready.n; i++) {
 		struct spot rule = spot_nth(&ready, i);
@@ -356,12 +372,15 @@ static void check_ready(const struct service_conf *s, const struct spot *where, 
 		if (rule.v && (json_type(rule.v) != JSON_STRING ||
 		               ready_parse(json_string(rule.v), &(struct ready_rule){ 0 }) < 0))
 			return;
-		check_rule(s, i, &rule, m);
+		check_rule(c, s, i, &rule, m);
 		tcp += s->ready.v[i].kind == READY_TCP_PORT;
+		keys += s->ready.v[i].kind == READY_KEY;
 	}
 	if (tcp > MSG_LIST_MAX)
 		mistake(m, &ready, "ports and tcp:PORT together are %zu ports to ask: at most %d", tcp,
 		        MSG_LIST_MAX);
+	if (keys > MSG_KEYS_MAX)
+		mistake(m, &ready, "%zu keys of XenStore: at most %d", keys, MSG_KEYS_MAX);
 }
 
 /* ---- machines ---- */
@@ -545,7 +564,7 @@ void conf_check_service(const struct conf *c, const struct service_conf *s, cons
 	check_fallback(s, where, m);
 	check_gateway(c, s, where, m);
 	check_ports(s, where, m);
-	check_ready(s, where, m);
+	check_ready(c, s, where, m);
 	if (!machine.v || json_type(machine.v) != JSON_OBJECT)
 		return;
 	check_machine(c, &s->machine, &machine, m);

@@ -224,8 +224,13 @@ static const struct opt service_opts[] = {
 	  .most = MSG_LIST_MAX, .otherwise = "[\"tcp\"] if there are ports, else [\"arp\"]",
 	  .help = "What must have happened before the VM counts as ready, all of it: its addresses answer "
 	          "ARP or neighbour solicitations (arp), each of ports is open (tcp), that port is open "
-	          "(tcp:PORT), or that many milliseconds have passed since it was started (delay:MS, or "
-	          "delay: and a duration)." },
+	          "(tcp:PORT), that many milliseconds have passed since it was started (delay:MS, or "
+	          "delay: and a duration), its guest has said that it is (guest), or, on Xen, KEY has come to be "
+	          "in XenStore, below its domain's directory, and is not empty (xenstore:KEY)." },
+	{ "guest_lease", OPT_DURATION, 0, AT(uint64_t, service_conf, guest_lease_ms), .max = SECONDS(604800),
+	  .fallback = "\"1h\"",
+	  .help = "The longest that a guest keeps its VM up by saying once that it is busy, or that it wants not to "
+	          "be stopped.  0s: what it says does not keep it up." },
 	{ "stop", OPT_ENUM, 0, AT(enum stop_how, service_conf, stop), .names = stop_names,
 	  .otherwise = "shutdown for a domain and for a machine with a writable disk, else destroy",
 	  .help = "What becomes of the VM when it is idle: it is ended at once, asked to shut down, or "
@@ -730,7 +735,7 @@ void opt_expected(const struct opt *o, struct buf *out)
 		[OPT_PREFIX] = "an address or a network, such as \"192.168.1.0/24\"",
 		[OPT_ENDPOINT] = "an address and a port, such as \"192.168.1.2:53\" or \"[fd00::2]:53\"",
 		[OPT_MAC] = "a unicast MAC address, such as \"52:54:00:12:34:56\"",
-		[OPT_READY] = "\"arp\", \"tcp\", \"tcp:1..65535\" or \"delay:0s..3600s\"",
+		[OPT_READY] = "\"arp\", \"tcp\", \"tcp:1..65535\", \"delay:0s..3600s\", \"guest\" or \"xenstore:KEY\"",
 		[OPT_OBJECT] = "an object",
 	};
 

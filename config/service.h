@@ -25,12 +25,13 @@ struct string_list {
 	char **v;
 };
 
-enum ready_kind { READY_ARP, READY_TCP, READY_TCP_PORT, READY_DELAY };
+enum ready_kind { READY_ARP, READY_TCP, READY_TCP_PORT, READY_DELAY, READY_GUEST, READY_KEY };
 
 struct ready_rule {
 	enum ready_kind kind;
 	uint16_t port; /* READY_TCP_PORT */
 	uint64_t delay_ms; /* READY_DELAY: after the VM runs */
+	char key[MSG_KEY_MAX]; /* READY_KEY: of XenStore, below the domain's directory */
 };
 
 struct ready_list {
@@ -159,6 +160,7 @@ struct service_conf {
 	bool stop_force; /* a graceful stop that times out becomes a destroy */
 	enum manage_mode manage;
 	uint64_t idle_timeout_ms; /* or DURATION_NEVER */
+	uint64_t guest_lease_ms; /* the longest that its guest keeps it up with one word; 0: not at all */
 	uint64_t start_timeout_ms;
 	uint64_t stop_timeout_ms;
 	uint64_t max_hold_ms;

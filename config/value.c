@@ -185,6 +185,21 @@ static int parse_delay(const char *text, struct ready_rule *out)
 	return 0;
 }
 
+/* What xenstored takes for a path, and no more: so there is no "..". */
+static int parse_key(const char *text, struct ready_rule *out)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@";
+	size_t n = strlen(text);
+
+	if (n == 0 || text[0] == '/' || text[n - 1] == '/' || strstr(text, "//") || strspn(text, allowed) != n)
+		return -EINVAL;
+	if (n >= sizeof(out->key))
+		return -ERANGE;
+	*out = (struct ready_rule){ .kind = READY_KEY };
+	str_copy(out->key, text);
+	return 0;
+}
+
 int ready_parse(const char *text, struct ready_rule *out)
 {
 	const char *end;
@@ -199,6 +214,12 @@ int ready_parse(const char *text, struct ready_rule *out)
 		*out = (struct ready_rule){ .kind = READY_TCP };
 		return 0;
 	}
+	if (strcmp(text, "guest") == 0) {
+		*out = (struct ready_rule){ .kind = READY_GUEST };
+		return 0;
+	}
+	if (strncmp(text, "xenstore:", 9) == 0)
+		return parse_key(text + 9, out);
 	if (strncmp(text, "delay:", 6) == 0)
 		return parse_delay(text + 6, out);
 	if (strncmp(text, "tcp:", 4) != 0)
@@ -228,6 +249,12 @@ const char *ready_format(const struct ready_rule *rule, char *out)
 		break;
 	case READY_DELAY:
 		snprintf(out, VALUE_TEXT_MAX, "delay:%.32s", duration_format(rule->delay_ms, delay));
+		break;
+	case READY_GUEST:
+		str_copy_n(out, VALUE_TEXT_MAX, "guest");
+		break;
+	case READY_KEY:
+		snprintf(out, VALUE_TEXT_MAX, "xenstore:%s", rule->key);
 		break;
 	default:
 		str_copy_n(out, VALUE_TEXT_MAX, "?");

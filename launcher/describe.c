@@ -124,6 +124,8 @@ static void add_ready_rules(const struct service *s, struct msg_ctl_row *row)
 		case READY_TCP: row_list_str(row, "ready", "tcp"); break;
 		case READY_TCP_PORT: row_list_str(row, "ready", "tcp:%u", r->port); break;
 		case READY_DELAY: row_list_str(row, "ready", "delay:%" PRIu64, r->delay_ms); break;
+		case READY_GUEST: row_list_str(row, "ready", "guest"); break;
+		case READY_KEY: row_list_str(row, "ready", "xenstore:%s", r->key); break;
 		}
 	}
 }
@@ -143,6 +145,7 @@ static void add_policy(const struct service *s, struct msg_ctl_row *row)
 		row_null(row, "idle_timeout_ms");
 	else
 		row_num(row, "idle_timeout_ms", c->idle_timeout_ms);
+	row_num(row, "guest_lease_ms", c->guest_lease_ms);
 	row_num(row, "start_timeout_ms", c->start_timeout_ms);
 	row_num(row, "max_hold_ms", c->max_hold_ms);
 	row_num(row, "ttl_s", c->ttl_ms / 1000);
@@ -262,6 +265,21 @@ static void add_queries(const struct service *s, struct msg_ctl_row *row)
 	add_muted(s, row);
 }
 
+/* What its guest says of itself. */
+static void add_guest(const struct service *s, struct msg_ctl_row *row)
+{
+	struct guest_use use = guest_use(s);
+
+	if (!runs(s))
+		return;
+	row_bool(row, "guest_heard", s->guest.stream_fd >= 0);
+	row_bool(row, "guest_ready", s->run.guest_ready);
+	if (use.busy_ms)
+		row_num(row, "guest_busy_left_ms", use.busy_ms);
+	if (use.lease_ms)
+		row_num(row, "guest_lease_left_ms", use.lease_ms);
+}
+
 void describe_show(struct service *s, struct msg_ctl_row *row)
 {
 	add_summary(s, row);
@@ -269,6 +287,7 @@ void describe_show(struct service *s, struct msg_ctl_row *row)
 	add_policy(s, row);
 	add_machine(s, row);
 	add_history(s, row);
+	add_guest(s, row);
 	add_queries(s, row);
 	add_hold(s, row);
 }
@@ -278,6 +297,7 @@ void describe_show(struct service *s, struct msg_ctl_row *row)
 static void add_keepers(struct service *s, struct msg_ctl_row *row)
 {
 	struct idle_verdict v = service_idle(s);
+	struct guest_use guest = guest_use(s);
 
 	if (s->state == STATE_ADOPTED) {
 		row_list_str(row, "kept_up_by", "someone else started it: jitsu never stops it");
@@ -304,6 +324,12 @@ static void add_keepers(struct service *s, struct msg_ctl_row *row)
 	if (v.by_dns)
 		row_list_str(row, "kept_up_by", "DNS: its address may be in caches for another %" PRIu64 " s",
 			     (v.dns_left_ms + 999) / 1000);
+	if (guest.busy_ms)
+		row_list_str(row, "kept_up_by", "the guest: it says that it is busy, which counts for another %" PRIu64
+						" s at most (guest_lease)", (guest.busy_ms + 999) / 1000);
+	if (guest.lease_ms)
+		row_list_str(row, "kept_up_by", "the guest: lease for another %" PRIu64 " s",
+			     (guest.lease_ms + 999) / 1000);
 	if (s->stop_failed_ms)
 		row_list_str(row, "kept_up_by", "%s", s->last_error);
 }

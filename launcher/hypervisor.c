@@ -262,6 +262,7 @@ static enum service_event found_event(const struct service *s, const struct msg_
 static void tell_found(struct service *s, const struct msg_be_domain *d)
 {
 	enum service_event event = found_event(s, d);
+	bool boots = s->state == STATE_BOOTING;
 
 	s->hold.known = true;
 	learn(s, d->uuid, d->domain_id, d->n_nics, d->nics);
@@ -269,6 +270,8 @@ static void tell_found(struct service *s, const struct msg_be_domain *d)
 	if (event != SVC_FOUND_FOREIGN)
 		s->by_us = true;
 	service_event(s, event);
+	if (boots && s->state == STATE_BOOTING)
+		guest_runs(s); /* which the backend of before was told */
 }
 
 static void tell_stopped(struct service *s)
@@ -665,7 +668,6 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 	const struct msg_be_target *end = body;
 
 	(void)ch;
-	(void)fd;
 	switch (type) {
 	case MSG_BE_HELLO: on_hello(hv, body); break;
 	case MSG_BE_RESULT: on_result(hv, body); break;
@@ -675,6 +677,8 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 			reconcile(hv);
 		break;
 	case MSG_BE_EVENT: on_event(hv, body); break;
+	case MSG_BE_GUEST: guest_stream(hv, body, fd); break;
+	case MSG_BE_KEY: guest_key(hv->l, body); break;
 	case MSG_LOG: launcher_hear_log(hv->l, hv->name, body); break;
 	default: log_limited(LOG_WARN, "backend \"%s\" said %s, which it may not", hv->name, msg_name(type));
 	}

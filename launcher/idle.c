@@ -20,13 +20,15 @@ uint64_t idle_horizon_ms(uint64_t dns_horizon_ms, uint64_t ttl_ms)
 struct idle_verdict idle_check(const struct idle_input *in)
 {
 	struct idle_verdict v = { .look_again_ms = NEVER_LOOK_MS };
-	uint64_t used = MAX(MAX(in->up_ms, in->traffic_ms), in->stop_failed_ms), timeout = in->idle_timeout_ms;
+	uint64_t used = MAX(MAX(in->up_ms, in->traffic_ms), MAX(in->stop_failed_ms, in->guest_used_ms));
+	uint64_t timeout = in->idle_timeout_ms;
 
 	v.nobody_came = in->held && in->by_query && !in->stop_failed_ms &&
 			(!in->traffic_ms || in->traffic_ms < in->started_ms);
 	if (in->asked_ms && !in->held)
 		v.dns_left_ms = left(in->now_ms, in->asked_ms, idle_horizon_ms(in->dns_horizon_ms, in->ttl_ms));
 	v.by_dns = v.dns_left_ms > 0;
+	v.by_guest = in->guest_left_ms > 0;
 	if (in->idle_timeout_ms == DURATION_NEVER) {
 		v.traffic_left_ms = DURATION_NEVER;
 		return v;
@@ -35,7 +37,7 @@ struct idle_verdict idle_check(const struct idle_input *in)
 		timeout = MIN(timeout, in->dns_grace_ms);
 	v.traffic_left_ms = left(in->now_ms, used, timeout);
 	v.by_traffic = v.traffic_left_ms > 0;
-	v.idle = !v.by_traffic && !v.by_dns;
-	v.look_again_ms = MAX(MAX(v.traffic_left_ms, v.dns_left_ms), 1);
+	v.idle = !v.by_traffic && !v.by_dns && !v.by_guest;
+	v.look_again_ms = MAX(MAX(v.traffic_left_ms, v.dns_left_ms), MAX(in->guest_left_ms, 1));
 	return v;
 }

@@ -7,6 +7,7 @@
  * While they are held, whoever comes late is held and wakes it: answers promise nothing, and traffic
  * alone counts.  A VM that a query (or a ping) woke, and that nobody has come to since, is idle after dns_grace
  * already.
+ * A guest that says that it is busy, or wants not to be stopped, is not idle for so long, and is used while it is busy.
  * A stop that failed is not tried again before another idle_timeout.
  */
 #ifndef LAUNCHER_IDLE_H
@@ -27,12 +28,14 @@ struct idle_input {
 	bool held; /* connections are, while it is away */
 	bool by_query; /* it was woken by somebody who may come, and not by one who came */
 	uint64_t dns_grace_ms;
+	uint64_t guest_left_ms; /* for how long still it keeps itself up, as it says; 0: it does not */
+	uint64_t guest_used_ms; /* when it was last busy, as it says; 0: never */
 };
 
 struct idle_verdict {
 	bool idle;
 	uint64_t look_again_ms; /* not before this could it be idle; from now, at least 1 */
-	bool by_traffic, by_dns; /* what keeps it up */
+	bool by_traffic, by_dns, by_guest; /* what keeps it up */
 	bool nobody_came; /* dns_grace counts, and not idle_timeout: traffic_left_ms is what is left of it */
 	uint64_t traffic_left_ms, dns_left_ms; /* for how long still, if nothing more comes */
 };

@@ -13,6 +13,7 @@
  *     learning.c    addresses that are learned of running VMs
  *     start.c       from a service's record to a start request: images, taps, command line
  *     ready.c       when is it ready: probes and delays
+ *     guest.c       what its guest says
  *     hypervisor.c  requests to backends and their results; reconciling with what runs
  *     dns_side.c    what dns is told
  *     dnssec_side.c the zones' keys: their timer, what dns and operators are told of them
@@ -39,6 +40,7 @@
 #include "config/load.h"
 #include "config/value.h"
 #include "launcher/budget.h"
+#include "launcher/guest.h"
 #include "launcher/holds.h"
 #include "launcher/identity.h"
 #include "launcher/image.h"
@@ -194,6 +196,7 @@ struct service {
 	uint64_t last_stop_ms;
 
 	struct hold hold;
+	struct guest guest;
 
 	struct event *timer, *delay, *look, *settle;
 	enum timer_for timer_for;
@@ -337,6 +340,7 @@ void start_guard_again(struct service *s); /* its VM speaks with other addresses
 /* ---- ready.c ---- */
 void ready_begin(struct service *s); /* a start or resume was asked for */
 void ready_running(struct service *s); /* the hypervisor says it runs */
+void ready_look(struct service *s); /* its guest has said something */
 void ready_stop(struct service *s);
 void ready_event(struct launcher *l, const struct msg_probe_event *m);
 void ready_synproxy_new(struct launcher *l); /* it was restarted: tell it again */

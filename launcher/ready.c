@@ -3,7 +3,8 @@
  * arp and tcp are asked of the VM by synproxy, through the VM's own port, beginning when the start
  * is asked for: a small guest answers before the hypervisor's call returns, and then it is ready
  * at once.  A domain of somebody else's making has its port only once it runs, so probing begins
- * there when the result tells which.  delay:MS counts from when the VM runs.
+ * there when the result tells which.  delay:MS counts from when the VM runs.  What the guest says itself, and keys of
+ * XenStore, are guest.c's.
  *
  * A VM whose address is to be learned is probed when it is known, and again when it is another one.
  *
@@ -24,7 +25,9 @@ enum { PROBE_INTERVAL_MS = 2, SETTLE_LOOK_MS = 20 };
 static bool wants_probes(const struct service *s)
 {
 	for (size_t i = 0; i < s->conf->ready.n; i++) {
-		if (s->conf->ready.v[i].kind != READY_DELAY)
+		enum ready_kind kind = s->conf->ready.v[i].kind;
+
+		if (kind == READY_ARP || kind == READY_TCP || kind == READY_TCP_PORT)
 			return true;
 	}
 	return false;
@@ -85,13 +88,16 @@ bool ready_port_forwards(struct service *s)
 static void check(struct service *s)
 {
 	/* without a probe there is nobody but the hypervisor to say that it is there at all */
-	bool seen = s->running || wants_probes(s);
+	bool seen = s->running || wants_probes(s) || s->run.guest_ready;
 
 	if (learning_is_unknown(s)) /* nobody could be sent to it */
 		return;
-	if (state_is_starting(s->state) && s->probes_done && s->delay_done && seen && ready_port_forwards(s))
+	if (state_is_starting(s->state) && s->probes_done && s->delay_done && seen && guest_is_ready(s) &&
+	    ready_port_forwards(s))
 		service_event(s, SVC_READY);
 }
+
+void ready_look(struct service *s) { check(s); }
 
 /* ---- probes ---- */
 
@@ -272,6 +278,7 @@ void ready_begin(struct service *s)
 void ready_running(struct service *s)
 {
 	s->running = true;
+	guest_runs(s);
 	if (!s->links_known && !wants_probes(s))
 		s->probes_done = true;
 	if (!s->links_known && s->probe_fd < 0 && wants_a_look(s))

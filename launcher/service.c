@@ -180,6 +180,7 @@ static void begin_start(struct service *s)
 	follow_conf(s);
 	s->by_us = true;
 	s->running = s->seen_ready = false;
+	guest_begin(s);
 	note_cause(s);
 	note_clear(&s->last_error);
 	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
@@ -322,7 +323,8 @@ static void give_up(struct service *s)
 		 !s->running	    ? "the hypervisor has not started it yet"
 		 : learning_is_unknown(s) ? learning_why_unknown(s)
 		 : !s->probes_done  ? "its address or port did not answer; \"jitsuctl console\" shows what it says"
-				    : "its delay is not over");
+		 : !s->delay_done   ? "its delay is not over"
+				    : guest_explain_unready(s));
 	service_set_error(s, "%s", why);
 	ready_stop(s);
 	service_arm(s, TIMER_STOP, s->conf->stop_timeout_ms);
@@ -456,6 +458,7 @@ void service_gone(struct service *s)
 	s->domain_id = -1;
 	s->running = false;
 	start_clean_up(s);
+	guest_end(s);
 	save_run_state(s, false);
 	follow_conf(s);
 	holds_judge(s, false);
@@ -628,6 +631,7 @@ struct service *service_new(struct launcher *l, struct conf_ref *ref, const stru
 	s->gen = ++l->last_gen;
 	s->domain_id = -1;
 	s->probe_fd = -1;
+	guest_init(&s->guest);
 	s->last_error = s->stop_reason = s->hold.refused = NOTE_NONE;
 	s->trusted = true;
 	s->since_ms = clock_now_ms();
@@ -682,6 +686,7 @@ void service_free(struct service *s)
 	hypervisor_forget(s);
 	start_close_ports(s);
 	learning_free(s);
+	guest_end(s);
 	fd_close(&s->probe_fd);
 	if (s->timer)
 		event_free(s->timer);

@@ -294,6 +294,7 @@ static int fill_machine(struct service *s, struct msg_be_start *m, struct err *e
 	m->vcpus = (uint16_t)c->vcpus;
 	m->memory_bytes = c->memory_bytes;
 	add_disks(s, m);
+	m->guest_channel = guest_wants_channel(s);
 	m->n_nics = s->n_nics;
 	memcpy(m->nics, s->nics, s->n_nics * sizeof(*m->nics));
 	return 0;

@@ -156,6 +156,7 @@ void synproxy_snapshot(struct launcher *l)
 	ipc_send(l->synproxy, MSG_HOLD_CONF, &l->synproxy_conf);
 	send_bridges(l);
 	send_services(l);
+	guests_tell_synproxy(l);
 	ipc_send(l->synproxy, MSG_END, NULL);
 	ready_synproxy_new(l);
 	say_drains(l);
@@ -188,6 +189,7 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 	case MSG_HOLD_COUNTS: hold_counts(l, body); break;
 	case MSG_FLOWS_ROWS: flows_rows(l, body); break;
 	case MSG_FLOWS_END: flows_end(l, body); break;
+	case MSG_GUEST_SAID: guest_said(l, body); break;
 	case MSG_LOG: launcher_hear_log(l, "synproxy", body); break;
 	default: log_limited(LOG_WARN, "synproxy said %s, which it may not", msg_name(type));
 	}

@@ -103,8 +103,9 @@ uint64_t use_count(struct service *s)
 	uint64_t now = clock_now_ns(), n = 0;
 	struct port_activity a;
 
+	n = s->guest.uses;
 	if (!holds_now(s))
-		n = s->answers + xdp_side_count(s);
+		n += s->answers + xdp_side_count(s);
 	if (s->l->slots && !holds_now(s))
 		n += slots_count(s->l->slots, s->index, s->gen);
 	for (uint16_t i = 0; i < s->n_nics; i++) {
@@ -131,6 +132,7 @@ static bool is_counted(struct service *s)
 
 struct idle_verdict service_idle(struct service *s)
 {
+	struct guest_use guest = guest_use(s);
 	struct idle_input in = {
 		.now_ms = clock_now_ms(),
 		.started_ms = s->running_since_ms,
@@ -144,6 +146,8 @@ struct idle_verdict service_idle(struct service *s)
 		.held = holds_now(s),
 		.by_query = s->by_query,
 		.dns_grace_ms = s->conf->dns_grace_ms,
+		.guest_left_ms = MAX(guest.busy_ms, guest.lease_ms),
+		.guest_used_ms = guest.used_ms,
 	};
 
 	if (!is_counted(s))

@@ -210,6 +210,7 @@ static void on_begin(struct synproxy *s)
 	taps_init(&s->coming->taps);
 	ports_mark_stale(s);
 	learners_mark_stale(s);
+	guests_mark_stale(s);
 }
 
 /* Of those that were there, the ones that are named again go on. */
@@ -236,6 +237,7 @@ static void on_end(struct synproxy *s)
 		take_services(s, c, now_ns);
 		ports_end_stale(s);
 		learners_end_stale(s);
+		guests_end_stale(s);
 		snapshot_free(c);
 	}
 	wards_look(s, now_ns);
@@ -259,6 +261,8 @@ static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const
 	case MSG_LEARN_START: on_learn_start(s, body, fd); break;
 	case MSG_LEARN_STOP: learners_stop(s, body); break;
 	case MSG_LEARN_TELL: learners_tell(s, body); break;
+	case MSG_GUEST_OPEN: guests_open(s, body, fd); break;
+	case MSG_GUEST_CLOSE: guests_close(s, body); break;
 	case MSG_HOLD_PORT: on_hold_port(s, body, fd); break;
 	case MSG_HOLD_STAGE: on_hold_stage(s, body); break;
 	case MSG_HOLD_MOVED: on_hold_moved(s, body); break;
@@ -311,6 +315,7 @@ static void end(struct synproxy *s)
 {
 	ports_end(s);
 	learners_end(s);
+	guests_end(s);
 	for (uint32_t svc = 0; svc < SLOTS_MAX; svc++)
 		ward_free(s, svc);
 	snapshot_free(s->coming);

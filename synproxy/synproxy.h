@@ -6,6 +6,7 @@
  *     ports.c   VM ports: a packet socket and a probe each
  *     learners.c  VM ports at which an address is learned
  *     flows.c   what is held, told to operators
+ *     guests.c  what guests say
  *
  * Pointers to wards and ports die on return to the loop; services are named by index (svc) and gen.
  */
@@ -137,6 +138,17 @@ void learners_end(struct synproxy *s);
 
 void flows_tell(struct synproxy *s, const struct msg_flows_ask *m);
 
+/* ---- guests.c ---- */
+
+struct guest;
+
+/* Takes *fd. */
+void guests_open(struct synproxy *s, const struct msg_guest *m, int *fd);
+void guests_close(struct synproxy *s, const struct msg_guest *m);
+void guests_mark_stale(struct synproxy *s);
+void guests_end_stale(struct synproxy *s);
+void guests_end(struct synproxy *s);
+
 /* ---- main.c ---- */
 
 /* In the agenda: wards, ports, and these. */
@@ -160,6 +172,7 @@ struct synproxy {
 	unsigned n_ports, first_port; /* first_port: whose turn it is */
 	LIST_HEAD(, learner) learners;
 	unsigned n_learners;
+	struct guest *guests[SLOTS_MAX];
 	/* holding */
 	struct msg_hold_conf conf;
 	struct handover_shared shared;

@@ -63,6 +63,7 @@ static union {
 	struct msg_be_result result;
 	struct msg_be_domain domain;
 	struct msg_be_event event;
+	struct msg_be_guest guest;
 	struct msg_log log;
 	char room[MSG_BODY_MAX];
 } got;
@@ -94,6 +95,22 @@ static void say_fd(int fd, enum msg_type type, const void *body, int pass)
 
 static void say(enum msg_type type, const void *body) { say_fd(be.launcher, type, body, -1); }
 
+static int got_fd = -1; /* that came with it */
+
+static ssize_t receive(char *packet, size_t size)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { packet, size };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(be.launcher, &m, MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+
+	fd_close(&got_fd);
+	if (c)
+		memcpy(&got_fd, CMSG_DATA(c), sizeof(got_fd));
+	return n;
+}
+
 /* The next message but logs, in `got`; 0 when none came. */
 static enum msg_type hear(unsigned ms)
 {
@@ -108,7 +125,7 @@ static enum msg_type hear(unsigned ms)
 
 		if (poll(&p, 1, now < until ? (int)(until - now) : 0) <= 0)
 			return 0;
-		n = recv(be.launcher, packet, sizeof(packet), 0);
+		n = receive(packet, sizeof(packet));
 		if (n <= 0)
 			return 0;
 		assert_int_equal(ipc_decode(packet, (size_t)n, &type, &got), 0);
@@ -341,10 +358,10 @@ static struct msg_be_domain row_of(const char *name)
 	enum msg_type type;
 
 	while ((type = hear(WAIT_MS)) != MSG_BE_LIST_END) {
-		assert_true(type == MSG_BE_DOMAIN || type == MSG_BE_EVENT || type == MSG_BE_HELLO);
+		assert_true(type == MSG_BE_DOMAIN || type == MSG_BE_EVENT || type == MSG_BE_HELLO || type == MSG_BE_GUEST);
 		if (type == MSG_BE_EVENT)
 			keep_event();
-		else if (strcmp(got.domain.name, name) == 0)
+		else if (type == MSG_BE_DOMAIN && strcmp(got.domain.name, name) == 0)
 			row = got.domain;
 		if (type == MSG_BE_DOMAIN)
 			assert_int_equal(got.domain.req, req);
@@ -743,6 +760,91 @@ static void test_console_is_kept(void **state)
 	stop(m.name);
 }
 
+/* What the guest says, as it says it, on the stream that has come. */
+static void guest_says(int fd, const char *what)
+{
+	char text[256] = "";
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint64_t until = clock_now_ms() + WAIT_MS;
+	size_t n = 0;
+
+	while (!strstr(text, what) && clock_now_ms() < until && n < sizeof(text) - 1) {
+		ssize_t got_n = poll(&p, 1, 100) > 0 ? recv(fd, text + n, sizeof(text) - 1 - n, MSG_DONTWAIT) : 0;
+
+		n += got_n > 0 ? (size_t)got_n : 0;
+		text[n] = '\0';
+	}
+	if (!strstr(text, what))
+		fail_msg("the guest said \"%s\"", text);
+}
+
+static int hear_guest(const char *name)
+{
+	int fd;
+
+	do
+		hear_until(MSG_BE_GUEST);
+	while (strcmp(got.guest.name, name) != 0);
+	assert_true(got_fd >= 0);
+	fd = got_fd;
+	got_fd = -1;
+	return fd;
+}
+
+static void test_guest_is_heard(void **state)
+{
+	struct msg_be_start m = machine(1);
+	struct pollfd p = { .events = POLLIN };
+	int first, again;
+
+	(void)state;
+	m.guest_channel = true;
+	snprintf(m.cmdline + strlen(m.cmdline), 64, " ready_delay=1000");
+	say(MSG_BE_START, &m);
+	first = hear_guest(m.name);
+	connect_launcher(); /* the next launcher has it, too */
+	again = hear_guest(m.name);
+	close(first);
+	guest_says(again, "ready\n");
+	stop(m.name);
+	p.fd = again;
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	assert_int_equal(recv(again, m.name, 1, 0), 0); /* its end */
+	close(again);
+	connect_launcher(); /* and is told no more of it */
+	m = machine(1);
+	start(&m);
+	for (enum msg_type type; (type = hear(QUIET_MS));)
+		assert_int_not_equal(type, MSG_BE_GUEST); /* nor has one that asks for none a channel */
+	stop(m.name);
+}
+
+/* The channel of a domain that others have defined. */
+static void test_guest_of_an_existing_domain_is_heard(void **state)
+{
+	bool started = false;
+	uint32_t req;
+	int fd = -1;
+
+	(void)state;
+	start_existing(&req);
+	while (fd < 0 || !started) { /* in whichever order */
+		enum msg_type type = hear(WAIT_MS);
+
+		assert_true(type == MSG_BE_GUEST || type == MSG_BE_RESULT || type == MSG_BE_EVENT);
+		started = started || type == MSG_BE_RESULT;
+		if (type != MSG_BE_GUEST)
+			continue;
+		assert_string_equal(got.guest.name, EXISTING);
+		assert_string_equal(got.guest.uuid, EXISTING_UUID);
+		fd = got_fd;
+		got_fd = -1;
+	}
+	guest_says(fd, "ready\n");
+	close(fd);
+	stop(EXISTING);
+}
+
 /* ---- libvirtd ---- */
 
 static void run_libvirtd(void)
@@ -953,9 +1055,13 @@ static bool define_existing(void)
 	f = fopen(path, "we");
 	return f && fprintf(f,
 			    "<domain type='qemu'><name>%s</name><uuid>%s</uuid><memory unit='MiB'>16</memory><vcpu>1</vcpu>"
-			    "<os><type arch='x86_64' machine='pc'>hvm</type><kernel>%s</kernel></os>"
+			    "<os><type arch='x86_64' machine='microvm'>hvm</type><kernel>%s</kernel>"
+			    "<cmdline>ready_delay=1000</cmdline></os>"
 			    "<devices><controller type='usb' model='none'/><interface type='bridge'><source bridge='br-test'/>"
-			    "<mac address='52:54:00:00:00:99'/><model type='virtio'/><rom enabled='no'/></interface></devices></domain>\n",
+			    "<mac address='52:54:00:00:00:99'/><model type='virtio'/><address type='virtio-mmio'/></interface>"
+			    "<controller type='virtio-serial' index='0'><address type='virtio-mmio'/></controller>"
+			    "<channel type='unix'><target type='virtio' name='org.jitsu.guest.0'/></channel>"
+			    "<memballoon model='none'/></devices></domain>\n",
 			    EXISTING, EXISTING_UUID, suite.kernel) > 0;
 }
 
@@ -1022,6 +1128,8 @@ static const struct CMUnitTest with_guests[] = {
 	cmocka_unit_test(test_guest_that_dies_is_told),
 	cmocka_unit_test(test_qemu_has_no_privileges),
 	cmocka_unit_test(test_console_is_kept),
+	cmocka_unit_test(test_guest_is_heard),
+	cmocka_unit_test(test_guest_of_an_existing_domain_is_heard),
 	cmocka_unit_test(test_every_machine_boots),
 };
 

@@ -147,6 +147,50 @@ static void test_console(void **state)
 				  "<reconnect enabled='yes' timeout='1'/></source>");
 }
 
+static void test_guests_channel(void **state)
+{
+	struct domain_host host = tcg;
+	struct msg_be_start m = machine();
+
+	(void)state;
+	host.guest_path = "/run/jitsu/console/jitsu-www.talk";
+	hasnt(write_xml(&m, &host), "virtio-serial"); /* nobody wants it */
+	m.guest_channel = true;
+	has(write_xml(&m, &host), "<controller type='virtio-serial' index='0' ports='2'><address type='virtio-mmio'/></controller>"
+				  "<channel type='unix'><source mode='connect' path='/run/jitsu/console/jitsu-www.talk'>"
+				  "<reconnect enabled='yes' timeout='1'/></source>"
+				  "<target type='virtio' name='org.jitsu.guest.0'/></channel>");
+	hasnt(write_xml(&m, &tcg), "virtio-serial");
+	str_copy(m.machine, "q35");
+	has(write_xml(&m, &host), "<controller type='virtio-serial' index='0' ports='2'></controller>");
+}
+
+/* Of several the one with the right name, and only where QEMU waits for somebody. */
+static void test_a_guests_channel_is_found(void **state)
+{
+	static const struct {
+		const char *channel, *path;
+	} cases[] = {
+		{ "<channel type='unix'><source mode='bind' path='/a'/><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+		  "<channel type='unix'><source mode='bind' path='/b'/><target type='virtio' name='org.jitsu.guest.0'/></channel>"
+		  "<channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0'/></channel>", "/b" },
+		{ "<channel type='unix'><source mode='connect' path='/b'/><target type='virtio' name='org.jitsu.guest.0'/></channel>", "" },
+		{ "<channel type='unix'><source mode='bind' path='/b'/><target type='virtio' name='org.jitsu.guest.00'/></channel>", "" },
+		{ "<serial type='unix'><source mode='bind' path='/b'/></serial>", "" },
+		{ "<channel type='pty'><source path='/dev/pts/1'/><target type='virtio' name='org.jitsu.guest.0'/></channel>", "" },
+	};
+	struct msg_be_domain d = { 0 };
+	struct domain_more more;
+	char xml[1024];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		snprintf(xml, sizeof(xml), "<domain><name>x</name><devices>%s</devices></domain>", cases[i].channel);
+		assert_int_equal(domain_xml_read(xml, &d, &more), 0);
+		assert_string_equal(more.guest_path, cases[i].path);
+	}
+}
+
 /* Nothing an operator writes can become markup. */
 static void test_everything_is_escaped(void **state)
 {
@@ -212,10 +256,10 @@ static const char running[] =
 static void test_a_domain_is_read(void **state)
 {
 	struct msg_be_domain d = { 0 };
-	struct domain_networks networks;
+	struct domain_more more;
 
 	(void)state;
-	assert_int_equal(domain_xml_read(running, &d, &networks), 0);
+	assert_int_equal(domain_xml_read(running, &d, &more), 0);
 	assert_string_equal(d.name, "web & db");
 	assert_string_equal(d.uuid, "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee");
 	assert_int_equal(d.memory_bytes, 512 << 20);
@@ -226,9 +270,9 @@ static void test_a_domain_is_read(void **state)
 	assert_int_equal(d.nics[0].mac.b[5], 1);
 	assert_string_equal(d.nics[1].bridge, "virbr0");
 	assert_string_equal(d.nics[1].kind, "network");
-	assert_string_equal(networks.name[1], "");
+	assert_string_equal(more.network[1], "");
 	assert_string_equal(d.nics[2].bridge, "");
-	assert_string_equal(networks.name[2], "lab");
+	assert_string_equal(more.network[2], "lab");
 	assert_string_equal(d.nics[2].ifname, "");
 	assert_string_equal(d.nics[3].kind, "user");
 }
@@ -239,10 +283,10 @@ static void test_writable_disks_and_open_vswitch(void **state)
 		"<domain><name>x</name><memory unit='GiB'>2</memory><devices><disk><source dev='/dev/x'/></disk>"
 		"<interface type='bridge'><source bridge='ovs0'/><virtualport type='openvswitch'/></interface></devices></domain>";
 	struct msg_be_domain d = { 0 };
-	struct domain_networks networks;
+	struct domain_more more;
 
 	(void)state;
-	assert_int_equal(domain_xml_read(xml, &d, &networks), 0);
+	assert_int_equal(domain_xml_read(xml, &d, &more), 0);
 	assert_true(d.writable_disk);
 	assert_int_equal(d.memory_bytes, 2ull << 30);
 	assert_string_equal(d.nics[0].kind, "openvswitch");
@@ -253,12 +297,12 @@ static void test_what_is_written_can_be_read(void **state)
 {
 	struct msg_be_start m = machine();
 	struct msg_be_domain d = { 0 };
-	struct domain_networks networks;
+	struct domain_more more;
 
 	(void)state;
 	m.n_disks = 1;
 	str_copy(m.disks[0].path, "/x");
-	assert_int_equal(domain_xml_read(write_xml(&m, &tcg), &d, &networks), 0);
+	assert_int_equal(domain_xml_read(write_xml(&m, &tcg), &d, &more), 0);
 	assert_string_equal(d.name, m.name);
 	assert_string_equal(d.uuid, m.uuid);
 	assert_int_equal(d.memory_bytes, m.memory_bytes);
@@ -284,18 +328,18 @@ static void test_broken_xml_is_refused(void **state)
 		"<domain></domain>",
 	};
 	struct msg_be_domain d;
-	struct domain_networks networks;
+	struct domain_more more;
 	char deep[XML_DEPTH_MAX * 3 + 64] = "";
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
 		memset(&d, 0, sizeof(d));
-		if (domain_xml_read(broken[i], &d, &networks) != -EBADMSG)
+		if (domain_xml_read(broken[i], &d, &more) != -EBADMSG)
 			fail_msg("taken: %s", broken[i]);
 	}
 	for (int i = 0; i <= XML_DEPTH_MAX; i++)
 		strcat(deep, "<a>");
-	assert_int_equal(domain_xml_read(deep, &d, &networks), -EBADMSG);
+	assert_int_equal(domain_xml_read(deep, &d, &more), -EBADMSG);
 }
 
 static void test_references_are_decoded_and_cut(void **state)
@@ -373,6 +417,8 @@ int main(void)
 		cmocka_unit_test(test_disk_machine_is_q35_and_boots_from_it),
 		cmocka_unit_test(test_kvm_only_for_the_hosts_own_kind),
 		cmocka_unit_test(test_console),
+		cmocka_unit_test(test_guests_channel),
+		cmocka_unit_test(test_a_guests_channel_is_found),
 		cmocka_unit_test(test_everything_is_escaped),
 		cmocka_unit_test(test_machines_that_cannot_be),
 		cmocka_unit_test(test_a_domain_is_read),

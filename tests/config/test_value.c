@@ -170,6 +170,7 @@ static void assert_same_rule(const struct ready_rule *a, const struct ready_rule
 	assert_int_equal(a->kind, b->kind);
 	assert_int_equal(a->port, b->port);
 	assert_true(a->delay_ms == b->delay_ms);
+	assert_string_equal(a->key, b->key);
 }
 
 static void test_ready_rules(void **state)
@@ -188,6 +189,21 @@ static void test_ready_rules(void **state)
 		{ "delay:2s", 0, { .kind = READY_DELAY, .delay_ms = 2000 } },
 		{ "delay:0", 0, { .kind = READY_DELAY } },
 		{ "delay:1h", 0, { .kind = READY_DELAY, .delay_ms = 3600000 } },
+		{ "guest", 0, { .kind = READY_GUEST } },
+		{ "xenstore:data/up", 0, { .kind = READY_KEY, .key = "data/up" } },
+		{ "xenstore:a-Z_0@9", 0, { .kind = READY_KEY, .key = "a-Z_0@9" } },
+		{ "xenstore:12345678901234567890123456789012345678901234567890123", 0,
+		  { .kind = READY_KEY, .key = "12345678901234567890123456789012345678901234567890123" } },
+		{ .text = "xenstore:123456789012345678901234567890123456789012345678901234", .r = -ERANGE },
+		{ .text = "guest:", .r = -EINVAL },
+		{ .text = "xenstore", .r = -EINVAL },
+		{ .text = "xenstore:", .r = -EINVAL },
+		{ .text = "xenstore:/local/domain/1/data", .r = -EINVAL },
+		{ .text = "xenstore:data/", .r = -EINVAL },
+		{ .text = "xenstore:data//up", .r = -EINVAL },
+		{ .text = "xenstore:../2/data", .r = -EINVAL },
+		{ .text = "xenstore:data/../../2", .r = -EINVAL },
+		{ .text = "xenstore:data up", .r = -EINVAL },
 		{ .text = "", .r = -EINVAL },
 		{ .text = "ARP", .r = -EINVAL },
 		{ .text = "arp ", .r = -EINVAL },

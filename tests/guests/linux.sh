@@ -23,7 +23,7 @@ drivers/virtio/virtio_ring drivers/virtio/virtio drivers/virtio/virtio_mmio
 drivers/virtio/virtio_pci_legacy_dev drivers/virtio/virtio_pci_modern_dev
 drivers/virtio/virtio_pci
 net/core/failover drivers/net/net_failover drivers/net/virtio_net
-drivers/acpi/button drivers/input/evdev'
+drivers/acpi/button drivers/input/evdev drivers/char/virtio_console'
 
 say() { echo "  linux guest: $*"; }
 skip() { say "skipped: $*"; exit 77; }
@@ -32,7 +32,8 @@ up_to_date() {
     local made
     for made in "$out/vmlinuz" "$out/initrd"; do
         [ -s "$made" ] && [ "$made" -nt "$here/linux.sh" ] &&
-            [ "$made" -nt "$here/linux-init" ] || return 1
+            [ "$made" -nt "$here/linux-init" ] &&
+            [ "$made" -nt "$here/../../scripts/guest/jitsu-say" ] || return 1
     done
 }
 
@@ -105,6 +106,7 @@ make_root() {
         copy_module "$module"
     done
     install -m 755 "$here/linux-init" "$root/init"
+    install -m 755 "$here/../../scripts/guest/jitsu-say" "$root/bin/jitsu-say"
     make_programs
 }
 

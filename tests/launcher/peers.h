@@ -55,6 +55,7 @@ static struct world {
 	bool bpf; /* the launcher may use it */
 	const char *bridge; /* where domains' NICs are; NULL: they have none */
 	const char *pools; /* of that bridge, in quotes; NULL: none */
+	const char *uri; /* of the hypervisor; NULL: whichever */
 	const char *zone; /* what else is said of the zone, after a comma; NULL: nothing */
 	struct slots *slots;
 	unsigned n;
@@ -88,6 +89,8 @@ static union {
 	struct msg_hold_moved hold_moved;
 	struct msg_hold_drop hold_drop;
 	struct msg_flows_ask flows_ask;
+	struct msg_guest guest;
+	struct msg_be_watch watch;
 	char room[MSG_BODY_MAX];
 } got;
 
@@ -187,9 +190,9 @@ static void write_conf(const char *limits, const char *services)
 	fprintf(f,
 		"{\"listen\":[\"127.0.0.1:5399\"],\"zones\":[{\"name\":\"jitsu.example\",\"ns\":[\"ns.jitsu.example\"]%s}],"
 		"\"zone_dirs\":[\"%s\"],"
-		"\"hypervisors\":[{\"name\":\"hv\",\"uri\":\"test:///default\"}],\"run_dir\":\"%s\",\"state_dir\":\"%s\","
+		"\"hypervisors\":[{\"name\":\"hv\",\"uri\":\"%s\"}],\"run_dir\":\"%s\",\"state_dir\":\"%s\","
 		"\"users\":{\"qemu\":\"nobody\"},\"image_dirs\":[\"%s\"],\"bridges\":[%s],\"limits\":{%s},\"services\":[%s]}",
-		w.zone ? w.zone : "", w.dir, w.dir, w.dir, w.dir, bridges, limits, services);
+		w.zone ? w.zone : "", w.dir, w.uri ? w.uri : "test:///default", w.dir, w.dir, w.dir, bridges, limits, services);
 	assert_int_equal(fclose(f), 0);
 }
 

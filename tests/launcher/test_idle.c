@@ -75,6 +75,28 @@ static void test_a_young_vm_is_not_idle(void **state)
 	assert_int_equal(idle_check(&in).look_again_ms, 119000);
 }
 
+static void test_a_guest_keeps_itself_up(void **state)
+{
+	struct idle_input in = base_input;
+	struct idle_verdict v;
+
+	(void)state;
+	in.traffic_ms = in.now_ms - 500000;
+	in.guest_left_ms = 3000;
+	v = idle_check(&in);
+	assert_true(!v.idle && v.by_guest && !v.by_traffic && !v.by_dns);
+	assert_int_equal(v.look_again_ms, 3000);
+	in.guest_left_ms = 0;
+	assert_true(idle_check(&in).idle);
+	in.guest_used_ms = in.now_ms - 20000; /* it was busy, and is not any more */
+	v = idle_check(&in);
+	assert_true(!v.idle && !v.by_guest && v.by_traffic);
+	assert_int_equal(v.look_again_ms, 100000);
+	in.guest_left_ms = 50000;
+	in.idle_timeout_ms = DURATION_NEVER;
+	assert_true(idle_check(&in).by_guest);
+}
+
 static void test_never(void **state)
 {
 	struct idle_input in = base_input;
@@ -171,6 +193,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_idle_when_all_is_over),	cmocka_unit_test(test_traffic_keeps_it_up),
 		cmocka_unit_test(test_dns_horizon_keeps_it_up), cmocka_unit_test(test_a_young_vm_is_not_idle),
+		cmocka_unit_test(test_a_guest_keeps_itself_up),
 		cmocka_unit_test(test_never),			cmocka_unit_test(test_a_failed_stop_waits),
 		cmocka_unit_test(test_answers_do_not_keep_a_held_one_up), cmocka_unit_test(test_nobody_came),
 		cmocka_unit_test(test_somebody_came),		cmocka_unit_test(test_no_grace),

@@ -82,6 +82,9 @@ static void assert_same(const struct run_state *a, const struct run_state *b)
 	assert_true(a->claim == b->claim);
 	assert_int_equal(a->moved, b->moved);
 	assert_int_equal(a->asked_ms, b->asked_ms);
+	assert_int_equal(a->guest_ready, b->guest_ready);
+	assert_int_equal(a->guest_busy_ms, b->guest_busy_ms);
+	assert_int_equal(a->guest_lease_ms, b->guest_lease_ms);
 	assert_true(addr_list_equal(&a->addrs, &b->addrs));
 }
 
@@ -115,7 +118,8 @@ static void test_run_state_round_trip(void **state)
 	run_state_save(dir, "www", &st);
 	reload_state(dir, &back);
 	assert_same(&back, &st);
-	st = (struct run_state){ .domain_id = -1, .boots = 8, .claim = UINT64_MAX, .moved = true, .asked_ms = 123456 };
+	st = (struct run_state){ .domain_id = -1, .boots = 8, .claim = UINT64_MAX, .moved = true, .asked_ms = 123456,
+				  .guest_ready = true, .guest_busy_ms = 77, .guest_lease_ms = UINT64_MAX };
 	run_state_save(dir, "www", &st);
 	reload_state(dir, &back);
 	assert_same(&back, &st);
