@@ -37,7 +37,7 @@ SYNPROXY := agenda claim flows frame guest_words guests handover handover_packet
 CONTROL := exposition http main peer protocol requests server session watchers
 LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
 	edits events fdb filter flows gather guest hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
-	hypervisor identity idle image journal learned learning links main managers metrics mutes netlink note operators orders pools port prober \
+	hypervisor identity idle image instances journal learned learning links main managers metrics mutes netlink note operators orders pools port prober \
 	quiesce ready reaper registrar reload rows run_state secondaries service service_fsm start sweeps synproxy_side \
 	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend guests listener workers
@@ -68,7 +68,7 @@ BACKEND_PROGRAMS := jitsu-libvirt $(if $(XENSTORE),jitsu-libxl jitsu-vif)
 
 TESTS := base/test_addr base/test_codec base/test_sandbox base/test_ipc base/test_json base/test_slots
 TESTS += dns/test_queue dns/test_view dns/test_workers
-TESTS += dns/test_wake_dns dns/test_amplify
+TESTS += dns/test_wake_dns dns/test_amplify dns/test_templates
 TESTS += dns/test_answer dns/test_cookie dns/test_nsd dns/test_rate dns/test_static dns/test_zone_file dns/test_process dns/test_serve dns/test_tcp dns/test_waiting dns/test_wire dns/test_zone dns/test_signed dns/test_delv
 TESTS += dns/test_tsig dns/test_notify dns/test_transfer dns/test_special dns/test_secondaries launcher/test_secondaries
 TESTS += launcher/test_budget launcher/test_idle launcher/test_records launcher/test_service_fsm
@@ -83,7 +83,7 @@ TESTS += synproxy/test_frame synproxy/test_hold synproxy/test_probe synproxy/tes
 TESTS += synproxy/test_agenda base/test_bucket synproxy/test_claim synproxy/test_handover synproxy/test_lookup synproxy/test_process
 TESTS += base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
 TESTS += config/test_claims config/test_registry config/test_load config/test_manual config/test_memory config/test_value
-TESTS += cmd/test_edit launcher/test_edits config/test_pool launcher/test_pools
+TESTS += cmd/test_edit launcher/test_edits config/test_pool launcher/test_pools launcher/test_instances
 TESTS += launcher/test_guest synproxy/test_guest_words synproxy/test_guests
 TESTS += cmd/test_old_jitsu cmd/test_top launcher/test_events
 TESTS += control/test_exposition control/test_http launcher/test_metrics launcher/test_hooks hooks/test_jobs hooks/test_webhook

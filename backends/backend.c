@@ -341,7 +341,9 @@ void backend_on_msg(struct backend *b, enum msg_type type, const void *body)
 		on_request(b, type, body);
 		return;
 	case MSG_BE_CONSOLE:
-		if (b->ops->console)
+		if (console->over && b->ops->console_end)
+			b->ops->console_end(b->hv, console->name);
+		if (!console->over && b->ops->console)
 			b->ops->console(b->hv, console->name);
 		return;
 	default:

@@ -45,7 +45,7 @@ enum { BACKEND_DEADLINE_MS = 180 * 1000, BACKEND_REQUESTS_MAX = 1024, BACKEND_RE
 struct backend;
 struct backend_rows; /* where LIST puts its domains */
 
-/* All but `console` and `spent` are called in worker threads, several at a time, and may block.  0 or -errno
+/* All but `console`, `console_end` and `spent` are called in worker threads, several at a time, and may block.  0 or -errno
  * with *e, whose text is the hypervisor's own words.  `hv` is the implementation's own. */
 struct backend_ops {
 	/* Connects, again after a loss.  Fills in version and text as far as they are known. */
@@ -64,6 +64,8 @@ struct backend_ops {
 	int (*list)(void *hv, struct backend_rows *rows, struct err *e);
 	/* Loop thread; must not block.  May be NULL. */
 	void (*console)(void *hv, const char *name);
+	/* The same of a domain that will not come back.  May be NULL. */
+	void (*console_end)(void *hv, const char *name);
 	/* Loop thread, before connecting again: true when only a new process can.  The loop ends
 	 * then.  May be NULL. */
 	bool (*spent)(void *hv);

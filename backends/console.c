@@ -1,6 +1,7 @@
 /* The console of a domain is a listening socket for as long as this process lives: its fate does
  * not depend on the order in which a stop's event, a start's request and QEMU's connection come.
- * Their number is that of the services that ever ran, bounded by CONSOLES_MAX.
+ * Their number is that of the services that ever ran, but for those of which the launcher says that they will not come
+ * back, bounded by CONSOLES_MAX.
  *
  * One connection at a time: a new one is of a new QEMU, the old one's is dead or about to be.
  *
@@ -159,6 +160,22 @@ void consoles_attach(struct consoles *c, const char *name, int fd)
 		attach(k, fd);
 	else
 		close(fd);
+}
+
+void consoles_close(struct consoles *c, const char *name)
+{
+	struct console *k = find(c, name);
+	char path[MSG_PATH_MAX + MSG_NAME_MAX + 16];
+
+	if (!k)
+		return;
+	SLIST_REMOVE(&c->list, k, console, next);
+	c->n--;
+	snprintf(path, sizeof(path), "%s/%s.sock", c->dir, name);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/%s.log", c->dir, name);
+	unlink(path);
+	console_free(k);
 }
 
 struct consoles *consoles_new(struct event_base *base, const char *dir, uid_t uid, gid_t gid, struct err *e)

@@ -30,6 +30,9 @@ bool consoles_has(const struct consoles *c, const char *name);
 /* Of one that is kept: this is where it comes from now.  Takes `fd`, which does not block. */
 void consoles_attach(struct consoles *c, const char *name, int fd);
 
+/* The domain will not come back: no more of it, and its files go.  One that is not known is fine. */
+void consoles_close(struct consoles *c, const char *name);
+
 /* Where a domain's QEMU connects to: pure, any thread.  False when it is longer than a socket's
  * path may be: the domain has no console then. */
 bool console_socket_path(const char *dir, const char *name, char *out, size_t size);

@@ -670,6 +670,14 @@ static void libvirt_console(void *hv, const char *name)
 		log_limited(LOG_WARN, "%s", e.text);
 }
 
+static void libvirt_console_end(void *hv, const char *name)
+{
+	struct libvirt *l = hv;
+
+	if (l->conf.consoles)
+		consoles_close(l->conf.consoles, name);
+}
+
 const struct backend_ops libvirt_ops = {
 	.open = libvirt_open,
 	.warm = libvirt_warm,
@@ -680,6 +688,7 @@ const struct backend_ops libvirt_ops = {
 	.addresses = libvirt_addresses,
 	.list = libvirt_list,
 	.console = libvirt_console,
+	.console_end = libvirt_console_end,
 	.spent = libvirt_spent,
 };
 

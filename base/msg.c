@@ -189,15 +189,16 @@ MSG_TABLE(dns_service, msg_dns_service, F_U32(struct msg_dns_service, svc), F_U3
 	     F_BOOL(struct msg_dns_service, unknown),
 	     F_U32(struct msg_dns_service, ttl_s), F_U32(struct msg_dns_service, ttl_down_s),
 	     F_U32(struct msg_dns_service, max_hold_ms), F_LIST(struct msg_dns_service, names, n_names, domain_name),
-	     F_LIST(struct msg_dns_service, addrs, n_addrs, address),
-	     F_LIST(struct msg_dns_service, fallback, n_fallback, address));
+	     F_LIST(struct msg_dns_service, addrs, n_addrs, address), F_BOOL(struct msg_dns_service, template4),
+	     F_BOOL(struct msg_dns_service, template6), F_LIST(struct msg_dns_service, fallback, n_fallback, address));
 
 MSG_TABLE(dns_state, msg_dns_state, F_U32(struct msg_dns_state, svc), F_U32(struct msg_dns_state, gen),
 	     F_U8(struct msg_dns_state, state), F_U8(struct msg_dns_state, answer), F_U32(struct msg_dns_state, seq));
 
 MSG_TABLE(wake, msg_wake, F_U32(struct msg_wake, svc), F_U32(struct msg_wake, gen), F_U8(struct msg_wake, cause),
 	     F_U32(struct msg_wake, token), F_BYTES(struct msg_wake, client), F_U16(struct msg_wake, client_port),
-	     F_U16(struct msg_wake, port), F_BOOL(struct msg_wake, verified), F_U64(struct msg_wake, t_ns));
+	     F_U16(struct msg_wake, port), F_BOOL(struct msg_wake, verified), F_STR(struct msg_wake, label),
+	     F_U64(struct msg_wake, t_ns));
 
 MSG_TABLE(dns_refused, msg_dns_refused, F_U32(struct msg_dns_refused, svc), F_U32(struct msg_dns_refused, gen),
 	     F_U32(struct msg_dns_refused, token), F_U8(struct msg_dns_refused, how),
@@ -342,7 +343,7 @@ MSG_TABLE(be_target, msg_be_target, F_U32(struct msg_be_target, req), F_U32(stru
 	     F_U32(struct msg_be_target, gen), F_STR(struct msg_be_target, domain), F_U8(struct msg_be_target, how));
 
 MSG_TABLE(be_console, msg_be_console, F_U32(struct msg_be_console, svc), F_U32(struct msg_be_console, gen),
-	     F_STR(struct msg_be_console, name));
+	     F_STR(struct msg_be_console, name), F_BOOL(struct msg_be_console, over));
 
 MSG_TABLE(process, msg_process, F_STR(struct msg_process, name), F_U32(struct msg_process, pid),
 	     F_U32(struct msg_process, starts));

@@ -365,6 +365,8 @@ struct msg_dns_service {
 	struct msg_domain_name names[MSG_LIST_MAX];
 	uint16_t n_addrs;
 	struct ip_addr addrs[MSG_LIST_MAX];
+	bool template4, template6; /* its name is a wildcard: who asks for a name that it stands for has a service made,
+				      with an address of this family; the wake has a `label` */
 	uint16_t n_fallback;
 	struct ip_addr fallback[MSG_LIST_MAX]; /* given instead of SERVFAIL when it cannot be had */
 };
@@ -389,6 +391,7 @@ struct msg_wake {
 	uint16_t client_port;
 	uint16_t port; /* of the service that it wants; 0: none */
 	bool verified; /* CAUSE_DNS: the client is where it says; else its address may be forged */
+	char label[MSG_NAME_MAX]; /* of a template: what stands for the asterisk, in lower case; else "" */
 	uint64_t t_ns; /* when the packet came */
 };
 
@@ -915,6 +918,7 @@ struct msg_be_target { /* MSG_BE_STOP, MSG_BE_RESUME, MSG_BE_INSPECT, MSG_BE_LIS
 struct msg_be_console {
 	uint32_t svc, gen;
 	char name[MSG_NAME_MAX + 8];
+	bool over; /* or: there will be no such domain any more, and its file goes */
 };
 
 struct msg_be_hello {

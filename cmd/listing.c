@@ -60,8 +60,13 @@ static_assert(ARRAY_SIZE(service_columns) == LIST_N, "a column is not described"
 static void address_cell(const struct json_node *row, struct buf *out)
 {
 	const struct json_node *v = json_get(row, "ip");
+	const char *instances = row_text(row, "instances");
 	unsigned more = 0;
 
+	if (instances) { /* a template */
+		buf_addf(out, "%s of %s made", instances, row_text_or(row, "max_instances", "?"));
+		return;
+	}
 	if (v && json_type(v) == JSON_ARRAY) {
 		v = json_first(v);
 		for (const struct json_node *m = v ? json_next(v) : NULL; m; m = json_next(m))
@@ -86,7 +91,8 @@ static void add_remark(struct listing *l, const char *name, const char *what, co
 
 static int add_service(struct listing *l, const struct json_node *row)
 {
-	const char *name = row_text_or(row, "name", "?"), *state = row_text_or(row, "state", "?");
+	const char *name = row_text_or(row, "name", "?");
+	const char *state = row_text(row, "instances") ? "template" : row_text_or(row, "state", "?");
 	char runs[TEXT_UNIT_MAX], stops[TEXT_UNIT_MAX], took[TEXT_UNIT_MAX], memory[TEXT_UNIT_MAX] = "-";
 	cleanup_buf struct buf address = { 0 };
 	uint64_t bytes;

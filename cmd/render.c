@@ -211,6 +211,10 @@ static const char *const why_told[] = {
 	"last_stop_reason",
 	"last_stop_ago_ms",
 	"last_error",
+	"instances",
+	"max_instances",
+	"template",
+	"ends_in_ms",
 };
 
 static bool is_told(const char *key)
@@ -246,6 +250,23 @@ static void say_woken(const struct json_node *row, struct buf *s)
 	if (row_number(row, "woken_ago_ms", &ms))
 		buf_addf(s, ", %s ago", text_duration(ms, false, room));
 	buf_adds(s, ".");
+}
+
+static void say_template(const struct json_node *row, struct buf *s)
+{
+	const char *instances = row_text(row, "instances"), *template = row_text(row, "template");
+	char room[TEXT_UNIT_MAX];
+	uint64_t ms;
+
+	if (instances)
+		buf_addf(s, "It is a template, of which %s of at most %s instances are made.", instances,
+			 row_text_or(row, "max_instances", "?"));
+	if (template)
+		buf_addf(s, "It is an instance of %s", template);
+	if (template && row_number(row, "ends_in_ms", &ms))
+		buf_addf(s, ", and is removed in %s if nobody asks for it", text_duration(ms, false, room));
+	if (template)
+		buf_adds(s, ".");
 }
 
 static void say_kept_up(const struct json_node *row, const struct term *t, struct buf *out)
@@ -284,11 +305,15 @@ void render_why(const struct json_node *row, const char *name, const struct term
 	uint64_t ms;
 	bool since = row_number(row, "since_ms_ago", &ms);
 
-	buf_addf(&s, "%s %s %s", row_text_or(row, "name", name), since ? "has been" : "is",
-		 row_text_or(row, "state", "?"));
-	if (since)
-		buf_addf(&s, " for %s", text_duration(ms, false, room));
-	buf_adds(&s, ".");
+	if (!row_text(row, "instances")) {
+		buf_addf(&s, "%s %s %s", row_text_or(row, "name", name), since ? "has been" : "is",
+			 row_text_or(row, "state", "?"));
+		if (since)
+			buf_addf(&s, " for %s", text_duration(ms, false, room));
+		buf_adds(&s, ".");
+	}
+	say(t, &s, out);
+	say_template(row, &s);
 	say(t, &s, out);
 	say_woken(row, &s);
 	say(t, &s, out);

@@ -561,6 +561,7 @@ void conf_check_service(const struct conf *c, const struct service_conf *s, cons
 	check_dns_names(c, s, where, m);
 	check_addresses(s, where, m);
 	check_pools_of(c, s, where, m);
+	check_template(s, where, m);
 	check_fallback(s, where, m);
 	check_gateway(c, s, where, m);
 	check_ports(s, where, m);

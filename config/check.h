@@ -20,6 +20,8 @@ void conf_check_service(const struct conf *c, const struct service_conf *s, cons
 void check_ranges(const struct bridge_conf *b, const struct spot *where, struct mistakes *m);
 /* Where its addresses come from pools: that there are such. */
 void check_pools_of(const struct conf *c, const struct service_conf *s, const struct spot *where, struct mistakes *m);
+/* That it is whole, if it is one. */
+void check_template(const struct service_conf *s, const struct spot *where, struct mistakes *m);
 /* It lies in a network of a pool of the service's bridge. */
 bool check_is_beside_pool(const struct conf *c, const struct service_conf *s, const struct ip_addr *a);
 

@@ -1,4 +1,4 @@
-/* Pools of addresses, and services that want one of them. */
+/* Pools of addresses, services that want one of them, and templates, whose instances do. */
 #include "config/check.h"
 #include "config/pool.h"
 
@@ -78,4 +78,58 @@ void check_pools_of(const struct conf *c, const struct service_conf *s, const st
 				mistake(m, &at, "this is there twice");
 		}
 	}
+}
+
+/* ---- templates ---- */
+
+static void check_own_things(const struct machine_conf *machine, const struct spot *where, struct mistakes *m)
+{
+	struct spot domain = spot_member(where, "domain"), nics = spot_member(where, "nics");
+	struct spot disks = spot_member(where, "disks");
+
+	if (machine->domain[0])
+		mistake(m, &domain, "a template's instances have VMs of their own: say kernel and the like");
+	for (size_t i = 0; i < machine->nics.n; i++) {
+		struct spot nic = spot_nth(&nics, i), mac = spot_member(&nic, "mac");
+
+		if (!mac_is_zero(&machine->nics.v[i].mac))
+			mistake(m, &mac, "all instances of the template would have it: leave it out, and each has its own");
+	}
+	for (size_t i = 0; i < machine->disks.n; i++) {
+		struct spot disk = spot_nth(&disks, i);
+
+		if (!machine->disks.v[i].read_only)
+			mistake(m, &disk, "all instances of the template would write to it: \"read_only\" it can be");
+	}
+}
+
+void check_template(const struct service_conf *s, const struct spot *where, struct mistakes *m)
+{
+	static const char *const of_templates[] = { "max_instances", "instance_ttl" };
+	struct spot names = spot_member(where, "dns"), ips = spot_member(where, "ip");
+	struct spot wake_dns = spot_member(where, "wake_dns"), machine = spot_member(where, "machine");
+	bool is_template = false;
+
+	for (size_t i = 0; i < s->dns.n; i++)
+		is_template = is_template || s->dns.v[i][0] == '*';
+	for (size_t i = 0; i < ARRAY_SIZE(of_templates) && !is_template; i++) {
+		struct spot option = spot_member(where, of_templates[i]);
+
+		if (option.v)
+			mistake(m, &option, "has no meaning without a name that begins with \"*.\"");
+	}
+	if (!is_template)
+		return;
+	if (s->dns.n > 1)
+		mistake(m, &names, "a template has one name, the one with \"*.\"");
+	for (size_t i = 0; i < s->ip.n; i++) {
+		struct spot ip = spot_nth(&ips, i);
+
+		if (s->ip.v[i].how != IP_AUTO && s->ip.v[i].how != IP_AUTO6)
+			mistake(m, &ip, "each instance of the template needs an address of its own: \"auto\"");
+	}
+	if (s->wake_dns == WAKE_DNS_OFF)
+		mistake(m, &wake_dns, "instances are made for queries: \"any\" or \"verified\"");
+	if (machine.v && json_type(machine.v) == JSON_OBJECT)
+		check_own_things(&s->machine, &machine, m);
 }

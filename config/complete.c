@@ -142,12 +142,25 @@ static void complete_addresses(const struct conf *c, struct service_conf *s)
 	}
 }
 
+enum { INSTANCES_DEFAULT = 16, INSTANCE_TTL_DEFAULT_MS = 600 * 1000 };
+
+static void complete_template(struct service_conf *s, const struct spot *where)
+{
+	if (!conf_is_template(s))
+		return;
+	if (!is_given(where, "max_instances"))
+		s->max_instances = INSTANCES_DEFAULT;
+	if (!is_given(where, "instance_ttl"))
+		s->instance_ttl_ms = INSTANCE_TTL_DEFAULT_MS;
+}
+
 void conf_complete_service(const struct conf *c, struct service_conf *s, const struct spot *where,
                            struct mistakes *m)
 {
 	struct spot machine = spot_member(where, "machine"), ready = spot_member(where, "ready");
 
 	s->line = where->at.line;
+	complete_template(s, where);
 	if (!is_given(where, "ttl_down"))
 		s->ttl_down_ms = s->ttl_ms;
 	if (!ready.v)

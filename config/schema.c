@@ -119,7 +119,8 @@ static const struct opt machine_opts[] = {
 	  .fallback = "\"\"",
 	  .help = "The kernel's command line.  {ip} becomes the service's first IPv4 address, {prefix} the "
 	          "length of its network, {ip6} the first IPv6 address, {gw} the gateway, {mac} the MAC "
-	          "address of the first NIC, {name} the service's name, {boot} how often it was started, and "
+	          "address of the first NIC, {name} the service's name, {label} the first label of its first DNS name, "
+	          "{boot} how often it was started, and "
 	          "{{ a brace." },
 	{ "memory", OPT_SIZE, OPT_UNSET, AT(uint64_t, machine_conf, memory_bytes), .min = MIB,
 	  .max = 16 * TIB, .fallback = "\"64MiB\"", .help = "The VM's RAM." },
@@ -149,9 +150,12 @@ static const struct opt service_opts[] = {
 	{ "enabled", OPT_BOOL, 0, AT(bool, service_conf, enabled), .fallback = "true",
 	  .help = "Whether it is served.  If not, the service is kept, but its names are not in DNS, its clients "
 	          "are not held, and nothing wakes it; its VM is stopped when nobody uses it." },
-	{ "dns", OPT_TEXT, OPT_REQUIRED | OPT_LIST, LIST_AT(char *, service_conf, dns), .text = &text_host,
+	{ "dns", OPT_TEXT, OPT_REQUIRED | OPT_LIST, LIST_AT(char *, service_conf, dns), .text = &text_service_host,
 	  .least = 1, .most = MSG_LIST_MAX,
-	  .help = "The names that wake it, each in one of zones.  Each belongs to one service only." },
+	  .help = "The names that wake it, each in one of zones.  Each belongs to one service only.  One name that begins "
+	          "with *. makes the service a template: whoever asks for the address of a name with one label of a-z, "
+	          "0-9 and inner - in place of the asterisk, that no other service or record has, has an instance made, a "
+	          "service with an address and a VM of its own." },
 	{ "ip", OPT_HOST, OPT_REQUIRED | OPT_LIST, LIST_AT(struct service_ip, service_conf, ip), .least = 1,
 	  .most = MSG_LIST_MAX,
 	  .help = "The addresses that its names lead to, each with the length of its network.  PTR "
@@ -161,6 +165,15 @@ static const struct opt service_opts[] = {
 	          "by DHCP or otherwise, in a network of the bridge that its first NIC is on.  It is remembered; "
 	          "queries wait until the VM is up, and clients are held once it had the same one in two boots, or "
 	          "for ten minutes." },
+	{ "max_instances", OPT_INT, OPT_UNSET, AT(uint32_t, service_conf, max_instances), .min = 1, .max = SLOTS_MAX,
+	  .otherwise = "16, of a template",
+	  .help = "Of a template: instances that there may be at once.  Those that were made for clients that are not "
+	          "verified (see wake_dns), and that nobody has come to, are at most half of them.  Beyond that the "
+	          "answer is that of a service that cannot be had." },
+	{ "instance_ttl", OPT_DURATION, OPT_UNSET, AT(uint64_t, service_conf, instance_ttl_ms), .min = 100,
+	  .max = SECONDS(86400 * 366), .otherwise = "10m, of a template",
+	  .help = "Of a template: how long after its VM stopped an instance is kept, with its address.  Then it is removed "
+	          "wholly, and the next query for its name makes another one." },
 	{ "ttl", OPT_DURATION, OPT_SECONDS, AT(uint64_t, service_conf, ttl_ms), .max = SECONDS(604800),
 	  .fallback = "\"60s\"", .help = "How long resolvers may keep its addresses." },
 	{ "ttl_down", OPT_DURATION, OPT_SECONDS, AT(uint64_t, service_conf, ttl_down_ms), .max = SECONDS(604800),

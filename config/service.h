@@ -141,6 +141,8 @@ struct service_conf {
 	bool enabled; /* false: it is known, and nobody is served */
 	struct string_list dns; /* names in one of the zones, no final dot */
 	struct service_ip_list ip;
+	uint32_t max_instances; /* of a template: at once */
+	uint64_t instance_ttl_ms; /* how long one is kept after its VM stopped */
 	uint64_t ttl_ms; /* whole seconds */
 	uint64_t ttl_down_ms; /* while its VM is not up: at most ttl_ms */
 	struct string_list fallback_ip; /* addresses given when it cannot be had */
@@ -170,6 +172,12 @@ struct service_conf {
 	unsigned line;
 	bool packed; /* it is one piece of memory (conf_pack_service()) */
 };
+
+/* A service named by a wildcard: it has no VM, but each name that is asked for below it becomes one that has. */
+static inline bool conf_is_template(const struct service_conf *s)
+{
+	return s->dns.n > 0 && strncmp(s->dns.v[0], "*.", 2) == 0;
+}
 
 /* A secret shared with other servers (RFC 8945). */
 struct tsig_key_conf {

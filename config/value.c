@@ -392,6 +392,9 @@ static bool host_ok(const char *s)
 	}
 }
 
+/* ... and a template's. */
+static bool service_host_ok(const char *s) { return host_ok(strncmp(s, "*.", 2) == 0 ? s + 2 : s); }
+
 /* As the kernel's dev_valid_name(). */
 static bool ifname_ok(const char *s)
 {
@@ -447,6 +450,8 @@ static bool ip_ok(const char *s)
 
 const struct text_kind text_name = { "a name of a-z, 0-9 and inner '-', at most 40", 40, name_ok };
 const struct text_kind text_host = { "a host name without a final dot", 253, host_ok };
+const struct text_kind text_service_host = { "a host name without a final dot, or \"*.\" and one", 253,
+	                                     service_host_ok };
 const struct text_kind text_ifname = { "an interface's name, at most 15 characters", MSG_IFNAME_MAX - 1,
 	                               ifname_ok };
 const struct text_kind text_user = { "a user's or group's name", 32, user_ok };
@@ -539,7 +544,7 @@ bool text_ok(const struct text_kind *kind, const char *s)
 
 /* ---- command lines ---- */
 
-const char *const cmdline_names[] = { "ip", "prefix", "gw", "mac", "name", "boot", "ip6", NULL };
+const char *const cmdline_names[] = { "ip", "prefix", "gw", "mac", "name", "boot", "ip6", "label", NULL };
 
 enum { CMDLINE_NAMES = ARRAY_SIZE(cmdline_names) - 1 };
 
@@ -560,7 +565,7 @@ static int check_placeholder(const char *name, size_t n, struct err *e)
 		return err_set(e, -EINVAL, "unknown placeholder {%s}, did you mean {%s}?", word, near.name);
 	return err_set(e, -EINVAL,
 	               "unknown placeholder {%s}: there are {ip}, {prefix}, {gw}, {mac}, {name}, {boot}, "
-	               "{ip6}, and {{ "
+	               "{ip6}, {label}, and {{ "
 	               "for a brace",
 	               word);
 }

@@ -57,6 +57,7 @@ bool uri_is_xen(const char *uri);
 
 extern const struct text_kind text_name; /* of a service or a hypervisor */
 extern const struct text_kind text_host; /* a DNS name */
+extern const struct text_kind text_service_host; /* the same, or "*." and one */
 extern const struct text_kind text_ifname;
 extern const struct text_kind text_user; /* or group */
 extern const struct text_kind text_path;

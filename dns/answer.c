@@ -13,6 +13,7 @@
  *	CNAME					it, and on to its target
  *	a name above is a DNAME			it, the CNAME that follows from it, and on
  *	no such name, but a wildcard		as if the name had its records (RFC 4592)
+ *	... of a template, A or AAAA		its instance's address, once there is one	end
  *	no such record, no such name		SOA					end
  *
  * To whom asks for DNSSEC (DO), each set of a signed zone is given with its signatures, which lie behind it;
@@ -61,6 +62,7 @@ static const struct {
 	[TROUBLE_CONFLICT] = { 0, "the address is in use elsewhere" },
 	[TROUBLE_UPSTREAM] = { 22, "no upstream answered" },
 	[TROUBLE_ASLEEP] = { 14, "the service is not up, and queries do not wake it" },
+	[TROUBLE_NAME] = { 0, "no service is made for such a name" },
 };
 static_assert(ARRAY_SIZE(troubles) == TROUBLE_N, "a trouble has no text");
 
@@ -625,6 +627,66 @@ static enum step at_node(struct walk *w, const struct zone_node *node)
 	return STEP_END;
 }
 
+/* What stands for the asterisk: one label of what host names are made of. */
+static bool take_label(const struct walk *w, const struct zone_node *wildcard, char *out)
+{
+	size_t n = w->name[0];
+
+	if (w->labels != wildcard->labels || w->name[1] == '-' || w->name[n] == '-')
+		return false;
+	for (size_t i = 1; i <= n; i++) {
+		uint8_t c = w->name[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
+			return false;
+	}
+	memcpy(out, w->name + 1, n);
+	out[n] = '\0';
+	return true;
+}
+
+/* A name that a template stands for, and that has no instance yet: the launcher makes one, and the tables that have
+ * it answer the query.  So until then it waits, whatever the service's `answer` says.  What cannot be made is not
+ * there; but of a signed zone that would have to be proved, with the NSEC that says that addresses are. */
+static enum step at_template(struct walk *w, const struct zone_node *node)
+{
+	struct zone_service *s = tables_service_at(w->t, node->service);
+	bool has_family = w->a->q.type == TYPE_A ? s->template4 : s->template6;
+	const struct zone_rrset *fallback;
+	enum todo todo;
+
+	if (!has_family)
+		return at_node(w, node);
+	if (!take_label(w, node, w->a->label)) {
+		w->a->trouble = TROUBLE_NAME;
+		return w->m.zone->is_signed ? STEP_FAIL : at_node(w, node);
+	}
+	todo = may_do(w->a, s->wake_dns, HOLD_AND_WAKE);
+	w->a->service = s;
+	w->a->wake = todo == HOLD_AND_WAKE && w->a->wish == WISH_WAIT;
+	if (w->a->wake)
+		return STEP_HOLD;
+	if (!w->a->verified && (todo == PROVE || w->a->wish == WISH_PROVE))
+		return STEP_PROVE;
+	fallback = tables_variant(w->t, node, w->a->q.type, ZONE_FALLBACK);
+	if (!fallback)
+		return STEP_FAIL;
+	add_set(w, SECTION_ANSWER, fallback, NULL);
+	return STEP_END;
+}
+
+/* The asterisk itself is nobody's name. */
+static enum step at_asterisk(struct walk *w, const struct zone_node *node)
+{
+	w->a->trouble = TROUBLE_NAME;
+	return w->m.zone->is_signed ? STEP_FAIL : at_node(w, node);
+}
+
+static bool is_template(const struct walk *w, const struct zone_node *node)
+{
+	return node->service != ZONE_NONE && zone_service_is_template(tables_service_at(w->t, node->service));
+}
+
 /* RFC 1034, 4.2.1: whom to ask instead.  No authority, if that is all there is to say. */
 static enum step refer(struct walk *w, const struct zone_node *cut)
 {
@@ -657,7 +719,11 @@ static enum step take_step(struct walk *w)
 		}
 		prove(w, w->name, w->labels);
 	}
-	if (node->service != ZONE_NONE && is_address(w->a->q.type) && node == w->m.node)
+	if (!is_address(w->a->q.type))
+		return at_node(w, node);
+	if (is_template(w, node))
+		return node == w->m.node ? at_asterisk(w, node) : at_template(w, node);
+	if (node->service != ZONE_NONE && node == w->m.node)
 		return at_service(w);
 	return at_node(w, node);
 }
@@ -842,6 +908,7 @@ void answer_query(struct tables *t, const struct asker *asker, const uint8_t *pa
 	out->n = 0;
 	out->rcode = RCODE_NOERROR;
 	out->service = NULL;
+	out->label[0] = '\0';
 	out->wake = out->mark = false;
 	out->verified = tcp || asker->has_signed;
 	out->wish = asker->wish;

@@ -23,6 +23,7 @@ enum trouble {
 	TROUBLE_CONFLICT, /* its address is in use elsewhere */
 	TROUBLE_UPSTREAM, /* no upstream answered */
 	TROUBLE_ASLEEP, /* it is not up, and queries do not wake it */
+	TROUBLE_NAME, /* no service is made for such a name */
 	TROUBLE_N
 };
 
@@ -61,6 +62,7 @@ struct answer {
 	/* The service whose address was asked for, by its own name or an alias of ours; NULL else. */
 	struct zone_service *service;
 	bool wake; /* the launcher must hear that it is wanted */
+	char label[MSG_NAME_MAX]; /* of a template: what stands for the asterisk; else "" */
 	bool mark; /* its address was given out, or it runs: it counts as asked for */
 	bool verified; /* TCP, a good signature or a good cookie: the client is where the packet says */
 	enum wish wish; /* the asker's */

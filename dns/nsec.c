@@ -74,11 +74,20 @@ static int add_delegation(struct tables *t, uint32_t apex, uint32_t outer)
 	return r == 0 ? tables_share_rrset(t, i, apex, TYPE_DS) : r;
 }
 
+/* The template whose wildcard this is, or NULL.  It has no addresses, but whoever asks for one gets one: resolvers that
+ * make answers of what they know (RFC 8198) must not know that there is none. */
+static const struct zone_service *template_at(const struct tables *t, const struct zone_node *node)
+{
+	const struct zone_service *s = node->service == ZONE_NONE ? NULL : &t->services[node->service];
+
+	return s && zone_service_is_template(s) ? s : NULL;
+}
+
 static int collect(struct tables *t, uint32_t i)
 {
 	const struct zone_node *node = &t->nodes[i];
 	uint32_t outer = node->flags & NODE_APEX ? outer_zone(t, node) : ZONE_NONE;
-	bool owns = t->zones[node->zone].is_signed && node->rrsets != ZONE_NONE &&
+	bool owns = t->zones[node->zone].is_signed && (node->rrsets != ZONE_NONE || template_at(t, node)) &&
 		    (node->cut == ZONE_NONE || node->cut == i);
 
 	if (owns)
@@ -192,8 +201,14 @@ static void set_type(struct nsec *c, unsigned type)
  * yet, too. */
 static void set_types(struct nsec *c, const struct tables *t, const struct zone_node *node)
 {
+	const struct zone_service *template = template_at(t, node);
+
 	set_type(c, TYPE_RRSIG);
 	set_type(c, TYPE_NSEC);
+	if (template && template->template4)
+		set_type(c, TYPE_A);
+	if (template && template->template6)
+		set_type(c, TYPE_AAAA);
 	for (uint32_t i = node->rrsets; i != ZONE_NONE; i = t->rrsets[i].next) {
 		unsigned type = t->rrsets[i].type;
 

@@ -29,6 +29,9 @@
  * goes out in ZONE_WAKE_PAUSE_MS, and always one in each new state, so that the launcher cannot
  * miss it between two states.  One that could not be sent is kept for the next snapshot.
  *
+ * A name of a template that has no instance yet waits for the template, and its wake tells the label.  The launcher
+ * makes the instance, and the next tables have it: then the query asks again, and waits, if it still must, for that.
+ *
  * Clients that are not verified may be one that forges addresses.  Their wakes have a pause of their own, so
  * that a verified client's is not taken for the repetition of one that the launcher refuses; all of them together
  * are SERVE_UNVERIFIED_WAKES a second; and whoever would wait beyond that is told to show who he is, as he
@@ -40,6 +43,7 @@
 #include <sys/random.h>
 
 #include "base/bucket.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "dns/load.h"
@@ -48,6 +52,11 @@
 #include "dns/waiting.h"
 
 enum { WARNINGS_MAX = 10 }; /* about zones, at each load */
+
+struct warnings {
+	struct buf text; /* a line for each */
+	unsigned n;
+};
 
 struct serve {
 	const struct serve_ops *ops;
@@ -66,6 +75,7 @@ struct serve {
 	uint32_t now_s;
 	uint64_t now_s_until_ns;
 	struct bucket unverified; /* wakes for clients that are not verified */
+	char *warned; /* what was last said about zones; NULL: nothing */
 	bool synced; /* the launcher we talk to has given the tables: it knows their generations */
 };
 
@@ -100,6 +110,7 @@ void serve_free(struct serve *s)
 	waiting_free(s->waiting);
 	rate_free(s->rate);
 	free(s->counts);
+	free(s->warned);
 	free(s);
 }
 
@@ -158,6 +169,7 @@ static void wake_waiter(struct serve *s, struct waiter *w)
 {
 	struct msg_wake m = wake_for(&w->client, w->svc, w->gen, w->token);
 
+	str_copy(m.label, w->label);
 	w->woken = s->ops->tell(s->arg, MSG_WAKE, &m) == 0;
 }
 
@@ -258,6 +270,7 @@ static void try_again(struct serve *s, struct waiter *w)
 	case VERDICT_HOLD:
 		if (w->svc != a.service->svc || w->gen != a.service->gen)
 			waiting_move(s->waiting, w, a.service->svc, a.service->gen);
+		str_copy(w->label, a.label);
 		if (a.wake && !w->woken)
 			wake_waiter(s, w);
 		break;
@@ -293,6 +306,7 @@ static size_t hold(struct serve *s, const struct client *from, const struct answ
 	r = waiting_add(s->waiting, from, packet, n, a->service->svc, a->service->gen, deadline_ns, &w);
 
 	if (r == 0 || r == -EALREADY) {
+		str_copy(w->label, a->label);
 		w->client.tsig = from->tsig; /* of a query that is repeated, its newest signature */
 		if (a->wake && !w->woken)
 			wake_waiter(s, w);
@@ -301,7 +315,7 @@ static size_t hold(struct serve *s, const struct client *from, const struct answ
 	}
 	log_limited(LOG_WARN, "service=%s: a query cannot wait: %s", a->service->name,
 		    r == -EDQUOT ? "its network has its share waiting" : "too many wait (limits.max_waiting)");
-	if (a->wake)
+	if (a->wake && !a->label[0])
 		wake_unheld(s, a->service, from);
 	return turn_away(s, from, packet, n, reply);
 }
@@ -543,21 +557,31 @@ static void refuse_next(struct serve *s, int error, const char *zone, const char
 	s->ops->tell(s->arg, MSG_DNS_LOADED, &m);
 }
 
-static void say_warning(void *arg, const char *sentence)
+static void add_warning(void *arg, const char *sentence)
 {
-	unsigned *n = arg;
+	struct warnings *w = arg;
 
-	if ((*n)++ < WARNINGS_MAX)
-		log_warn("%s", sentence);
+	if (w->n++ < WARNINGS_MAX)
+		buf_addf(&w->text, "%s\n", sentence);
 }
 
-static void warn(const struct serve *s)
+/* What was said of the tables before is not said again: with each instance of a template there are new ones. */
+static void warn(struct serve *s)
 {
-	unsigned n = 0;
+	struct warnings w = { 0 };
+	char *rest = NULL;
 
-	tables_warnings(s->tables, say_warning, &n);
-	if (n > WARNINGS_MAX)
-		log_warn("and %u more of that kind", n - WARNINGS_MAX);
+	tables_warnings(s->tables, add_warning, &w);
+	if (w.n > WARNINGS_MAX)
+		buf_addf(&w.text, "and %u more of that kind\n", w.n - WARNINGS_MAX);
+	if (!w.text.error && strcmp(w.text.text ? w.text.text : "", s->warned ? s->warned : "") != 0) {
+		free(s->warned);
+		s->warned = w.text.text ? strdup(w.text.text) : NULL;
+		for (char *line = w.text.text ? strtok_r(w.text.text, "\n", &rest) : NULL; line;
+		     line = strtok_r(NULL, "\n", &rest))
+			log_warn("%s", line);
+	}
+	buf_free(&w.text);
 }
 
 static void tell_loaded(struct serve *s)

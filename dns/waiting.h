@@ -10,6 +10,7 @@
 
 #include <sys/queue.h>
 
+#include "base/msg.h"
 #include "dns/client.h"
 #include "dns/wire.h"
 
@@ -23,6 +24,7 @@ struct waiter {
 	struct client client;
 	uint64_t deadline_ns;
 	bool woken; /* the launcher knows the token */
+	char label[MSG_NAME_MAX]; /* of a template's wake; else "" */
 	uint16_t n;
 	uint8_t packet[WIRE_NORMAL_MAX]; /* wire_normalise()d */
 	/* waiting.c's */

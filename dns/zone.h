@@ -85,6 +85,7 @@ struct zone_service {
 	_Atomic uint8_t answer; /* enum answer_when; below ANSWER_N */
 	uint8_t wake_dns; /* enum wake_dns; below WAKE_DNS_N */
 	bool unknown; /* its IPv4 address will be known once it is up */
+	bool template4, template6; /* as in its message: one that makes services for names */
 	uint32_t max_hold_ms;
 	char name[MSG_NAME_MAX];
 	/* Wakes nobody waits for (serve.c): when the last was sent in this state for a client that is verified, and
@@ -96,6 +97,8 @@ struct zone_service {
 	 * thread's (view.c) */
 	_Atomic uint64_t passed_ns[2];
 };
+
+static inline bool zone_service_is_template(const struct zone_service *s) { return s->template4 || s->template6; }
 
 struct zone_forward {
 	struct ip_addr addr;

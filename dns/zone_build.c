@@ -200,7 +200,8 @@ int tables_add_service(struct tables *t, const struct msg_dns_service *m)
 	t->unplaced[t->n_services] = u;
 	s = &t->services[t->n_services++];
 	*s = (struct zone_service){ .svc = m->svc, .gen = m->gen, .state = m->state, .answer = m->answer,
-				    .wake_dns = m->wake_dns, .unknown = m->unknown, .max_hold_ms = m->max_hold_ms };
+				    .wake_dns = m->wake_dns, .unknown = m->unknown, .max_hold_ms = m->max_hold_ms,
+				    .template4 = m->template4, .template6 = m->template6 };
 	str_copy(s->name, m->name);
 	return 0;
 }

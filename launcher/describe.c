@@ -3,7 +3,9 @@
 #include <inttypes.h>
 
 #include "base/version.h"
+#include "config/value.h"
 #include "launcher/idle.h"
+#include "launcher/instances.h"
 #include "launcher/registrar.h"
 #include "launcher/rows.h"
 
@@ -19,11 +21,13 @@ static void add_when(struct msg_ctl_row *row, const char *key, uint64_t then_ms)
 
 static void add_addresses(const struct service *s, struct msg_ctl_row *row)
 {
-	char text[ADDR_TEXT_MAX];
+	char text[VALUE_TEXT_MAX];
 
+	for (size_t i = 0; i < s->conf->ip.n && conf_is_template(s->conf); i++)
+		row_list_str(row, "ip", "%s", service_ip_format(&s->conf->ip.v[i], text));
 	for (size_t i = 0; i < s->n_addrs; i++)
 		row_list_str(row, "ip", "%s", ip_format(&s->addrs[i].addr, text));
-	if (s->n_addrs == 0)
+	if (s->n_addrs == 0 && !conf_is_template(s->conf))
 		row_list_empty(row, "ip");
 	for (size_t i = 0; i < s->conf->dns.n; i++)
 		row_list_str(row, "dns", "%s", s->conf->dns.v[i]);
@@ -86,11 +90,28 @@ static void add_woken(const struct service *s, struct msg_ctl_row *row)
 	row_num(row, "woken_ago_ms", ago(s->woken_ms));
 }
 
+static void add_instances(const struct service *s, struct msg_ctl_row *row)
+{
+	uint64_t left;
+
+	if (conf_is_template(s->conf)) {
+		row_num(row, "instances", instances_count(s));
+		row_num(row, "max_instances", s->conf->max_instances);
+	}
+	if (!s->ref->instance_of)
+		return;
+	row_str(row, "template", "%s", s->ref->instance_of);
+	left = instances_left_ms(s);
+	if (left < UINT64_MAX)
+		row_num(row, "ends_in_ms", left);
+}
+
 static void add_summary(struct service *s, struct msg_ctl_row *row)
 {
 	row_str(row, "name", "%s", s->conf->name);
 	row_str(row, "state", "%s", state_name(s->state));
-	row_str(row, "origin", "%s", service_is_in_file(s) ? "file" : "registry");
+	row_str(row, "origin", "%s", s->ref->instance_of ? "instance" : service_is_in_file(s) ? "file" : "registry");
+	add_instances(s, row);
 	add_order(s, row);
 	add_addresses(s, row);
 	row_str(row, "hypervisor", "%s", s->conf->machine.hypervisor);
@@ -215,6 +236,8 @@ static void add_counts(const struct service *s, struct msg_ctl_row *row)
 
 static const char *not_held_because(const struct service *s)
 {
+	if (conf_is_template(s->conf))
+		return "it is a template: its instances are";
 	if (s->conf->hold == HOLD_OFF)
 		return "hold is off";
 	if (s->hold.refused[0])
@@ -339,6 +362,7 @@ void describe_why(struct service *s, struct msg_ctl_row *row)
 	row_str(row, "name", "%s", s->conf->name);
 	row_str(row, "state", "%s", state_name(s->state));
 	row_num(row, "since_ms_ago", ago(s->since_ms));
+	add_instances(s, row);
 	add_woken(s, row);
 	add_keepers(s, row);
 	add_muted(s, row);

@@ -82,6 +82,12 @@ static void send_service(struct launcher *l, const struct service *s)
 	copy_names(m.names, &m.n_names, &c->dns);
 	for (size_t i = 0; i < s->n_addrs; i++)
 		m.addrs[m.n_addrs++] = s->addrs[i].addr;
+	for (size_t i = 0; i < c->ip.n && conf_is_template(c); i++) {
+		if (ip_is_v4(&c->ip.v[i].addr))
+			m.template4 = true;
+		else
+			m.template6 = true;
+	}
 	for (size_t i = 0; i < c->fallback_ip.n && i < MSG_LIST_MAX; i++)
 		m.n_fallback += ip_parse(c->fallback_ip.v[i], &m.fallback[m.n_fallback]) == 0;
 	ipc_send(l->dns, MSG_DNS_SERVICE, &m);

@@ -266,10 +266,18 @@ static void do_pin(struct launcher *l, const struct msg_ctl_request *ask)
 {
 	cleanup_buf struct buf body = { 0 }, command = { 0 };
 	struct edit ed = edit_of(l, ask, NULL);
+	const struct service *s = service_by_name(l, ask->service);
 	struct err e;
 
-	if (!service_by_name(l, ask->service)) {
+	if (!s) {
 		err_set(&e, -ENOENT, "there is no service \"%s\"; \"jitsuctl list\" shows them", ask->service);
+		refuse(l, ask, &e);
+		return;
+	}
+	if (conf_is_template(s->conf) || s->ref->instance_of) {
+		err_set(&e, -EINVAL, "\"%s\" is %s", ask->service,
+			s->ref->instance_of ? "an instance, which comes and goes with its clients: \"jitsuctl add\" makes a service"
+					    : "a template, which has no VM");
 		refuse(l, ask, &e);
 		return;
 	}

@@ -3,6 +3,7 @@
  * Those that say their addresses come first, then those that were given one before, and last those that shall be
  * given one: so that nobody is given what another one has.
  */
+#include "launcher/instances.h"
 #include "launcher/pools.h"
 #include "launcher/registrar.h"
 
@@ -135,6 +136,75 @@ static void gather_later(struct gathering *g)
 	free(g->later);
 }
 
+/* ---- instances ---- */
+
+/* As its template has it now; with the address that it had, or it is left out, which is its end. */
+static void gather_instance(struct gathering *g, const char *name, const char *template, const char *label)
+{
+	const struct service_conf *t = claims_find(g->out->claims, template);
+	cleanup_buf struct buf why = { 0 };
+	struct service_conf *s;
+	struct conf_ref *ref;
+
+	if (!t || !conf_is_template(t))
+		return;
+	s = instances_conf(g->conf, t, label, name, &why);
+	if (!s || !pools_recall(g->l, g->conf, g->out->claims, s, name) || !claims_fit(g->out->claims, s, &why) ||
+	    g->out->n + g->conf->services.n >= SLOTS_MAX) {
+		log_info("service=%s is an instance of %s, and cannot stay%s%.*s", name, template, why.n > 0 ? ": " : "",
+			 why.text ? (int)strcspn(why.text, "\n") : 0, why.text ? why.text : "");
+		conf_free_service(s);
+		return;
+	}
+	ref = conf_ref_new(s);
+	ref->instance_of = strdup(template);
+	if (!ref->instance_of || !claims_add(g->out->claims, ref->service))
+		abort();
+	add_ref(g->out, ref);
+}
+
+static bool gather_remembered(void *arg, const struct registry_fact *f)
+{
+	char text[2 * MSG_NAME_MAX];
+	const char *label;
+
+	if (strcmp(f->key, "instance") != 0)
+		return true;
+	str_copy(text, f->value);
+	label = instances_split(text);
+	if (label)
+		gather_instance(arg, f->name, text, label);
+	return true;
+}
+
+static void is_any_template(void *arg, const struct service_conf *s)
+{
+	bool *any = arg;
+
+	*any = *any || conf_is_template(s);
+}
+
+static void gather_instances(struct gathering *g, struct registry *reg)
+{
+	const struct service *s;
+	bool any = false;
+	struct err e;
+
+	claims_each(g->out->claims, is_any_template, &any);
+	if (any && reg && registry_learned(reg, gather_remembered, g, &e) < 0)
+		log_error("instances are left out: %s", e.text);
+	if (!any || reg)
+		return;
+	FOR_EACH_SERVICE(g->l, s) {
+		char label[MSG_NAME_MAX];
+
+		if (s->removed || !s->ref->instance_of)
+			continue;
+		snprintf(label, sizeof(label), "%.*s", (int)strcspn(s->conf->dns.v[0], "."), s->conf->dns.v[0]);
+		gather_instance(g, s->conf->name, s->ref->instance_of, label);
+	}
+}
+
 /* At start they are served all the same, and it is tried again. */
 static int keep_given(struct gathering *g)
 {
@@ -160,7 +230,7 @@ static int gather_running(struct gathering *g)
 	FOR_EACH_SERVICE(g->l, s) {
 		cleanup_buf struct buf body = { 0 };
 
-		if (s->removed || service_is_in_file(s))
+		if (s->removed || service_is_in_file(s) || s->ref->instance_of)
 			continue;
 		conf_print_service(s->conf, &body);
 		gather_one(g, s->conf->name, body.text);
@@ -198,6 +268,7 @@ int registrar_gather(struct launcher *l, const struct conf *conf, bool lenient, 
 	pools_look_again(l);
 	gather_file(&g);
 	error = gather_registry(&g, reg);
+	gather_instances(&g, reg);
 	gather_later(&g);
 	if (error == 0)
 		error = keep_given(&g);

@@ -127,7 +127,7 @@ int hold_place_find(struct service *s, struct hold_place *out, struct err *e)
 	char why[MSG_TEXT_MAX];
 	int r;
 
-	if (!service_is_served(s) || s->conf->hold == HOLD_OFF)
+	if (!service_is_served(s) || s->conf->hold == HOLD_OFF || conf_is_template(s->conf))
 		return -ENOENT;
 	if (!hold_bridges_ready(s->l))
 		return err_set(e, -EAGAIN, "jitsud is starting");

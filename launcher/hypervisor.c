@@ -302,6 +302,16 @@ static void ask_console(struct hypervisor *hv, const struct service *s)
 	ipc_send(hv->channel, MSG_BE_CONSOLE, &m);
 }
 
+void hypervisor_end_console(const struct service *s)
+{
+	struct msg_be_console m = { .svc = s->index, .gen = s->gen, .over = true };
+
+	if (!s->hv || !s->hv->channel)
+		return;
+	snprintf(m.name, sizeof(m.name), "jitsu-%s", s->conf->name);
+	ipc_send(s->hv->channel, MSG_BE_CONSOLE, &m);
+}
+
 /* Its ports, if it had any, are of a boot that is over. */
 static void learn_absent(struct service *s, const struct msg_be_domain *d)
 {

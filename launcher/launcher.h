@@ -19,6 +19,7 @@
  *     dnssec_side.c the zones' keys: their timer, what dns and operators are told of them
  *     xdp_side.c    what is answered by XDP before dns sees it
  *     pools.c       addresses that services are given
+ *     instances.c   services that are made when a template's names are asked for
  *     registrar.c   the registry's services; edits.c has the commands that change them
  *     orders.c      services that operators keep up, or down
  *     operators.c   what operators ask through control
@@ -64,6 +65,7 @@ struct service;
 struct conf_ref {
 	struct conf *conf; /* NULL: it is `service` */
 	struct service_conf *service;
+	char *instance_of; /* the template that made it; NULL: none */
 	unsigned refs;
 };
 
@@ -162,6 +164,7 @@ struct service {
 	bool wake_again; /* woken while stopping */
 	bool by_query; /* what runs was woken by somebody who may come */
 	enum waker waker; /* who it was */
+	bool proven; /* an instance: somebody has come to it, or wanted it who is not just anybody */
 	bool trusted; /* ... or somebody has woken it since who is not WAKER_UNVERIFIED */
 	bool came; /* somebody has come to what runs, as far as was looked */
 	uint64_t came_looked_ms;
@@ -254,6 +257,7 @@ struct launcher {
 	struct service_queue unlearned; /* the registry shall have what came of them */
 	struct registrar *registrar;
 	struct pools *pools;
+	struct event *instances; /* when instances are looked after; NULL: there was none yet */
 	struct import *import; /* the parts of one that have come; NULL: none */
 	struct event *orders; /* there are some: they are looked after */
 	uint32_t last_gen, last_req, last_seq;
@@ -310,6 +314,8 @@ void use_watch(struct service *s); /* when does its first byte go out? */
 /* ---- wake.c ---- */
 /* Somebody who may, wants it. */
 void wake_up(struct service *s, const struct msg_wake *m);
+/* The same, by one who has paid for it (wakers_take()). */
+void wake_paid(struct service *s, const struct msg_wake *m);
 /* An operator's; the sentence in *e when it is refused. */
 int wake_by_hand(struct service *s, struct err *e);
 /* It waits for its start from now on, if it did not. */
@@ -365,6 +371,7 @@ int hypervisor_resume(struct service *s);
 int hypervisor_stop(struct service *s, enum stop_how how);
 void hypervisor_discover(struct service *s); /* does it run by now? */
 void hypervisor_forget(struct service *s); /* it is about to be freed */
+void hypervisor_end_console(const struct service *s); /* it will not come back */
 void hypervisor_verify(struct service *s); /* is it truly gone? */
 void hypervisor_ask_addresses(struct service *s); /* which does its VM have? */
 /* A stop was asked for and the hypervisor has not said yet how it went. */

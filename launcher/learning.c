@@ -93,7 +93,7 @@ static void list(struct service *s)
 
 	if (!ln) {
 		s->addrs = c->ip.v;
-		s->n_addrs = MIN(c->ip.n, (size_t)MSG_LIST_MAX);
+		s->n_addrs = conf_is_template(c) ? 0 : MIN(c->ip.n, (size_t)MSG_LIST_MAX); /* its instances have some */
 		return;
 	}
 	s->addrs = ln->addrs;

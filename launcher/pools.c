@@ -38,7 +38,7 @@ struct cursor {
 struct given {
 	char name[MSG_NAME_MAX];
 	const char *key;
-	char text[ADDR_TEXT_MAX];
+	char text[2 * MSG_NAME_MAX];
 };
 
 struct pools {
@@ -71,6 +71,8 @@ static const char *key_of(const struct service_ip *ip) { return ip->how == IP_AU
 
 bool pools_known(const struct service_conf *s)
 {
+	if (conf_is_template(s)) /* its instances will */
+		return true;
 	for (size_t i = 0; i < s->ip.n; i++)
 		if (service_ip_wanted(&s->ip.v[i]))
 			return false;
@@ -178,7 +180,8 @@ static bool is_taken(void *arg, const struct ip_addr *a)
 	for (size_t i = 0; i < p->n_own; i++)
 		if (ip_equal(a, &p->own[i]))
 			return true;
-	return claims_has_address(q->claims, a) || learning_has(q->l, a) || is_named(q->s, a) || is_bad(p, a) || is_of_removed(q->l, a);
+	return claims_has_address(q->claims, a) || learning_has(q->l, a) || is_named(q->s, a) || is_bad(p, a) ||
+	       is_of_removed(q->l, a);
 }
 
 /* ---- what it has ---- */
@@ -251,8 +254,9 @@ static bool find_known(struct launcher *l, const struct service *from, const cha
 	return true;
 }
 
-static void note_given(struct pools *p, const char *name, const struct service_ip *ip)
+void pools_note(struct launcher *l, const char *name, const char *key, const char *value)
 {
+	struct pools *p = l->pools;
 	struct given *g;
 
 	if (p->n_given == p->room_given) {
@@ -262,9 +266,16 @@ static void note_given(struct pools *p, const char *name, const struct service_i
 			abort();
 	}
 	g = &p->given[p->n_given++];
-	g->key = key_of(ip);
+	g->key = key;
 	str_copy(g->name, name);
-	prefix_format(&ip->prefix, g->text);
+	str_copy(g->text, value);
+}
+
+static void note_given(struct launcher *l, const char *name, const struct service_ip *ip)
+{
+	char text[ADDR_TEXT_MAX];
+
+	pools_note(l, name, key_of(ip), prefix_format(&ip->prefix, text));
 }
 
 bool pools_recall(struct launcher *l, const struct conf *conf, const struct claims *claims, struct service_conf *s,
@@ -274,6 +285,8 @@ bool pools_recall(struct launcher *l, const struct conf *conf, const struct clai
 	const struct service *from = service_by_name(l, name);
 	bool whole = true;
 
+	if (pools_known(s))
+		return true;
 	for (size_t i = 0; i < s->ip.n; i++) {
 		struct service_ip *ip = &s->ip.v[i];
 		struct ip_addr a;
@@ -288,7 +301,7 @@ bool pools_recall(struct launcher *l, const struct conf *conf, const struct clai
 		}
 		ip->prefix = (struct ip_prefix){ a, len };
 		if (strcmp(name, s->name) != 0)
-			note_given(l->pools, s->name, ip);
+			note_given(l, s->name, ip);
 	}
 	return whole;
 }
@@ -316,7 +329,8 @@ static void add_user(void *arg, const struct service_conf *s)
 }
 
 /* "there is none left": of which pool, and who has them. */
-static void explain(const struct claims *claims, const struct bridge_conf *b, size_t nth, bool v4, struct buf *mistakes)
+static void explain(const struct claims *claims, const struct bridge_conf *b, size_t nth, bool v4,
+		    struct buf *mistakes)
 {
 	struct users u = { .pools = &b->pools, .v4 = v4 };
 	char text[VALUE_TEXT_MAX];
@@ -330,8 +344,8 @@ static void explain(const struct claims *claims, const struct bridge_conf *b, si
 		buf_addf(mistakes, "%s%s", between, range_format(&b->pools.v[i], text));
 		between = ", ";
 	}
-	buf_addf(mistakes, ") have no address left: services have %zu (%s%s), and what else there is are this host's, gateways', "
-			   "or in use elsewhere: make the pools larger, or remove a service\n",
+	buf_addf(mistakes, ") have no address left: services have %zu (%s%s), and what else there is are this host's, "
+			   "gateways', or in use elsewhere: make the pools larger, or remove a service\n",
 		 u.n, u.names.text ? u.names.text : "", u.n > NAMES_SHOWN ? ", ..." : "");
 	buf_free(&u.names);
 }
@@ -343,6 +357,8 @@ bool pools_give(struct launcher *l, const struct conf *conf, const struct claims
 	const struct bridge_conf *b = pools_bridge(conf, s);
 	struct registry *reg = registrar_opened(l);
 
+	if (pools_known(s))
+		return true;
 	if (!reg || !b) {
 		buf_addf(mistakes, "ip: without the registry nobody knows which addresses are free\n");
 		return false;
@@ -362,7 +378,7 @@ bool pools_give(struct launcher *l, const struct conf *conf, const struct claims
 		}
 		c->last[v4] = fresh.addr;
 		ip->prefix = fresh;
-		note_given(l->pools, s->name, ip);
+		note_given(l, s->name, ip);
 	}
 	return true;
 }

@@ -285,12 +285,15 @@ void registrar_sweep(struct launcher *l)
 	free(stale.facts);
 }
 
-static void forget_learned(struct registrar *r, const char *name)
+void registrar_forget(struct launcher *l, const char *name)
 {
+	struct registrar *r = l->registrar;
 	const struct registry_fact all = { .name = name };
 	struct err e;
 
-	if (registry_learn(r->registry, &all, 1, &e) < 0)
+	if (!r->registry)
+		err_set(&e, -ENODEV, "%s", r->why);
+	if (!r->registry || registry_learn(r->registry, &all, 1, &e) < 0)
 		log_warn("service=%s what was learned of it is not forgotten: %s", name, e.text);
 }
 
@@ -573,12 +576,16 @@ static int commit(struct edit *ed, struct registry *reg, uint64_t *number, struc
 static void put_in_force(struct edit *ed)
 {
 	struct launcher *l = ed->l;
-	bool services = false;
+	bool services = false, templates = false;
+
+	for (size_t i = 0; i < ed->n; i++)
+		templates = templates || (ed->v[i].old && conf_is_template(ed->v[i].old->conf)) ||
+			    (ed->v[i].ref && conf_is_template(ed->v[i].ref->service));
 
 	for (size_t i = 0; i < ed->n; i++) { /* first, so that their places are free */
 		if (!ed->v[i].old || ed->v[i].ref)
 			continue;
-		forget_learned(l->registrar, ed->v[i].name);
+		registrar_forget(l, ed->v[i].name);
 		reload_remove(ed->v[i].old);
 	}
 	for (size_t i = 0; i < ed->n; i++) {
@@ -596,6 +603,10 @@ static void put_in_force(struct edit *ed)
 	}
 	if (!services)
 		return;
+	if (templates) { /* their instances follow them */
+		reload_services(l);
+		return;
+	}
 	if (ed->n > MANY)
 		holds_refresh(l);
 	else if (!synproxy_is_current(l))
@@ -640,6 +651,7 @@ int registrar_record(struct launcher *l, const char *name, struct buf *body, str
 {
 	struct registry *reg = registrar_registry(l, e);
 	const struct service_conf *known;
+	const struct service *s;
 	int error;
 
 	if (!reg)
@@ -651,6 +663,10 @@ int registrar_record(struct launcher *l, const char *name, struct buf *body, str
 	if (known && known->line)
 		return err_set(e, -EPERM, "\"%s\" is in the configuration file, line %u: change it there, and reload", name,
 			       known->line);
+	s = service_by_name(l, name);
+	if (s && s->ref->instance_of)
+		return err_set(e, -EPERM, "\"%s\" is an instance of \"%s\", and as that has it: it goes when its VM has been "
+			       "stopped for instance_ttl", name, s->ref->instance_of);
 	return err_set(e, -ENOENT, "there is no service \"%s\"; \"jitsuctl list\" shows them", name);
 }
 

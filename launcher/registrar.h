@@ -75,6 +75,7 @@ struct registry *registrar_opened(const struct launcher *l);
 struct claims *registrar_claims(const struct launcher *l); /* of what is in force */
 /* dns is told soon, of all that has changed by then. */
 void registrar_tell(struct launcher *l);
+void registrar_forget(struct launcher *l, const char *name); /* all that was learned of it */
 /* What is remembered of services that are configured no more is forgotten. */
 void registrar_sweep(struct launcher *l);
 /* The service's record as the registry has it.  *e: where it is otherwise, or that it is nowhere. */

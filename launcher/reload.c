@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "launcher/hooks_side.h"
+#include "launcher/instances.h"
 #include "launcher/launcher.h"
 #include "launcher/pools.h"
 #include "launcher/registrar.h"
@@ -42,6 +43,7 @@ void conf_unref(struct conf_ref *ref)
 		return;
 	conf_free(ref->conf);
 	conf_free_service(ref->service);
+	free(ref->instance_of);
 	free(ref);
 }
 
@@ -200,7 +202,8 @@ void reload_put(struct launcher *l, struct conf_ref *ref, const struct service_c
 	if (!s) {
 		log_debug("service=%s is new", c->name);
 		s = service_new(l, ref, c);
-		hypervisor_discover(s); /* it may run already */
+		if (!conf_is_template(c))
+			hypervisor_discover(s); /* it may run already */
 		if (judge)
 			holds_judge(s, true);
 		return;
@@ -311,6 +314,7 @@ static void apply(struct launcher *l, struct conf *conf, struct inventory *v)
 	apply_services(l, v);
 	registrar_take(l, v);
 	registrar_begin(l);
+	instances_begin(l);
 	drop_hypervisors(l);
 	look_at_bridges(l);
 	xdp_side_configured(l);
@@ -337,6 +341,7 @@ void reload_services(struct launcher *l)
 	}
 	apply_services(l, &v);
 	registrar_take(l, &v);
+	instances_begin(l);
 	holds_refresh(l);
 	l->dns_loading = true;
 	zone_files_changed(l->zone_files, (uint32_t)(clock_wall_ms() / MS_PER_S));

@@ -30,6 +30,7 @@
 
 #include "launcher/hooks_side.h"
 #include "launcher/idle.h"
+#include "launcher/instances.h"
 #include "launcher/launcher.h"
 
 enum { DRAIN_MS = 1000, DRAIN_SETTLE_MS = 20, RETRY_MS = 1000 };
@@ -699,6 +700,8 @@ void service_free(struct service *s)
 	note_free(&s->last_error);
 	note_free(&s->stop_reason);
 	note_free(&s->hold.refused);
+	if (s->ref->instance_of && s->removed)
+		instances_freed(s);
 	l->services[s->index] = NULL;
 	conf_unref(s->ref);
 	run_state_clear(&s->run);

@@ -7,7 +7,7 @@
 /* ---- the command line ---- */
 
 struct words {
-	char ip[ADDR_TEXT_MAX], ip6[ADDR_TEXT_MAX], prefix[8], gw[ADDR_TEXT_MAX], mac[MAC_TEXT_MAX], boot[24];
+	char ip[ADDR_TEXT_MAX], ip6[ADDR_TEXT_MAX], prefix[8], gw[ADDR_TEXT_MAX], mac[MAC_TEXT_MAX], boot[24], label[MSG_NAME_MAX];
 	const char *name;
 };
 
@@ -26,6 +26,8 @@ static void find_words(const struct service *s, struct words *w)
 	struct ip_addr gw;
 
 	*w = (struct words){ .name = c->name };
+	if (c->dns.n > 0)
+		snprintf(w->label, sizeof(w->label), "%.*s", (int)strcspn(c->dns.v[0], "."), c->dns.v[0]);
 	for (size_t i = c->ip.n; i-- > 0;) {
 		const struct ip_prefix *p = &c->ip.v[i].prefix;
 
@@ -52,6 +54,7 @@ static const char *word_value(const struct words *w, const char *name, size_t n)
 	} words[] = {
 		{ "ip", w->ip },   { "ip6", w->ip6 },	{ "prefix", w->prefix }, { "gw", w->gw },
 		{ "mac", w->mac }, { "name", w->name }, { "boot", w->boot },
+		{ "label", w->label },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {

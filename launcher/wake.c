@@ -228,7 +228,7 @@ static void keep_up(struct service *s, const struct msg_wake *m)
 		service_event(s, SVC_WAKE);
 }
 
-void wake_up(struct service *s, const struct msg_wake *m)
+static void wake(struct service *s, const struct msg_wake *m, bool paid)
 {
 	struct launcher *l = s->l;
 	struct err e;
@@ -252,7 +252,7 @@ void wake_up(struct service *s, const struct msg_wake *m)
 	} else if (never_fits(s, &e)) {
 		service_set_error(s, "%s", e.text);
 		refuse(s, m, e.text, true);
-	} else if (!wakers_take(s, m, &e)) {
+	} else if (!paid && !wakers_take(s, m, &e)) {
 		refuse_for_now(s, m, e.text);
 	} else {
 		remember_wake(s, (enum wake_cause)m->cause, &m->client, m->t_ns);
@@ -265,10 +265,16 @@ void wake_up(struct service *s, const struct msg_wake *m)
 	}
 }
 
+void wake_up(struct service *s, const struct msg_wake *m) { wake(s, m, false); }
+
+void wake_paid(struct service *s, const struct msg_wake *m) { wake(s, m, true); }
+
 int wake_by_hand(struct service *s, struct err *e)
 {
 	static const struct ip_addr nobody;
 
+	if (conf_is_template(s->conf))
+		return err_set(e, -EINVAL, "it is a template, which has no VM: ask for a name that it stands for");
 	if (!service_is_served(s))
 		return err_set(e, -EPERM, "it is disabled: \"jitsuctl enable %s\" first, or set \"enabled\" in the "
 			       "configuration file", s->conf->name);

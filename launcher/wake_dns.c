@@ -24,6 +24,7 @@
  */
 #include "launcher/wake_dns.h"
 
+#include "launcher/instances.h"
 #include "launcher/launcher.h"
 
 enum waker waker_of(const struct msg_wake *m)
@@ -132,12 +133,14 @@ void wake_dns_heard(struct launcher *l, const struct msg_wake *m)
 {
 	struct service *s = service_find(l, m->svc, m->gen);
 
-	if (!s || !service_is_served(s) || m->cause != CAUSE_DNS)
+	if (!s || !service_is_served(s) || m->cause != CAUSE_DNS || conf_is_template(s->conf) != (m->label[0] != '\0'))
 		return;
 	if (s->conf->wake_dns == WAKE_DNS_OFF) {
 		say_no(s, m, REFUSED_FAIL, "queries do not wake it (wake_dns)");
 	} else if (s->conf->wake_dns == WAKE_DNS_VERIFIED && !m->verified) {
 		say_no(s, m, REFUSED_PROVE, "queries of clients that are not verified do not wake it (wake_dns)");
+	} else if (conf_is_template(s->conf)) {
+		instances_wake(s, m);
 	} else if (is_muted(s, m)) {
 		s->wakers.muted++;
 		say_no(s, m, REFUSED_ANSWER, "its wakes were not used (limits.mute_after)");

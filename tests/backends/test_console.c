@@ -165,12 +165,39 @@ static void test_names_that_lead_elsewhere_are_refused(void **state)
 	assert_true(console_socket_path("/run/jitsu/console", name, path, sizeof(path)));
 }
 
+static void test_one_that_will_not_come_back(void **state)
+{
+	cleanup_close int qemu = -1;
+	char path[128];
+
+	(void)state;
+	consoles_close(consoles, "jitsu-a"); /* nobody knows it */
+	open_console("jitsu-a");
+	open_console("jitsu-b");
+	qemu = connect_to("jitsu-a");
+	assert_int_equal(write(qemu, "x", 1), 1);
+	turn();
+	consoles_close(consoles, "jitsu-a");
+	assert_int_equal(send(qemu, "y", 1, MSG_NOSIGNAL), -1);
+	for (const char *const *end = (const char *const[]){ "sock", "log", NULL }; *end; end++) {
+		snprintf(path, sizeof(path), "%s/jitsu-a.%s", dir, *end);
+		assert_int_not_equal(access(path, F_OK), 0);
+		snprintf(path, sizeof(path), "%s/jitsu-b.%s", dir, *end);
+		assert_int_equal(access(path, F_OK), 0);
+	}
+	open_console("jitsu-a");
+	fd_close(&qemu);
+	qemu = connect_to("jitsu-a");
+	assert_true(qemu >= 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_what_a_guest_says_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_next_boot_takes_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_survives_our_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_that_will_not_come_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names_that_lead_elsewhere_are_refused, setup, teardown),
 	};
 

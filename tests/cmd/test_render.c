@@ -101,6 +101,10 @@ static void test_why_in_sentences(void **state)
 			"turn\",\"kept_up_by\":[],\"extra_ms\":5}",
 			"www has been failed for 1 s.\nIt was last woken by jitsuctl.\nIt last stopped: idle.\n"
 			"The last error: no kernel\nA remark: waits: its turn\nextra             5 ms\n");
+	assert_rendered(render_why_of_www, "{\"state\":\"off\",\"instances\":3,\"max_instances\":16}",
+			"It is a template, of which 3 of at most 16 instances are made.\n");
+	assert_rendered(render_why_of_www, "{\"state\":\"off\",\"template\":\"vm\",\"ends_in_ms\":5000}",
+			"www is off.\nIt is an instance of vm, and is removed in 5 s if nobody asks for it.\n");
 }
 
 static void test_log_lines(void **state)

@@ -184,8 +184,56 @@ static void test_what_does_not_fit(void **state)
 		"ip has no IPv6 address");
 	refused(FILE_WITH("[\"10.0.0.0/24\",\"10.0.0.5-10.0.0.9/24\"]", "\"ip\":[\"auto\"]," KERNEL("")),
 		"pools[1]: has addresses that pools[0] has, too");
-	refused(FILE_WITH("[\"127.0.0.0/24\"]", "\"ip\":[\"auto\"]," KERNEL("")), "pools[0]: these are no addresses of hosts");
+	refused(FILE_WITH("[\"127.0.0.0/24\"]", "\"ip\":[\"auto\"]," KERNEL("")),
+		"pools[0]: these are no addresses of hosts");
 	refused(FILE_WITH("[\"10.0.0.1/24\"]", "\"ip\":[\"auto\"]," KERNEL("")), "pools[0]: expected addresses and their");
+}
+
+/* ---- templates ---- */
+
+#define TEMPLATE_WITH(more, machine)                                                               \
+	"{\"zones\":[{\"name\":\"jitsu.example\",\"ns\":[\"ns.jitsu.example\"]}],"                 \
+	"\"hypervisors\":[{\"name\":\"local\",\"uri\":\"test:///default\"}],"                      \
+	"\"bridges\":[{\"name\":\"br0\",\"pools\":[\"10.0.0.0/24\"]}],\"image_dirs\":[\"/images\"],"  \
+	"\"services\":[{\"name\":\"vm\"," more ",\"machine\":{\"kernel\":\"/images/k\"" machine "}}]}"
+#define WILD "\"dns\":[\"*.vm.jitsu.example\"]"
+#define OWN "\"dns\":[\"vm.jitsu.example\"]"
+#define AUTO "\"ip\":[\"auto\"]"
+
+static void test_templates(void **state)
+{
+	cleanup_buf struct buf text = { 0 };
+	struct conf *c = load(TEMPLATE_WITH(WILD "," AUTO, ",\"cmdline\":\"name={label}\""));
+
+	(void)state;
+	if (!c)
+		fail_msg("%s", mistakes.text);
+	assert_true(conf_is_template(&c->services.v[0]));
+	assert_int_equal(c->services.v[0].max_instances, 16);
+	assert_int_equal(c->services.v[0].instance_ttl_ms, 600000);
+	conf_free(c);
+	c = load(TEMPLATE_WITH(OWN "," AUTO, ""));
+	assert_false(conf_is_template(&c->services.v[0]));
+	conf_print_service(&c->services.v[0], &text);
+	assert_null(strstr(text.text, "instance"));
+	conf_free(c);
+}
+
+static void test_no_templates(void **state)
+{
+	(void)state;
+	refused(TEMPLATE_WITH(OWN "," AUTO ",\"max_instances\":3", ""), "max_instances: has no meaning without a name");
+	refused(TEMPLATE_WITH(OWN "," AUTO ",\"instance_ttl\":\"3s\"", ""), "instance_ttl: has no meaning without a name");
+	refused(TEMPLATE_WITH("\"dns\":[\"*.vm.jitsu.example\",\"vm.jitsu.example\"]," AUTO, ""), "a template has one name");
+	refused(TEMPLATE_WITH("\"dns\":[\"vm.jitsu.example\",\"*.vm.jitsu.example\"]," AUTO, ""), "a template has one name");
+	refused(TEMPLATE_WITH("\"dns\":[\"*.vm.example.org\"]," AUTO, ""), "is in none of the zones");
+	refused(TEMPLATE_WITH("\"dns\":[\"a.*.jitsu.example\"]," AUTO, ""), "dns[0]: expected a host name");
+	refused(TEMPLATE_WITH("\"dns\":[\"*a.jitsu.example\"]," AUTO, ""), "dns[0]: expected a host name");
+	refused(TEMPLATE_WITH(WILD ",\"ip\":[\"10.0.0.9/24\"]", ""), "needs an address of its own");
+	refused(TEMPLATE_WITH(WILD "," AUTO ",\"wake_dns\":\"off\"", ""), "instances are made for queries");
+	refused(TEMPLATE_WITH(WILD "," AUTO, ",\"nics\":[{\"mac\":\"52:54:00:00:00:01\"}]"),
+		"all instances of the template would have it");
+	refused(TEMPLATE_WITH(WILD "," AUTO, ",\"disks\":[{\"path\":\"/images/d\"}]"), "would write to it");
 }
 
 int main(void)
@@ -197,6 +245,8 @@ int main(void)
 		cmocka_unit_test(test_not_the_networks_own),
 		cmocka_unit_test(test_services_that_want_one),
 		cmocka_unit_test(test_what_does_not_fit),
+		cmocka_unit_test(test_templates),
+		cmocka_unit_test(test_no_templates),
 	};
 	int r = cmocka_run_group_tests(tests, NULL, NULL);
 

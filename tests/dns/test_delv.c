@@ -55,6 +55,11 @@ static void begin_snapshot(struct fixture *f)
 	give_zone(&f->w, "sub.jitsu.example");
 	give_zone(&f->w, "plain.jitsu.example");
 	ipc_send(f->w.launcher, MSG_DNS_SERVICE, &s);
+	s = service_msg(SVC_FOUR, "vm", "*.vm.jitsu.example", "", STATE_OFF, ANSWER_READY);
+	s.template4 = true;
+	ipc_send(f->w.launcher, MSG_DNS_SERVICE, &s);
+	s = service_msg(SVC_MANY, "vm-a", "a.vm.jitsu.example", "192.168.1.30", STATE_UP, ANSWER_READY);
+	ipc_send(f->w.launcher, MSG_DNS_SERVICE, &s);
 	give_zone_file(&f->w, "jitsu.example", text);
 	give_zone_file(&f->w, "sub.jitsu.example", "www A 10.2.0.1\nback CNAME mail.jitsu.example.\n");
 	give_zone_file(&f->w, "plain.jitsu.example", "www A 10.3.0.1\n");
@@ -164,6 +169,11 @@ static void test_a_validator_is_convinced(void **state)
 		{ "www" D, "A", GOOD, "192.168.1.20" }, /* a service */
 		{ "www" D, "AAAA", NO, "ncache nxrrset" },
 		{ "to-www" D, "A", GOOD, "192.168.1.20" },
+		{ "a.vm" D, "A", GOOD, "192.168.1.30" }, /* an instance of a template */
+		{ "a.vm" D, "AAAA", NO, "ncache nxrrset" },
+		{ "x.a.vm" D, "A", NO, "ncache nxdomain" },
+		{ "b.vm" D, "AAAA", NO, "ncache nxrrset" }, /* no instance, and none would have such */
+		{ "b.vm" D, "TXT", NO, "ncache nxrrset" },
 		{ "x.wild" D, "A", GOOD, "10.0.0.3" },
 		{ "x.y.wild" D, "TXT", GOOD, "\"x\"" },
 		{ "x.wild" D, "MX", NO, "ncache nxrrset" },

@@ -1226,12 +1226,72 @@ static void test_held_queries_keep_their_cookie(void **state)
 	free(reply);
 }
 
+/* ---- templates ---- */
+
+static void template_snapshot(struct world *w, const char *instance, uint8_t state)
+{
+	struct msg_dns_service m = service_msg(4, "vm", "*.vm.jitsu.example", "", STATE_OFF, ANSWER_READY);
+
+	m.template4 = true;
+	begin(w, 100);
+	serve_launcher_msg(w->serve, MSG_DNS_SERVICE, &m);
+	if (instance)
+		add_service(w, 5, GEN + 1, instance, state, ANSWER_READY);
+	end(w);
+}
+
+/* It waits for the template, and when there is an instance, for that. */
+static void test_a_name_becomes_an_instance(void **state)
+{
+	struct world *w = *state;
+	struct msg_dns_state up = { .svc = 5, .gen = GEN + 1, .state = STATE_UP, .answer = ANSWER_READY };
+
+	template_snapshot(w, NULL, 0);
+	assert_true(ask_for(w, "A.vm.jitsu.example", TYPE_A, "10.0.0.1", 1000, 0).waits);
+	assert_true(ask_for(w, "b.vm.jitsu.example", TYPE_A, "10.0.0.1", 1001, 0).waits);
+	assert_int_equal(w->n_wakes, 2);
+	assert_int_equal(w->wakes[0].svc, 4);
+	assert_string_equal(w->wakes[0].label, "a");
+	assert_string_equal(w->wakes[1].label, "b");
+	assert_int_not_equal(w->wakes[1].token, 0);
+	template_snapshot(w, "a.vm", STATE_STARTING);
+	assert_int_equal(w->n_replies, 0);
+	assert_int_equal(w->n_wakes, 3); /* the other one's, once more */
+	assert_string_equal(w->wakes[2].label, "b");
+	serve_launcher_msg(w->serve, MSG_DNS_STATE, &up);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(w->replies[0].to.port, 1000);
+	assert_int_equal(rcode_of(w, 0), RCODE_NOERROR);
+	assert_int_equal(w->n_marks, 1);
+	/* it ends: its name is the template's again */
+	template_snapshot(w, NULL, 0);
+	assert_true(ask_for(w, "a.vm.jitsu.example", TYPE_A, "10.0.0.1", 1002, 0).waits);
+	assert_int_equal(w->wakes[w->n_wakes - 1].svc, 4);
+	assert_string_equal(w->wakes[w->n_wakes - 1].label, "a");
+}
+
+static void test_a_template_that_makes_no_more(void **state)
+{
+	struct world *w = *state;
+	struct msg_dns_refused m = { .svc = 4, .gen = GEN };
+
+	template_snapshot(w, NULL, 0);
+	assert_true(ask_for(w, "a.vm.jitsu.example", TYPE_A, "10.0.0.1", 1000, 0).waits);
+	m.token = w->wakes[0].token;
+	serve_launcher_msg(w->serve, MSG_DNS_REFUSED, &m);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(rcode_of(w, 0), RCODE_SERVFAIL);
+	assert_int_equal(serve_waiting(w->serve), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_nothing_before_the_first_end),
+		T(test_a_name_becomes_an_instance),
+		T(test_a_template_that_makes_no_more),
 		T(test_workers_know_before_others_hear),
 		T(test_a_new_secret_is_published),
 		T(test_wake_and_answer_when_up),

@@ -183,7 +183,7 @@ service() {
 # guest OPTION...: the unikernel's command line with these options (tests/guests/README.md)
 guest() { printf '"ip={ip}/{prefix} gw={gw} name={name} boot={boot} %s"' "$*"; }
 
-# configure SERVICE-JSON...: writes $dir/jitsud.json.  $limits, $top_keys, $bridges and $hypervisors may
+# configure SERVICE-JSON...: writes $dir/jitsud.json.  $limits, $top_keys, $bridges, $pools (of br0) and $hypervisors may
 # hold JSON of their own; $conflict_probe is how long addresses are looked at before they are held.
 configure() {
     local services IFS=,
@@ -193,7 +193,7 @@ configure() {
   "listen": ["$host_ip:53", "[fd77::1]:53"],
   "zones": [{"name": "jitsu.example", "ns": ["ns1.jitsu.example"], "hostmaster": "admin.jitsu.example"${zone_keys:+, $zone_keys}}],
   "hypervisors": [${hypervisors:-{\"name\": \"local\", \"uri\": \"qemu:///embed?root=$dir/run/qemu\", \"isolation\": \"${isolation:-strict}\"\}}],
-  "bridges": [{"name": "br0", "conflict_probe": "${conflict_probe:-0s}"}${bridges:+, $bridges}],
+  "bridges": [{"name": "br0", "conflict_probe": "${conflict_probe:-0s}", "pools": [${pools:-}]}${bridges:+, $bridges}],
   "image_dirs": ["$dir/images"],
   "limits": {${limits:-"\"max_starting\": 4, \"wakes_per_source\": \"10000/min\""}},
   "run_dir": "$dir/run", "state_dir": "$dir/state", "log": "${log_level:-info}",${top_keys:-}
