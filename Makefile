@@ -36,7 +36,7 @@ SYNPROXY := agenda claim flows frame guest_words guests handover handover_packet
 	lookup main ports probe taps wards
 CONTROL := exposition http main peer protocol requests server session watchers
 LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
-	edits events fdb filter flows gather guest hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
+	edits events fdb filter flows gather guest heartbeat hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
 	hypervisor identity idle image instances journal learned learning links main managers metrics mutes netlink note operators orders pools port prober \
 	quiesce ready reaper registrar reload rows run_state secondaries service service_fsm start sweeps synproxy_side \
 	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
@@ -83,6 +83,7 @@ TESTS += synproxy/test_frame synproxy/test_hold synproxy/test_probe synproxy/tes
 TESTS += synproxy/test_agenda base/test_bucket synproxy/test_claim synproxy/test_handover synproxy/test_lookup synproxy/test_process
 TESTS += base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
 TESTS += config/test_claims config/test_registry config/test_load config/test_manual config/test_memory config/test_value
+TESTS += launcher/test_heartbeat
 TESTS += cmd/test_edit launcher/test_edits config/test_pool launcher/test_pools launcher/test_instances
 TESTS += launcher/test_guest synproxy/test_guest_words synproxy/test_guests
 TESTS += cmd/test_old_jitsu cmd/test_top launcher/test_events

@@ -13,7 +13,8 @@
  * A request lives from its message until both the launcher has its answer and the worker has
  * returned.  The two may come in either order: a call that hangs is answered by the deadline, and
  * its worker, which nobody can stop, is replaced by a new one (workers.h bounds how often); when
- * it does return, nobody listens any more.  A request of an earlier launcher is the same: it has
+ * it does return, nobody listens any more.  When all hang, the loop ends: only a new process has
+ * threads again, and it finds what runs.  A request of an earlier launcher is the same: it has
  * nobody to answer to.
  *
  * Only the loop's thread touches requests, but for the job's `run`, which owns `body`, `result`,
@@ -51,6 +52,7 @@ struct request {
 	uint64_t deadline_ns;
 	bool answered; /* or there is nobody to answer to */
 	bool orphan; /* an earlier launcher asked */
+	bool hung; /* its call was given up, and still has not returned */
 	struct msg_be_result result;
 	struct msg_be_domain domain; /* INSPECT's */
 	struct backend_rows rows; /* LIST's */
@@ -76,6 +78,8 @@ struct backend {
 	struct event *tick;
 	TAILQ_HEAD(, request) requests;
 	size_t n_requests, most_requests; /* most: since there were none */
+	unsigned n_workers, n_hung;
+	uint64_t returned_ns; /* the last call that did */
 	enum conn_state conn;
 	struct connecting connecting;
 	uint64_t reconnect_ns;
@@ -226,6 +230,8 @@ static void request_done(struct job *job)
 {
 	struct request *r = (struct request *)((char *)job - offsetof(struct request, job));
 
+	r->b->returned_ns = clock_now_ns();
+	r->b->n_hung -= r->hung;
 	answer(r, r->result.error, r->err.text);
 	request_free(r);
 }
@@ -340,6 +346,9 @@ void backend_on_msg(struct backend *b, enum msg_type type, const void *body)
 	case MSG_BE_LIST:
 		on_request(b, type, body);
 		return;
+	case MSG_PING:
+		b->tell(b->arg, MSG_PONG, NULL);
+		return;
 	case MSG_BE_CONSOLE:
 		if (console->over && b->ops->console_end)
 			b->ops->console_end(b->hv, console->name);
@@ -452,6 +461,21 @@ void backend_event(struct backend *b, const struct msg_be_event *event)
 
 /* ---- time ---- */
 
+/* True when no call has returned since the first of those that hang was asked for, and they are as many as there
+ * were threads: then it is not one domain that is stuck.  Or there can be no more threads. */
+static bool all_hang(const struct backend *b)
+{
+	const struct request *r;
+
+	if (b->n_hung >= WORKERS_MAX)
+		return true;
+	TAILQ_FOREACH (r, &b->requests, next) {
+		if (r->hung)
+			return b->n_hung >= b->n_workers && b->returned_ns < r->deadline_ns - BACKEND_DEADLINE_MS * NS_PER_MS;
+	}
+	return false;
+}
+
 static void expire(struct backend *b, struct request *r)
 {
 	log_limited(LOG_ERROR, "a call to the hypervisor for %s has not returned in %d s",
@@ -462,8 +486,15 @@ static void expire(struct backend *b, struct request *r)
 		return;
 	}
 	answer_early(r, -ETIMEDOUT, "the hypervisor did not answer in time; the call may still go on");
-	if (workers_add(b->workers) < 0)
+	r->hung = true;
+	b->n_hung++;
+	if (all_hang(b)) {
+		log_limited(LOG_ERROR, "%u calls to the hypervisor hang, and none returns: ending, so that a new process "
+			    "takes over", b->n_hung);
+		event_base_loopbreak(b->base);
+	} else if (workers_add(b->workers) < 0) {
 		log_limited(LOG_ERROR, "no more threads for calls to the hypervisor: too many of them hang");
+	}
 }
 
 static void reconnect(struct backend *b)
@@ -508,6 +539,7 @@ struct backend *backend_new(struct event_base *base, const struct backend_ops *o
 	b->hv = hv;
 	b->tell = tell;
 	b->arg = arg;
+	b->n_workers = workers;
 	TAILQ_INIT(&b->requests);
 	str_copy(b->hello.text, "still connecting to the hypervisor");
 	b->workers = workers_new(base, workers);

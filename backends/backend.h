@@ -27,6 +27,9 @@
  * - RESUME: it runs on; 0 also when it ran already, -ENOENT when it is off.
  * - MSG_BE_EVENT comes for every domain of the connection, those jitsu did not start too, and may
  *   come before the RESULT that it belongs to.
+ * - MSG_PING is answered with MSG_PONG by the loop, at once: one that does not is killed.  When as many calls hang
+ *   as there are threads, past their deadline, and none returns, the loop ends (event_base_loopbreak()), and with
+ *   it the process.
  * - MSG_BE_CONSOLE has no answer.  START of an inline machine implies it.
  * - When the launcher's channel is replaced, what was asked through the old one and has not begun
  *   is dropped; what has begun is finished and its result thrown away.  A LIST through the new

@@ -51,7 +51,7 @@ static const struct metric_def defs[] = {
 				 METRIC_PLAIN, { NULL } },
 	[METRIC_XDP_NO_ROOM] = { "jitsu_xdp_no_room_total", "DNS queries that XDP left to dns: no room for the answer.",
 				 METRIC_COUNTER, METRIC_PLAIN, { NULL } },
-	[METRIC_HYPERVISOR_UP] = { "jitsu_hypervisor_up", "Whether that hypervisor is connected.", METRIC_GAUGE,
+	[METRIC_HYPERVISOR_UP] = { "jitsu_hypervisor_up", "Whether that hypervisor is connected, and answers.", METRIC_GAUGE,
 				   METRIC_PLAIN, { "hypervisor" } },
 	[METRIC_PROCESS_UP] = { "jitsu_process_up", "Whether that process of jitsu runs.", METRIC_GAUGE, METRIC_PLAIN,
 				{ "process" } },

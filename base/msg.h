@@ -106,7 +106,7 @@ enum msg_type {
 	MSG_SLOTS, /* + fd: the memfd of slots.h */
 	MSG_RELOAD, /* launcher: read the configuration again */
 	MSG_STOP, /* finish and exit 0 */
-	MSG_PING, /* answer MSG_PONG from your loop */
+	MSG_PING, /* answer MSG_PONG from your loop; the launcher says it to backends, too */
 	MSG_HOLD_MEMORY, /* synproxy: + fd: where held packets lie; it outlives synproxy */
 	MSG_KEPT, /* launcher: + fd: what an earlier launcher had kept under this name; before the first
 		     MSG_PEER, and at their end one without a name and fd */
@@ -821,6 +821,7 @@ enum ctl_event {
 	CTL_EVENT_WOKEN, /* that wake ended: `text` says how, `ms` is how long it took */
 	CTL_EVENT_REVISION, /* the registry has a new one; text: the command */
 	CTL_EVENT_ADDRESS, /* of its addresses one from a pool, or a learned one, is another; text: which, and why */
+	CTL_EVENT_HYPERVISOR, /* its process does not answer, is replaced, or answers again; text: which, and what */
 	CTL_EVENT_N
 };
 const char *ctl_event_name(unsigned event); /* "begin", "state" .. */

@@ -15,7 +15,7 @@
  *
  * Lifetimes: a process that dies is started again after RESTART_MIN_MS, doubled up to
  * RESTART_MAX_MS for as long as it does not live RESTART_FORGET_MS.  One that does not read its
- * channel, or talks nonsense, is killed; where the service manager has a watchdog, so is one whose
+ * channel, or talks nonsense, is killed (a backend that does not answer, too: the launcher says which); where the service manager has a watchdog, so is one whose
  * event loop does not turn (pulse.h).  When the supervisor itself is killed the others go on;
  * the next supervisor ends them (leftovers.h) and takes over, with new memory and nothing kept: what
  * was held then is lost to its clients' next try.  VMs belong to none of us and live through all of
@@ -383,7 +383,7 @@ static void peer_is_stuck(struct supervisor *s, const struct msg_peer *peer)
 
 	if (!p || p->pid <= 0 || p->role == ROLE_LAUNCHER)
 		return;
-	log_warn("%s does not keep up or talks nonsense: killing it", p->name);
+	log_warn("%s does not keep up, does not answer, or talks nonsense: killing it", p->name);
 	kill(p->pid, SIGKILL);
 }
 

@@ -432,6 +432,9 @@ static void add_hypervisors(struct launcher *l, struct msg_ctl_row *row)
 		if (!hv->hello.connected)
 			row_list_str(row, "hypervisors", "%s: not connected%s%s", hv->name, hv->hello.text[0] ? ": " : "",
 				     hv->hello.text);
+		else if (heartbeat_silent_ms(hv) > 0)
+			row_list_str(row, "hypervisors", "%s: its process has not answered for %" PRIu64 " ms, and is replaced "
+				     "after %" PRIu64, hv->name, heartbeat_silent_ms(hv), hv->heartbeat.patience_ms);
 		else
 			row_list_str(row, "hypervisors", "%s: connected, %s, %s", hv->name, hv->hello.version,
 				     hv->hello.kvm ? "KVM works" : "no KVM (software emulation)");

@@ -110,6 +110,19 @@ void events_readdressed(const struct service *s, const char *why)
 	tell(s->l, &m, CTL_EVENT_ADDRESS);
 }
 
+void events_hypervisor(struct launcher *l, const char *fmt, ...)
+{
+	struct msg_ctl_event m = { 0 };
+	va_list ap;
+
+	if (!is_told(l))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(m.text, sizeof(m.text), fmt, ap);
+	va_end(ap);
+	tell(l, &m, CTL_EVENT_HYPERVISOR);
+}
+
 static uint64_t took_ms(const struct wake_trace *w)
 {
 	uint64_t now = clock_now_ns(), end = w->at_ns[MARK_UP] ? w->at_ns[MARK_UP] : now;

@@ -37,6 +37,8 @@ bool hypervisor_ready(const struct hypervisor *hv)
 	return hv && hv->channel && hv->hello.connected && hv->reconciled;
 }
 
+bool hypervisor_answers(const struct hypervisor *hv) { return hypervisor_ready(hv) && heartbeat_silent_ms(hv) == 0; }
+
 bool hypervisors_reconciled(const struct launcher *l)
 {
 	struct hypervisor *hv;
@@ -657,15 +659,15 @@ static void on_event(struct hypervisor *hv, const struct msg_be_event *m)
 
 static void on_hello(struct hypervisor *hv, const struct msg_be_hello *m)
 {
-	bool was = hv->hello.connected;
+	bool was = hv->hello.connected, greeted = hv->greeted;
 
 	hv->hello = *m;
+	hv->greeted = true;
 	if (!m->connected) {
 		hv->reconciled = false;
 		/* the first word of a new process says only that it is trying */
-		if (hv->greeted)
+		if (greeted)
 			log_limited(LOG_WARN, "hypervisor \"%s\" is not connected: %s", hv->name, m->text);
-		hv->greeted = true;
 		return;
 	}
 	if (!was || !hv->reconciled)
@@ -689,6 +691,7 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 	case MSG_BE_EVENT: on_event(hv, body); break;
 	case MSG_BE_GUEST: guest_stream(hv, body, fd); break;
 	case MSG_BE_KEY: guest_key(hv->l, body); break;
+	case MSG_PONG: heartbeat_hear(hv); break;
 	case MSG_LOG: launcher_hear_log(hv->l, hv->name, body); break;
 	default: log_limited(LOG_WARN, "backend \"%s\" said %s, which it may not", hv->name, msg_name(type));
 	}
@@ -703,6 +706,7 @@ static void on_end(void *arg, struct ipc *ch, int error)
 		return;
 	hv->channel = NULL;
 	hv->reconciled = false;
+	heartbeat_end(hv);
 	memset(&hv->hello, 0, sizeof(hv->hello));
 	if (error < 0)
 		launcher_stuck(hv->l, ROLE_BACKEND, hv->name);
@@ -717,6 +721,7 @@ void hypervisor_channel(struct hypervisor *hv, int fd)
 	hv->channel = ipc_new(hv->l->base, fd, on_msg, on_end, hv);
 	if (!hv->channel)
 		abort();
+	heartbeat_begin(hv);
 }
 
 static void on_list_again(evutil_socket_t fd, short what, void *arg)
@@ -740,6 +745,7 @@ struct hypervisor *hypervisor_new(struct launcher *l, const char *name)
 	hv->list_again = evtimer_new(l->base, on_list_again, hv);
 	if (!hv->list_again)
 		abort();
+	heartbeat_new(hv);
 	TAILQ_INSERT_TAIL(&l->hypervisors, hv, next);
 	return hv;
 }
@@ -749,6 +755,7 @@ void hypervisor_free(struct hypervisor *hv)
 	TAILQ_REMOVE(&hv->l->hypervisors, hv, next);
 	ipc_free(hv->channel);
 	event_free(hv->list_again);
+	heartbeat_free(hv);
 	free(hv->found);
 	free(hv->requests);
 	free(hv);

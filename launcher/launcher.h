@@ -90,6 +90,12 @@ struct request {
 	struct msg_be_domain *domain; /* that came; NULL: none did */
 };
 
+struct heartbeat {
+	struct event *timer;
+	bool asked, silent; /* silent: for so long that it counts */
+	uint64_t asked_ms, patience_ms;
+};
+
 struct hypervisor {
 	TAILQ_ENTRY(hypervisor) next;
 	struct launcher *l;
@@ -106,6 +112,7 @@ struct hypervisor {
 	size_t n_requests, room_requests;
 	struct request *requests; /* under way, in no order */
 	bool wanted; /* mark and sweep of a reload */
+	struct heartbeat heartbeat;
 };
 
 enum { SERVICE_NAMES = 4096 }; /* chains of services by a hash */
@@ -152,6 +159,7 @@ struct service {
 	bool stop_under_way; /* a stop was asked of the backend and has not ended: no start before */
 	bool stop_waits; /* ... and it has not been sent: the start of this domain must be answered first */
 	enum stop_how stop_how; /* stop_waits: how it will be */
+	enum { STALL_NONE, STALL_NOW, STALL_OVER } stalled; /* its start, by a process that hangs or hung */
 
 	/* the wake under way, or the last one */
 	uint64_t wake; /* its number in the trace */
@@ -359,12 +367,22 @@ bool ready_port_forwards(struct service *s);
 void ready_drop_port(struct service *s); /* ... and does not need it any more, or it is gone */
 void ready_port_back(struct service *s);
 
+/* ---- heartbeat.c ---- */
+void heartbeat_new(struct hypervisor *hv);
+void heartbeat_free(struct hypervisor *hv);
+void heartbeat_begin(struct hypervisor *hv); /* its channel is new */
+void heartbeat_end(struct hypervisor *hv); /* ... or gone */
+void heartbeat_hear(struct hypervisor *hv);
+/* For so long has it not answered; 0 while it does, or is not there. */
+uint64_t heartbeat_silent_ms(const struct hypervisor *hv);
+
 /* ---- hypervisor.c ---- */
 struct hypervisor *hypervisor_find(struct launcher *l, const char *name);
 struct hypervisor *hypervisor_new(struct launcher *l, const char *name);
 void hypervisor_free(struct hypervisor *hv);
 void hypervisor_channel(struct hypervisor *hv, int fd);
 bool hypervisor_ready(const struct hypervisor *hv);
+bool hypervisor_answers(const struct hypervisor *hv); /* that, and its process is not silent */
 /* The request's number, or -ENOTCONN. */
 int hypervisor_start(struct service *s, struct msg_be_start *m);
 int hypervisor_resume(struct service *s);
@@ -426,6 +444,8 @@ void events_address(const struct service *s, const char *fmt, ...) PRINTF_LIKE(2
 
 /* It has another address of its pool; `why` says which. */
 void events_readdressed(const struct service *s, const char *why);
+/* A hypervisor's process: a sentence. */
+void events_hypervisor(struct launcher *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- zones.c ---- */
 void zones_describe(const struct launcher *l, const struct zone_conf *z, struct msg_ctl_row *row);

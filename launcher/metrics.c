@@ -271,7 +271,7 @@ static void put_hypervisors(struct metrics *m)
 	const struct hypervisor *hv;
 
 	TAILQ_FOREACH(hv, &m->l->hypervisors, next)
-		put1(m, METRIC_HYPERVISOR_UP, hv->name, hv->channel && hv->hello.connected);
+		put1(m, METRIC_HYPERVISOR_UP, hv->name, hv->channel && hv->hello.connected && heartbeat_silent_ms(hv) == 0);
 }
 
 /* ---- processes ---- */

@@ -298,8 +298,8 @@ static void do_stop(struct operators *r, const struct msg_ctl_request *ask)
 	}
 	note_set(&s->stop_reason, "stopped by the operator (uid %u)", ask->uid);
 	wake_forget(s, s->stop_reason);
-	if (s->state != STATE_OFF && s->state != STATE_CONFLICT && !hypervisor_ready(s->hv)) {
-		snprintf(text, sizeof(text), "hypervisor \"%s\" is not connected, so nothing can be stopped there: try again "
+	if (s->state != STATE_OFF && s->state != STATE_CONFLICT && !hypervisor_answers(s->hv)) {
+		snprintf(text, sizeof(text), "hypervisor \"%s\" is not connected, or does not answer, so nothing can be stopped there: try again "
 			 "when \"jitsuctl status\" shows that it is", s->conf->machine.hypervisor);
 		end(r, ask->id, -ENOTCONN, text);
 		return;

@@ -158,11 +158,30 @@ static void follow_conf(struct service *s)
 	set_target(s, m->domain);
 }
 
-/* A start that begins anew, because a backend died with it, has no more time than the first. */
+/* A start that begins anew, because a backend died with it, has no more time than the first; unless its time ran out
+ * while the backend hung, which happens to a start once. */
 static void arm_start(struct service *s)
 {
-	if (s->timer_for != TIMER_START)
+	if (s->timer_for == TIMER_START && s->stalled != STALL_NOW)
+		return;
+	s->stalled = s->timer_for == TIMER_START ? STALL_OVER : STALL_NONE;
+	service_arm(s, TIMER_START, s->conf->start_timeout_ms);
+}
+
+/* Its time is over, but the hypervisor's process has hung and is about to be replaced: that is not the VM's failure. */
+static void start_is_late(struct service *s)
+{
+	bool silent = s->hv && heartbeat_silent_ms(s->hv) > 0;
+
+	if (s->state != STATE_STARTING || s->stalled == STALL_OVER || !(silent || s->stalled == STALL_NOW)) {
+		service_event(s, SVC_START_TIMEOUT);
+	} else if (silent) {
+		s->stalled = STALL_NOW;
+		service_arm(s, TIMER_START, RETRY_MS);
+	} else { /* it answers again, and carries it out now */
+		s->stalled = STALL_OVER;
 		service_arm(s, TIMER_START, s->conf->start_timeout_ms);
+	}
 }
 
 /* Was it woken by one who came, or by one who may come? */
@@ -590,7 +609,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	s->timer_for = TIMER_NONE;
 	switch (due) {
-	case TIMER_START: service_event(s, SVC_START_TIMEOUT); break;
+	case TIMER_START: start_is_late(s); break;
 	case TIMER_IDLE:
 		if (s->state == STATE_UP)
 			look_for_idle(s);

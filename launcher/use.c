@@ -62,6 +62,12 @@ static bool still_busy(struct service *s)
 	return false;
 }
 
+/* The load that limits.max_starting bounds is not there while its hypervisor's process does nothing. */
+static bool takes_a_place(const struct service *s)
+{
+	return state_is_starting(s->state) && !(s->hv && heartbeat_silent_ms(s->hv) > 0);
+}
+
 /* Each wake asks it, so those that sleep are not looked at. */
 void service_count(struct launcher *l, struct budget *b)
 {
@@ -75,8 +81,8 @@ void service_count(struct launcher *l, struct budget *b)
 		s_next = TAILQ_NEXT(s, busy);
 		if (!still_busy(s))
 			continue;
-		b->starting += state_is_starting(s->state);
-		b->unproven_starting += state_is_starting(s->state) && !s->trusted;
+		b->starting += takes_a_place(s);
+		b->unproven_starting += takes_a_place(s) && !s->trusted;
 		if (!state_counts(s->state) && !s->stop_under_way)
 			continue;
 		b->running++;

@@ -42,7 +42,7 @@ static bool may_start(const struct service *s)
 {
 	struct budget b;
 
-	return hypervisor_ready(s->hv) && !s->stop_under_way && admit(s, &b) == BUDGET_OK;
+	return hypervisor_answers(s->hv) && !s->stop_under_way && admit(s, &b) == BUDGET_OK;
 }
 
 void wake_explain(const struct service *s, char *out, size_t size)
@@ -59,6 +59,8 @@ void wake_explain(const struct service *s, char *out, size_t size)
 		snprintf(out, size, "hypervisor \"%s\" is not connected: %.300s", s->hv->name, s->hv->hello.text);
 	else if (!s->hv->reconciled)
 		snprintf(out, size, "hypervisor \"%s\" is being asked what runs", s->hv->name);
+	else if (heartbeat_silent_ms(s->hv) > 0)
+		snprintf(out, size, "the process of hypervisor \"%s\" does not answer, and is replaced soon", s->hv->name);
 	else if (s->stop_under_way && s->state == STATE_FAILED && s->conf->stop == STOP_SHUTDOWN)
 		snprintf(out, size, "the last VM did not get ready and was asked to shut down, but still runs: look at its "
 				    "console, end it by hand, or set \"stop_force\"");

@@ -269,6 +269,8 @@ static void test_loop_lives_when_every_worker_hangs(void **state)
 		ask(MSG_BE_LIST, req, "");
 	turn(50);
 	clock_fake_ns(clock_now_ns() + (BACKEND_DEADLINE_MS + 1000) * NS_PER_MS);
+	turn(1000);
+	assert_true(event_base_got_break(base)); /* the process ends */
 	for (uint32_t req = 1; req <= WORKERS_MAX + 8; req++)
 		expect(req, -ETIMEDOUT);
 	fake_release(fake);
