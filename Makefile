@@ -57,7 +57,7 @@ HOOKS_LIBS := -lcurl
 LIBVIRT_LIBS := -lvirt -lvirt-qemu -lpthread
 
 # What is for Xen is built where its library is (package libxen-dev).
-XENSTORE := $(wildcard $(addprefix /usr/lib/$(shell $(CC) -print-multiarch)/,libxenstore.a libxentoolcore.a))
+XENSTORE := $(wildcard $(addprefix $(SYSROOT)/usr/lib/$(shell $(CC) -print-multiarch)/,libxenstore.a libxentoolcore.a))
 ifeq ($(XENSTORE)$(MAKELEVEL),0)
 $(info   without jitsu-libxl and jitsu-vif: the package libxen-dev is not installed)
 endif
