@@ -28,7 +28,7 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SAN)
 
 # ---- sources: one list per folder ----
 
-BASE := addr addr_list buf child clock codec err ipc json log metric msg nearest proc ring_file sandbox slots utf8
+BASE := addr addr_list buf child clock codec err ipc json log metric msg nearest proc ring_file sandbox slots utf8 xl_text
 CONFIG := check check_pools claims complete load manual pool print read registry registry_db schema value
 DNS := answer canonical changes cookie count forward key load main name notify nsec peers queue rate serve sign signatures special tcp \
 	transfer tsig udp view waiting wire worker zone zone_build zone_file zone_rrset zone_static zone_touch zone_walk
@@ -42,7 +42,7 @@ LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec
 	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend guests listener workers
 HOOKS := event_text jobs webhook
-LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_notes
+LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_file libxl_notes
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale watches xml
 JITSUD := jitsud kept leftovers listeners notify programs pulse run_dir supervisor users
 JITSUCTL := client complete dnssec doctor doctor_port doctor_show edit event jitsuctl listing live old_jitsu options record \
@@ -78,10 +78,10 @@ TESTS += launcher/test_dnssec launcher/test_dnssec_side cmd/test_dnssec
 TESTS += launcher/test_launcher launcher/test_zones launcher/test_holds launcher/test_sweeps launcher/test_mutes launcher/test_wake_dns
 TESTS += backends/test_backend backends/test_console backends/test_contract backends/test_domain_xml backends/test_stale
 TESTS += backends/test_libvirt_events backends/test_workers base/test_ring_file
-TESTS += $(if $(XENSTORE),backends/test_libxl_conf)
+TESTS += $(if $(XENSTORE),backends/test_libxl_conf backends/test_libxl_file)
 TESTS += synproxy/test_frame synproxy/test_hold synproxy/test_probe synproxy/test_probe_netns
 TESTS += synproxy/test_agenda base/test_bucket synproxy/test_claim synproxy/test_handover synproxy/test_lookup synproxy/test_process
-TESTS += base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
+TESTS += base/test_xl_text base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server
 TESTS += config/test_claims config/test_registry config/test_load config/test_manual config/test_memory config/test_value
 TESTS += launcher/test_heartbeat
 TESTS += cmd/test_edit launcher/test_edits config/test_pool launcher/test_pools launcher/test_instances

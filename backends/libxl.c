@@ -13,6 +13,7 @@
 
 #include "backends/libxl_conf.h"
 #include "backends/libxl_domains.h"
+#include "backends/libxl_file.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -296,13 +297,23 @@ static int start_inline(struct libxl *l, struct xl_ctx *x, const struct msg_be_s
 	return error;
 }
 
-static int start_existing(struct xl_ctx *x, const struct msg_be_start *m, struct msg_be_result *r, struct err *e)
+static int start_existing(struct libxl *l, struct xl_ctx *x, const struct msg_be_start *m, struct msg_be_result *r,
+			  struct err *e)
 {
 	int error = check_absent(x, m->domain, r, e);
+	libxl_domain_config c;
 
-	return error < 0 ? error :
-			   err_set(e, -ENOENT, "domain %s does not run, and Xen keeps no definitions: name the file that has it "
-					       "in xl_config, or start it with xl create", m->domain);
+	if (error < 0)
+		return error;
+	if (!m->xl_config[0])
+		return err_set(e, -ENOENT, "domain %s does not run, and Xen keeps no definitions: name the file that has it in "
+					   "xl_config, or start it with xl create", m->domain);
+	libxl_domain_config_init(&c);
+	error = xl_file_read(m->xl_config, m->domain, &l->host, &c, e);
+	if (error == 0)
+		error = start_config(l, x, &c, m->paused, r, e);
+	libxl_domain_config_dispose(&c);
+	return error;
 }
 
 static int libxl_start(void *hv, const struct msg_be_start *m, struct msg_be_result *r, struct err *e)
@@ -312,7 +323,7 @@ static int libxl_start(void *hv, const struct msg_be_start *m, struct msg_be_res
 
 	if (!x)
 		return e->code;
-	return m->domain[0] ? start_existing(x, m, r, e) : start_inline(l, x, m, r, e);
+	return m->domain[0] ? start_existing(l, x, m, r, e) : start_inline(l, x, m, r, e);
 }
 
 /* ---- stop and resume ---- */

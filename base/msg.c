@@ -332,7 +332,7 @@ MSG_TABLE(nic, msg_nic, F_BYTES(struct msg_nic, mac), F_STR(struct msg_nic, ifna
 
 MSG_TABLE(be_start, msg_be_start, F_U32(struct msg_be_start, req), F_U32(struct msg_be_start, svc),
 	     F_U32(struct msg_be_start, gen), F_STR(struct msg_be_start, name), F_STR(struct msg_be_start, uuid),
-	     F_STR(struct msg_be_start, domain), F_STR(struct msg_be_start, kernel),
+	     F_STR(struct msg_be_start, domain), F_STR(struct msg_be_start, xl_config), F_STR(struct msg_be_start, kernel),
 	     F_STR(struct msg_be_start, initrd), F_STR(struct msg_be_start, cmdline),
 	     F_STR(struct msg_be_start, arch), F_STR(struct msg_be_start, machine),
 	     F_U16(struct msg_be_start, vcpus), F_U64(struct msg_be_start, memory_bytes),

@@ -891,7 +891,8 @@ struct msg_be_start {
 	uint32_t req, svc, gen;
 	char name[MSG_NAME_MAX + 8]; /* of the domain to define: "jitsu-www" */
 	char uuid[MSG_UUID_MAX];
-	char domain[MSG_NAME_MAX * 2]; /* an existing one, by name or UUID; then nothing below counts */
+	char domain[MSG_NAME_MAX * 2]; /* an existing one, by name or UUID; then of what is below only this counts: */
+	char xl_config[MSG_PATH_MAX]; /* the xl configuration that has that name; "": it must be known already */
 	char kernel[MSG_PATH_MAX];
 	char initrd[MSG_PATH_MAX];
 	char cmdline[MSG_CMDLINE_MAX];

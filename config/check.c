@@ -416,8 +416,8 @@ static void check_images(const struct conf *c, const struct machine_conf *machin
 	}
 }
 
-/* `domain` stands instead of every option but the hypervisor. */
-static void check_domain_alone(const struct spot *where, struct mistakes *m)
+/* `domain` or `xl_config` stands instead of every option but the hypervisor. */
+static void check_alone(const char *definition, const struct spot *where, struct mistakes *m)
 {
 	const struct schema *machine = schema_find(&schema_service, "machine")->of;
 
@@ -425,11 +425,23 @@ static void check_domain_alone(const struct spot *where, struct mistakes *m)
 		const char *key = machine->opts[i].key;
 		struct spot option = spot_member(where, key);
 
-		if (!option.v || strcmp(key, "domain") == 0 || strcmp(key, "hypervisor") == 0)
+		if (!option.v || strcmp(key, definition) == 0 || strcmp(key, "hypervisor") == 0)
 			continue;
 		option.at = json_key_place(option.v);
-		mistake(m, &option, "does not go with domain, whose own definition says it");
+		mistake(m, &option, "does not go with %s, whose own definition says it", definition);
 	}
+}
+
+static void check_xl_config(const struct conf *c, const struct machine_conf *machine, const struct spot *where,
+                            struct mistakes *m)
+{
+	const struct hypervisor_conf *hv = conf_hypervisor(c, machine->hypervisor);
+	struct spot file = spot_member(where, "xl_config");
+
+	check_alone("xl_config", where, m);
+	check_image(c, machine->xl_config, &file, m);
+	if (hv && hv->uri[0] && !uri_is_xen(hv->uri))
+		mistake(m, &file, "is Xen's, and hypervisor \"%s\" is none: name one whose uri is \"libxl:///\"", hv->name);
 }
 
 /* Which hypervisors make a machine of this kind, of which architecture.  Xen makes what it can of QEMU's. */
@@ -497,11 +509,14 @@ static void check_machine(const struct conf *c, const struct machine_conf *machi
 {
 	struct spot hypervisor = spot_member(where, "hypervisor"), memory = spot_member(where, "memory");
 	struct spot nics = spot_member(where, "nics"), kernel = spot_member(where, "kernel");
+	struct spot xl_config = spot_member(where, "xl_config");
 
 	check_reference(m, &hypervisor, machine->hypervisor, "hypervisors", c->hypervisors.v,
 	                c->hypervisors.n, sizeof(*c->hypervisors.v));
 	if (spot_member(where, "domain").v)
-		return check_domain_alone(where, m);
+		return check_alone("domain", where, m);
+	if (xl_config.v)
+		return check_xl_config(c, machine, where, m);
 	if (!kernel.v)
 		mistake(m, &kernel, "missing: a machine needs a kernel, or a domain that has its own");
 	check_kind(c, machine, where, m);
@@ -581,11 +596,13 @@ static void collect_machine(struct uniques *u, const struct machine_conf *machin
 {
 	struct spot domain = spot_member(where, "domain");
 	struct spot nics = spot_member(where, "nics"), disks = spot_member(where, "disks");
+	struct spot xl_config = spot_member(where, "xl_config");
 	char mac[MAC_TEXT_MAX], name[MSG_NAME_MAX * 3 + 1] = "";
 
 	if (machine->domain[0])
 		snprintf(name, sizeof(name), "%s/%s", machine->hypervisor, machine->domain);
 	unique_add(&u->domains, name, &domain);
+	unique_add(&u->domains, machine->xl_config, &xl_config); /* a domain's name has no slash */
 	for (size_t i = 0; i < machine->nics.n; i++) {
 		struct spot nic = spot_nth(&nics, i), at = spot_member(&nic, "mac");
 

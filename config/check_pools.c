@@ -55,7 +55,7 @@ static void check_one(const struct conf *c, const struct service_conf *s, const 
 	const struct bridge_conf *b = pools_bridge(c, s);
 	bool v4 = ip_is_v4(&ip->addr);
 
-	if (s->machine.domain[0])
+	if (machine_is_defined(&s->machine))
 		mistake(m, at, "does not go with domain, which has its addresses already: say them here");
 	else if (b && !pools_have(&b->pools, v4))
 		mistake(m, at, "bridge \"%s\" has no pools%s to take an address of", b->name,

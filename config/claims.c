@@ -87,6 +87,7 @@ static bool each_claim(const struct service_conf *s, claim_fn *fn, void *arg)
 	snprintf(domain, sizeof(domain), "%s/%s", s->machine.hypervisor, s->machine.domain);
 	return fn(arg, KIND_NAME, "name", s->name, false) && each_host(s, fn, arg) && each_address(s, fn, arg) &&
 	       (!s->machine.domain[0] || fn(arg, KIND_DOMAIN, "machine.domain", domain, false)) &&
+	       (!s->machine.xl_config[0] || fn(arg, KIND_DOMAIN, "machine.xl_config", s->machine.xl_config, false)) &&
 	       each_nic(&s->machine, fn, arg) && each_disk(&s->machine, fn, arg);
 }
 

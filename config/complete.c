@@ -104,7 +104,7 @@ static void complete_machine(const struct conf *c, struct machine_conf *machine,
 {
 	if (!is_given(where, "hypervisor") && c->hypervisors.n > 0)
 		set_text(m, &machine->hypervisor, c->hypervisors.v[0].name);
-	if (is_given(where, "domain")) {
+	if (is_given(where, "domain") || is_given(where, "xl_config")) {
 		/* its definition says these */
 		machine->memory_bytes = 0;
 		machine->vcpus = 0;
@@ -172,7 +172,7 @@ void conf_complete_service(const struct conf *c, struct service_conf *s, const s
 	if (!machine.v || json_type(machine.v) != JSON_OBJECT)
 		return;
 	if (!is_given(where, "stop"))
-		s->stop = is_given(&machine, "domain") || has_writable_disk(&s->machine) ? STOP_SHUTDOWN
+		s->stop = machine_is_defined(&s->machine) || has_writable_disk(&s->machine) ? STOP_SHUTDOWN
 		                                                                         : STOP_DESTROY;
 }
 

@@ -108,11 +108,16 @@ static const struct opt machine_opts[] = {
 	  .otherwise = "the first of hypervisors",
 	  .help = "The name of one of hypervisors: where the VM runs." },
 	{ "domain", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, domain), .text = &text_domain,
-	  .help = "An existing libvirt domain, by name or UUID, instead of all options below.  It is "
+	  .help = "An existing domain, by name or UUID, instead of all options below.  It is "
 	          "started as it is defined and never redefined; its MAC address, bridge and port are "
-	          "found from it." },
+	          "found from it.  Xen keeps no definitions: there it is found when it runs, and somebody else "
+	          "starts it." },
+	{ "xl_config", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, xl_config), .text = &text_path,
+	  .help = "With Xen, the configuration file of an existing domain, as xl.cfg(5) says, below one of image_dirs, "
+	          "instead of domain and of all options below.  The domain has the name that is in there.  Its kind "
+	          "must be pv or pvh; what else is not supported is refused at the start, with its line." },
 	{ "kernel", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, kernel), .text = &text_path,
-	  .help = "The unikernel or kernel to boot, below one of image_dirs.  Required without domain." },
+	  .help = "The unikernel or kernel to boot, below one of image_dirs.  Required without domain and xl_config." },
 	{ "initrd", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, initrd), .text = &text_path,
 	  .help = "The initial RAM disk for the kernel, below one of image_dirs." },
 	{ "cmdline", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, cmdline), .text = &text_cmdline,

@@ -126,7 +126,8 @@ struct nic_list {
 
 struct machine_conf {
 	char *hypervisor; /* the name of one of `hypervisors` */
-	char *domain; /* an existing libvirt domain, by name or UUID; then nothing else below but that */
+	char *domain; /* an existing domain, by name or UUID; then nothing else below but that */
+	char *xl_config; /* or: the file of xl's that has it */
 	char *kernel, *initrd, *cmdline;
 	char *arch; /* "x86_64", "aarch64" */
 	char *machine; /* "" : the backend's choice (microvm where it can) */
@@ -135,6 +136,9 @@ struct machine_conf {
 	struct disk_list disks;
 	struct nic_list nics;
 };
+
+/* Is the VM described elsewhere, so that only its hypervisor knows its NICs, memory and the like? */
+static inline bool machine_is_defined(const struct machine_conf *m) { return m->domain[0] || m->xl_config[0]; }
 
 struct service_conf {
 	char *name; /* [a-z0-9-]{1,40} */

@@ -181,8 +181,10 @@ static void add_machine(const struct service *s, struct msg_ctl_row *row)
 	const struct machine_conf *m = &s->conf->machine;
 	char mac[MAC_TEXT_MAX];
 
-	if (m->domain[0]) {
-		row_str(row, "domain", "%s", m->domain);
+	if (machine_is_defined(m)) {
+		row_str(row, "domain", "%s", s->target);
+		if (m->xl_config[0])
+			row_str(row, "xl_config", "%s", m->xl_config);
 	} else {
 		row_str(row, "kernel", "%s", m->kernel);
 		row_str(row, "arch", "%s", m->arch);

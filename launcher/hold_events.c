@@ -82,7 +82,7 @@ static void yield_to(struct service *s)
 	holds_yield(s);
 	service_event(s, SVC_CONFLICT);
 	holds_update(s); /* where the state stays what it was */
-	if (by_itself && s->conf->machine.domain[0])
+	if (by_itself && machine_is_defined(&s->conf->machine))
 		hypervisor_discover(s); /* it may be its own VM, which somebody has started */
 }
 

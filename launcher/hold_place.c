@@ -26,7 +26,7 @@ static int find_nic(struct service *s, struct msg_nic *out, struct err *e)
 	const struct machine_conf *m = &s->conf->machine;
 	bool there = state_counts(s->state) || s->stop_under_way;
 
-	if (!m->domain[0] && (!there || s->n_nics == 0)) {
+	if (!machine_is_defined(m) && (!there || s->n_nics == 0)) {
 		if (m->nics.n == 0)
 			return err_set(e, -EOPNOTSUPP, "it has no NIC");
 		start_describe_nic(s, 0, out);
@@ -39,7 +39,7 @@ static int find_nic(struct service *s, struct msg_nic *out, struct err *e)
 	if (!s->hold.known)
 		return err_set(e, -EAGAIN, "hypervisor \"%s\" has not told yet which NICs its domain has",
 			       m->hypervisor);
-	return err_set(e, -EOPNOTSUPP, "hypervisor \"%s\" knows no domain \"%s\" with a NIC", m->hypervisor, m->domain);
+	return err_set(e, -EOPNOTSUPP, "hypervisor \"%s\" knows no domain \"%s\" with a NIC", m->hypervisor, s->target);
 }
 
 /* Before our tap is made: to make it for nothing would be news of the bridge, and it would be tried again. */

@@ -200,7 +200,7 @@ int hypervisor_stop(struct service *s, enum stop_how how)
 {
 	int r = 0;
 
-	s->stop_waits = s->conf->machine.domain[0] && hypervisor_ready(s->hv) && has_request(s->hv, s, REQUEST_START);
+	s->stop_waits = machine_is_defined(&s->conf->machine) && hypervisor_ready(s->hv) && has_request(s->hv, s, REQUEST_START);
 	if (s->stop_waits)
 		s->stop_how = how;
 	else
@@ -247,7 +247,7 @@ static bool is_of(const struct msg_be_domain *d, const struct service *s)
 
 static bool started_by_us(const struct service *s, const struct msg_be_domain *d)
 {
-	if (!s->conf->machine.domain[0] || s->conf->manage == MANAGE_ALWAYS || s->run.domain_id == RUN_STATE_ASKED)
+	if (!machine_is_defined(&s->conf->machine) || s->conf->manage == MANAGE_ALWAYS || s->run.domain_id == RUN_STATE_ASKED)
 		return true;
 	return strcasecmp(s->run.uuid, d->uuid) == 0 && s->run.domain_id == d->domain_id && d->domain_id >= 0;
 }
@@ -298,7 +298,7 @@ static void ask_console(struct hypervisor *hv, const struct service *s)
 {
 	struct msg_be_console m = { .svc = s->index, .gen = s->gen };
 
-	if (s->conf->machine.domain[0])
+	if (machine_is_defined(&s->conf->machine))
 		return;
 	snprintf(m.name, sizeof(m.name), "jitsu-%s", s->conf->name);
 	ipc_send(hv->channel, MSG_BE_CONSOLE, &m);

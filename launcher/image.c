@@ -86,6 +86,7 @@ struct walk {
 static const char *const kind_names[] = {
 	[IMAGE_KERNEL] = "kernel",
 	[IMAGE_INITRD] = "initrd",
+	[IMAGE_XL_CONFIG] = "xl configuration",
 	[IMAGE_DISK_READ_ONLY] = "disk",
 	[IMAGE_DISK] = "disk",
 };
@@ -132,7 +133,7 @@ static int check_file(const struct walk *w, const struct stat *st)
 	bool writes = w->kind == IMAGE_DISK;
 	int r = check_type(w, st);
 
-	if (r == 0 && (w->kind == IMAGE_KERNEL || w->kind == IMAGE_INITRD))
+	if (r == 0 && w->kind != IMAGE_DISK_READ_ONLY && w->kind != IMAGE_DISK)
 		r = check_owner(w, st);
 	if (r == 0 && !may(st, w->path, w->reader, writes ? 6 : 4))
 		r = err_set(w->e, -EACCES, "%s %s cannot be %s by QEMU's user (uid %u); chown or chmod it", w->what, w->path,

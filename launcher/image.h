@@ -2,8 +2,8 @@
  *
  * A path must lie under one of image_dirs.  From that directory down no component may be a
  * symbolic link, and every directory must be root's and writable by root alone, so that nobody
- * else can put another file in its place between this look and QEMU's.  A kernel or initrd must
- * itself be root's and writable by root alone; a disk may belong to anyone.
+ * else can put another file in its place between this look and QEMU's.  A kernel, initrd or
+ * xl configuration must itself be root's and writable by root alone; a disk may belong to anyone.
  */
 #ifndef LAUNCHER_IMAGE_H
 #define LAUNCHER_IMAGE_H
@@ -14,7 +14,7 @@
 #include "base/util.h"
 #include "config/service.h"
 
-enum image_kind { IMAGE_KERNEL, IMAGE_INITRD, IMAGE_DISK_READ_ONLY, IMAGE_DISK };
+enum image_kind { IMAGE_KERNEL, IMAGE_INITRD, IMAGE_XL_CONFIG, IMAGE_DISK_READ_ONLY, IMAGE_DISK };
 
 /* Who opens it in the end. */
 struct image_reader {

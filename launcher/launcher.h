@@ -145,7 +145,7 @@ struct service {
 
 	/* the VM */
 	struct hypervisor *hv;
-	char *target; /* how the backend is told which domain */
+	char *target; /* how the backend is told which domain; a path while nobody knows what it is called */
 	bool on_taps; /* its NICs are on taps of ours; else its ports are the hypervisor's, which tells their names */
 	char uuid[MSG_UUID_MAX];
 	int32_t domain_id; /* -1: not running */
@@ -299,6 +299,8 @@ bool service_is_served(const struct service *s); /* it is configured, and enable
 void service_set_error(struct service *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* dns or synproxy has acknowledged. */
 void service_drained(struct service *s);
+/* What its existing domain is called. */
+void service_set_target(struct service *s, const char *domain);
 /* There is room for its NICs and ports from now on. */
 void service_room(struct service *s);
 /* What was to be stopped is there and stays. */
@@ -345,6 +347,8 @@ void wake_packet_refuse(struct service *s, const struct msg_wake *m, bool never)
 /* As the record has it: of a machine that we define. */
 void start_describe_nic(const struct service *s, size_t nic, struct msg_nic *out);
 int start_send(struct service *s, struct err *e);
+/* What an existing domain is called; the path of its xl configuration while that cannot be read. */
+void start_name_domain(const struct service *s, char *name, size_t size);
 void start_name_nics(struct service *s); /* of a machine that we define: we know them best */
 void start_clean_up(struct service *s); /* taps and ports of a VM that is gone */
 void start_open_ports(struct service *s);

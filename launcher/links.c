@@ -65,7 +65,7 @@ static void look_at_port(struct launcher *l, const struct link_info *link, bool 
 			continue;
 		if (is_port_of(s, link))
 			owner = s;
-		else if (joined && link->master == b->info.ifindex && s->hold.port_lost && s->conf->machine.domain[0])
+		else if (joined && link->master == b->info.ifindex && s->hold.port_lost && machine_is_defined(&s->conf->machine))
 			hypervisor_verify(s);
 	}
 	if (owner) /* who may be stopped by it: `busy` changes */

@@ -369,8 +369,8 @@ static void do_console(struct operators *r, const struct msg_ctl_request *ask)
 
 	if (!s)
 		return;
-	if (s->conf->machine.domain[0]) {
-		end(r, ask->id, -EOPNOTSUPP, "its domain was not made by jitsu, and nor was its console: use virsh console");
+	if (machine_is_defined(&s->conf->machine)) {
+		end(r, ask->id, -EOPNOTSUPP, "its domain was not made by jitsu, and nor was its console: use virsh console, or xl console");
 		return;
 	}
 	w = wait_new(r, ask);

@@ -224,7 +224,7 @@ void reload_remove(struct service *s)
 	s->order = ORDER_NONE;
 	wake_forget(s, "it is no longer configured");
 	holds_judge(s, false);
-	if (s->state == STATE_SUSPENDED && !s->conf->machine.domain[0]) {
+	if (s->state == STATE_SUSPENDED && !machine_is_defined(&s->conf->machine)) {
 		note_set(&s->stop_reason, "it is no longer configured");
 		service_event(s, SVC_OPERATOR_STOP);
 	}

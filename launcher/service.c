@@ -123,7 +123,7 @@ void service_room(struct service *s)
  * is known by this. */
 static void note_asked(struct service *s)
 {
-	if (!s->conf->machine.domain[0])
+	if (!machine_is_defined(&s->conf->machine))
 		return;
 	s->run.domain_id = RUN_STATE_ASKED;
 	s->run.up = false;
@@ -140,22 +140,29 @@ static void set_target(struct service *s, const char *target)
 	s->target = copy;
 }
 
+void service_set_target(struct service *s, const char *domain)
+{
+	if (s->target && strcmp(s->target, domain) != 0)
+		s->uuid[0] = '\0';
+	set_target(s, domain);
+}
+
 /* Where its VM is and what it is called, as the record says now.  Not while there is one. */
 static void follow_conf(struct service *s)
 {
 	const struct machine_conf *m = &s->conf->machine;
+	char name[MSG_NAME_MAX * 2];
 	const struct hypervisor_conf *hv = conf_hypervisor(s->l->conf, m->hypervisor);
 
 	s->hv = hypervisor_find(s->l, m->hypervisor);
-	s->on_taps = !m->domain[0] && !(hv && uri_is_xen(hv->uri));
-	if (!m->domain[0]) {
+	s->on_taps = !machine_is_defined(m) && !(hv && uri_is_xen(hv->uri));
+	if (!machine_is_defined(m)) {
 		identity_uuid(&s->l->identity, s->conf->name, s->uuid);
 		set_target(s, s->uuid);
 		return;
 	}
-	if (s->target && strcmp(s->target, m->domain) != 0)
-		s->uuid[0] = '\0';
-	set_target(s, m->domain);
+	start_name_domain(s, name, sizeof(name));
+	service_set_target(s, name);
 }
 
 /* A start that begins anew, because a backend died with it, has no more time than the first; unless its time ran out
@@ -410,7 +417,7 @@ static enum stop_how way_to_stop(const struct service *s, enum service_state bef
 {
 	bool for_good = before == STATE_SUSPENDED || s->removed;
 
-	if (s->conf->stop == STOP_SUSPEND && for_good && !s->conf->machine.domain[0])
+	if (s->conf->stop == STOP_SUSPEND && for_good && !machine_is_defined(&s->conf->machine))
 		return STOP_DESTROY;
 	return s->conf->stop;
 }

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "base/buf.h"
+#include "base/xl_text.h"
 #include "launcher/launcher.h"
 
 /* ---- the command line ---- */
@@ -105,6 +106,44 @@ static int check_files(const struct service *s, struct err *e)
 	return r;
 }
 
+/* ---- a domain of xl's ---- */
+
+static int read_xl_name(const struct service *s, char *name, size_t size, struct err *e)
+{
+	const char *path = s->conf->machine.xl_config;
+	cleanup_buf struct buf text = { 0 };
+	struct err why;
+	int r = image_check(&s->l->conf->image_dirs, path, IMAGE_XL_CONFIG, NULL, NULL, e);
+
+	if (r < 0)
+		return r;
+	r = buf_read_file(&text, path, XL_TEXT_BYTES_MAX);
+	if (r < 0)
+		return err_set_errno(e, r, "cannot read %s", path);
+	r = xl_text_name(text.text ? text.text : "", name, size, &why);
+	return r < 0 ? err_set(e, r, "%s:%s", path, why.text) : 0;
+}
+
+void start_name_domain(const struct service *s, char *name, size_t size)
+{
+	const struct machine_conf *m = &s->conf->machine;
+	struct err ignored; /* the start tells it */
+
+	if (m->domain[0] || read_xl_name(s, name, size, &ignored) < 0)
+		str_copy_n(name, size, m->domain[0] ? m->domain : m->xl_config);
+}
+
+static int fill_xl_config(struct service *s, struct msg_be_start *m, struct err *e)
+{
+	int r = read_xl_name(s, m->domain, sizeof(m->domain), e);
+
+	if (r < 0)
+		return r;
+	service_set_target(s, m->domain);
+	str_copy(m->xl_config, s->conf->machine.xl_config);
+	return 0;
+}
+
 /* ---- taps ---- */
 
 static void choose_mac(const struct service *s, size_t nic, struct mac_addr *out)
@@ -204,7 +243,7 @@ static void note_addresses(struct service *s)
  * have others by now.  They are the first NIC's. */
 static void guard(struct service *s, uint16_t nic, struct port_conf *c)
 {
-	c->guard = !s->conf->machine.domain[0] && !mac_is_zero(&c->vm_mac);
+	c->guard = !machine_is_defined(&s->conf->machine) && !mac_is_zero(&c->vm_mac);
 	if (!c->guard || nic > 0)
 		return;
 	if (s->run.addrs.n == 0)
@@ -242,7 +281,7 @@ void start_open_ports(struct service *s)
 
 void start_guard_again(struct service *s)
 {
-	if (s->conf->machine.domain[0] || !state_counts(s->state))
+	if (machine_is_defined(&s->conf->machine) || !state_counts(s->state))
 		return;
 	note_addresses(s);
 	run_state_save(s->l->conf->run_dir, s->conf->name, &s->run);
@@ -258,7 +297,7 @@ void start_clean_up(struct service *s)
 			reaper_delete_tap(s->l->reaper, s->nics[i].ifname);
 		s->nics[i].ifname[0] = '\0';
 	}
-	if (!s->conf->machine.domain[0])
+	if (!machine_is_defined(&s->conf->machine))
 		s->n_nics = 0;
 }
 
@@ -309,7 +348,9 @@ int start_send(struct service *s, struct err *e)
 	int r = 0;
 
 	s->run.boots++;
-	if (s->conf->machine.domain[0])
+	if (s->conf->machine.xl_config[0])
+		r = fill_xl_config(s, &m, e);
+	else if (s->conf->machine.domain[0])
 		str_copy(m.domain, s->conf->machine.domain);
 	else
 		r = fill_machine(s, &m, e);

@@ -12,7 +12,7 @@ enum { CAME_LOOK_MS = 500, FIRST_LOOK_MS = 50, LATER_LOOK_MS = 500, LOOK_FOR_MS 
 
 uint64_t service_memory(const struct service *s)
 {
-	return s->conf->machine.domain[0] ? s->memory_bytes : s->conf->machine.memory_bytes;
+	return machine_is_defined(&s->conf->machine) ? s->memory_bytes : s->conf->machine.memory_bytes;
 }
 
 static uint64_t last_traffic_ms(struct service *s)

@@ -736,6 +736,13 @@ static const struct {
 	{ { { MACHINE, "machine", "\"pv\"" }, { MACHINE, "arch", "\"aarch64\"" } },
 	  "services[0].machine.machine",
 	  "no machine of arch aarch64" },
+	{ { { "services[1].machine", "xl_config", "\"/images/db.cfg\"" }, { "services[1].machine", "domain", NULL } },
+	  "services[1].machine.xl_config",
+	  "hypervisor \"other\" is none" },
+	{ { { "services[1].machine", "xl_config", "\"/etc/xen/db.cfg\"" }, { "services[1].machine", "domain", NULL },
+	    { "hypervisors[1]", "uri", "\"libxl:///\"" } },
+	  "services[1].machine.xl_config",
+	  "below none of image_dirs" },
 	{ { { "hypervisors[0]", "uri", "\"libxl://host/\"" } }, "hypervisors[0].uri", "or \"libxl:///\"" },
 	{ { { "hypervisors[1]", "uri", "\"libxl:///\"" }, { "hypervisors[0]", "uri", "\"libxl:///\"" } },
 	  "hypervisors[1].uri",
@@ -802,7 +809,7 @@ static void test_mistakes_told_at_another_place(void **state)
 static void test_domain_stands_alone(void **state)
 {
 	const struct schema *machine = schema_find(&schema_service, "machine")->of;
-	const char *values[] = { "\"/images/a\"", "\"/images/a\"", "\"\"", "\"64MiB\"", "1",
+	const char *values[] = { "\"/images/a\"", "\"/images/a\"", "\"/images/a\"", "\"\"", "\"64MiB\"", "1",
 		                 "\"x86_64\"",    "\"pc\"",        "[]",   "[{}]" };
 	size_t n = 0;
 
