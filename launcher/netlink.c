@@ -153,8 +153,13 @@ static int parse_port_attr(const struct nlattr *a, void *arg)
 {
 	struct link_detail *d = arg;
 
-	if (mnl_attr_get_type(a) == IFLA_BRPORT_STATE && mnl_attr_validate(a, MNL_TYPE_U8) == 0)
-		d->link.settling = mnl_attr_get_u8(a) == BR_STATE_LISTENING || mnl_attr_get_u8(a) == BR_STATE_LEARNING;
+	if (mnl_attr_get_type(a) == IFLA_BRPORT_STATE && mnl_attr_validate(a, MNL_TYPE_U8) == 0) {
+		uint8_t at = mnl_attr_get_u8(a);
+
+		/* a carrier makes the port usable at once, and the bridge hears of it a moment later */
+		d->link.settling = at == BR_STATE_LISTENING || at == BR_STATE_LEARNING ||
+				   (at == BR_STATE_DISABLED && d->link.carrier);
+	}
 	return MNL_CB_OK;
 }
 

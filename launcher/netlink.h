@@ -34,7 +34,9 @@ struct link_info {
 	uint32_t mtu;
 	bool up; /* someone set it up */
 	bool carrier; /* the other end is there; of a tap: a process has it open */
-	bool settling; /* a bridge's port that does not forward yet: the spanning tree listens and learns first */
+	/* A bridge's port that does not forward yet: the spanning tree listens and learns first; or its carrier has just
+	 * come, and the bridge has not heard of it. */
+	bool settling;
 };
 
 /* 0, -ENODEV when there is none, or -errno. */

@@ -7,8 +7,10 @@
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <net/if.h> /* before the next */
+#include <linux/if.h>
+#include <linux/if_bridge.h>
 #include <linux/if_tun.h>
-#include <net/if.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -634,6 +636,37 @@ static void test_port_of(void **state)
 	assert_int_equal(netlink_is_port_of(nl, port, br, &e), 0);
 }
 
+/* As the kernel tells of a bridge's port. */
+static bool is_settling(unsigned flags, uint8_t port_state)
+{
+	struct request r;
+	struct ifinfomsg *ifi = request_link(&r, RTM_NEWLINK, 0, 7);
+	struct nlattr *info = mnl_attr_nest_start(r.h, IFLA_LINKINFO), *data;
+	struct link_detail d;
+
+	ifi->ifi_flags = flags;
+	mnl_attr_put_strz(r.h, IFLA_INFO_SLAVE_KIND, "bridge");
+	data = mnl_attr_nest_start(r.h, IFLA_INFO_SLAVE_DATA);
+	mnl_attr_put_u8(r.h, IFLA_BRPORT_STATE, port_state);
+	mnl_attr_nest_end(r.h, data);
+	mnl_attr_nest_end(r.h, info);
+	assert_true(netlink_parse_link(r.h, &d));
+	return d.link.settling;
+}
+
+/* What a VM says through such a port is heard there, and goes nowhere.  Without a carrier nothing is on its way. */
+static void test_port_that_does_not_forward_yet(void **state)
+{
+	const unsigned up = IFF_UP, carrier = IFF_UP | IFF_LOWER_UP;
+
+	(void)state;
+	assert_true(is_settling(carrier, BR_STATE_LISTENING));
+	assert_true(is_settling(carrier, BR_STATE_LEARNING));
+	assert_true(is_settling(carrier, BR_STATE_DISABLED));
+	assert_false(is_settling(up, BR_STATE_DISABLED));
+	assert_false(is_settling(carrier, BR_STATE_FORWARDING));
+}
+
 static void test_vlans(void **state)
 {
 	struct bridge_info b;
@@ -848,6 +881,7 @@ int main(void)
 		ON_BRIDGE(test_fdb_stays_without_carrier),
 		ON_BRIDGE(test_fdb_own_macs_are_left_alone),
 		ON_BRIDGE(test_port_of),
+		cmocka_unit_test(test_port_that_does_not_forward_yet),
 		ON_BRIDGE(test_vlans),
 		ON_BRIDGE(test_monitor),
 		ON_BRIDGE(test_reaper_deletes_taps),
