@@ -242,6 +242,12 @@ check-long:
 check-long-now: all $(TEST_BINS) $(BUILD)/tests/list $(PACKETS) guests guests-linux arm64-for-check $(addprefix $(BUILD)/fuzz/,$(FUZZERS))
 	$(Q)LONG=1 FUZZERS="$(FUZZERS)" scripts/check.sh $(BUILD) long
 
+# What needs a Xen, in one that is emulated.
+check-xen:
+	$(AFTER_DEPS) check-xen-now
+check-xen-now: all $(PACKETS) $(BUILD)/tests/backends/test_contract guests
+	$(Q)tests/xen/check.sh $(BUILD) $(LONG)
+
 # The tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 ASAN := BUILD=$(BUILD)-asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -DJITSU_SANITIZED" HARDEN=-fPIE
 check-asan:
@@ -326,6 +332,7 @@ help:
 	@echo 'make            build $(BUILD)/jitsud and $(BUILD)/jitsuctl'
 	@echo 'make demo       watch sleeping VMs answer curl, from nothing to clean-up (root)'
 	@echo 'make check      every test (root for the system tests)'
+	@echo 'make check-xen  those in a nested Xen alone (LONG=1: with PVH guests, too)'
 	@echo 'make check-long the full counts, and the fuzzers; check-asan, check-tsan: under sanitizers'
 	@echo 'make bench [BENCH=hold]     measure, and write $(BUILD)/bench.json'
 	@echo 'make fuzz [SECONDS=60]      every fuzzer in turn'
@@ -336,6 +343,6 @@ help:
 
 -include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
 
-.PHONY: all unit deps deps-arm64 arm64-for-check arm64-for-check-now demo demo-now check check-now check-long check-long-now check-asan check-asan-now check-tsan check-tsan-now bench \
+.PHONY: all unit deps deps-arm64 arm64-for-check arm64-for-check-now demo demo-now check check-now check-long check-long-now check-xen check-xen-now check-asan check-asan-now check-tsan check-tsan-now bench \
 	bench-now lint fuzz fuzz-now install clean help
 .SECONDARY:

@@ -450,8 +450,9 @@ static void port_gone(struct service *s)
 {
 	struct hold *h = &s->hold;
 
-	log_info("service=%s its VM's port %s is not on bridge %s any more", s->conf->name, s->nics[0].ifname,
-		 h->place.bridge->info.name);
+	if (s->state != STATE_STOPPING) /* where the hypervisor makes ports, each goes with its VM */
+		log_info("service=%s its VM's port %s is not on bridge %s any more", s->conf->name, s->nics[0].ifname,
+			 h->place.bridge->info.name);
 	h->port_lost = true;
 	h->port = 0;
 	if (h->at == HOLD_AT_VM)

@@ -4,6 +4,7 @@
 #     unit tests      cmocka programs, each bounded in time; most once more for arm64, under QEMU's user emulation
 #     guests          the unikernels under plain QEMU
 #     contract        the backend contract against real libvirt, in both isolations
+#     nested Xen      jitsu-libxl in dom0 of an emulated machine, no root needed (tests/xen)
 #     system tests    real libvirt, real guests, namespaces of their own (tests/system)
 #     fuzzers         long only: 60 s each
 #
@@ -109,7 +110,8 @@ run_arm64
 # Our processes are not dumpable, so that LeakSanitizer cannot look at them; unit tests were looked at.
 export ASAN_OPTIONS=detect_leaks=0
 suite_limit=600
-[ -z "$long" ] || suite_limit=3000
+xen_limit=500
+[ -z "$long" ] || suite_limit=3000 xen_limit=4000
 if [ "$(id -u)" = 0 ]; then
     run_script 300 env GUESTS_DIR="$build/guests" SELFTEST_LIMIT=270 tests/guests/selftest.sh
     install -m 644 "$build/guests/www.elf" "$images/"
@@ -124,6 +126,7 @@ else
     echo "skip - system tests # need root: they make network namespaces"
     skipped=$((skipped + 1))
 fi
+run_script "$xen_limit" tests/xen/check.sh "$build" "$long"
 if [ -n "$long" ]; then
     # shellcheck disable=SC2086
     run_script 3600 scripts/fuzz.sh "$build" 60 $FUZZERS

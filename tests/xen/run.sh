@@ -10,7 +10,7 @@
 #     CPU=qemu64,+npt     a machine with nested pages: PVH guests (qemu64: PV only)
 #     MEMORY, DOM0        MB of the machine (1280), of dom0 (640)
 #     RUN=DIR             the directory of this run, made and kept; else it is made, and removed at the end
-#     PASS='A=1 B=2'      more variables for the script, which also gets LONG, KEEP, PATIENCE, SLOWNESS
+#     PASS='A=1 2'        one more variable for the script, which also gets LONG, KEEP, PATIENCE, SLOWNESS
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -26,7 +26,7 @@ dom0=${DOM0:-640}
 programs='jitsud jitsuctl jitsu-libxl jitsu-hooks jitsu-vif tests/system/packets tests/backends/test_contract
     tests/backends/test_vif'
 
-skip() { echo "skip: $*"; exit 77; }
+skip() { echo "# $*"; exit 77; }
 
 command -v qemu-system-x86_64 > /dev/null || skip "qemu-system-x86_64 is not installed"
 free=$(awk '/^MemAvailable/ { print int($2 / 1024) }' /proc/meminfo)
@@ -79,7 +79,7 @@ rm -f "$run"/{ended,status,go.*,status.*,output.*}
 for variable in LONG KEEP PATIENCE SLOWNESS; do
     [ -z "${!variable:-}" ] || printf 'export %s=%q\n' "$variable" "${!variable}"
 done > "$run/environment"
-for variable in ${PASS:-} BUILD=/build "XEN_CPU=$cpu"; do
+for variable in ${PASS:+"$PASS"} BUILD=/build "XEN_CPU=$cpu"; do
     printf 'export %s=%q\n' "${variable%%=*}" "${variable#*=}"
 done >> "$run/environment"
 

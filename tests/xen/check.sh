@@ -1,0 +1,35 @@
+#!/bin/bash
+# check.sh BUILD [long]: jitsud and jitsu-libxl on a nested Xen (suite.sh): lines that scripts/check.sh counts.  With PV
+# guests; long: with PVH guests, too, and the full counts.  TESTS='test_x ...': these only.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+build=${1:?usage: check.sh BUILD [long]}
+long=${2:-}
+failed=0
+
+skip() { echo "skip - nested Xen # $*"; exit 77; }
+
+run_suite() { # run_suite CPU SECONDS
+    local status
+    CPU=$1 LONG=$long PASS="TESTS=${TESTS:-}" "$here/run.sh" "$build" "$here/suite.sh" "$2"
+    status=$?
+    case $status in
+    0) ;;
+    1) failed=1 ;; # it has said what
+    77) echo "skip - nested Xen, $1 # it cannot run here" ;;
+    *) echo "not ok - nested Xen, $1: status $status"; failed=1 ;;
+    esac
+}
+
+for program in jitsu-libxl jitsu-vif; do
+    [ -x "$build/$program" ] || skip "$program is not built: the package libxen-dev is missing"
+done
+[ -z "${SANITIZED:-}" ] || skip "emulated and with sanitizers it takes too long"
+[ -f "$build/guests/www-pv.elf" ] || skip "the guests for Xen are not built (make guests)"
+if [ -z "$long" ]; then
+    run_suite qemu64 400
+else
+    run_suite qemu64 1800
+    run_suite qemu64,+npt 1800
+fi
+[ "$failed" = 0 ]

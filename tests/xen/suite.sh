@@ -1,0 +1,135 @@
+#!/bin/bash
+# suite.sh: jitsud with jitsu-libxl in dom0 of a nested Xen, with real guests.  run.sh runs it; check.sh counts it.
+#
+#     TESTS='test_x test_y'     these only
+#     PVH guests where the machine can have them (CPU=qemu64,+npt), else PV
+# shellcheck disable=SC2034,SC2154,SC2012,SC2016 # (what lib.sh has)
+hold=park
+guest_type=pv
+case $XEN_CPU in *npt*) guest_type=pvh ;; esac
+cp "$BUILD/guests/www-$guest_type.elf" "$BUILD/guests/www.elf" || exit 1
+# shellcheck disable=SC1091
+. /host/source/tests/xen/lib.sh
+
+test_wake_by_query() {
+    configure "$(service www 20 hold '"off"')"
+    start_jitsud || return 1
+    local text
+    text=$(summon www) || fail "no page: $text" || return 1
+    grep -q '^name www$' <<< "$text" && grep -q '^boot 1$' <<< "$text" || fail "another page: $text" || return 1
+    is_state www up || fail "it is $(state_of www)" || return 1
+    [ "$(our_vms)" = jitsu-www ] || fail "domains: $(domains)" || return 1
+    [ "$(vifs)" = "vif$(domid_of www).0" ] || fail "ports: $(vifs)" || return 1
+    ip -o link show br0 | grep -q 02:00:00:77:00:01 || fail "the bridge has another MAC" || return 1
+    ctl stop www || fail "stop failed" || return 1
+    is_state www off || fail "it is $(state_of www)" || return 1
+    wait_until 20 nothing_runs || fail "left: $(domains) $(vifs)" || return 1
+    summon www | grep -q '^boot 2$' || fail "no second boot"
+}
+
+# The first connection to a VM that is away: a vif is handed over as a tap is, its VM is guarded, and what nobody uses
+# goes.
+test_wake_by_syn() {
+    configure "$(service www 20 idle_timeout '"4s"' dns_horizon '"2s"')"
+    start_jitsud && wait_held www || return 1
+    local took port
+    took=$(connect 10.77.0.20) || fail "no page" || return 1
+    at_once "$took" www || fail "connecting took $took s: $(ctl trace www)" || return 1
+    grep -q '^boot 1$' "$dir/connected" || fail "another page: $(cat "$dir/connected")" || return 1
+    ctl why www | grep -q syn || fail "why: $(ctl why www)" || return 1
+    port=vif$(domid_of www).0
+    bridge fdb show br br0 | grep "$(mac_of www) dev $port" | grep -q static || fail "no entry: $(bridge fdb show br br0)" || return 1
+    tc filter show dev "$port" ingress | grep -q from_vm || fail "nothing guards $port" || return 1
+    wait_state www off 60 || fail "it is $(state_of www): $(ctl why www)" || return 1
+    wait_until 20 nothing_runs || fail "left: $(domains) $(vifs)" || return 1
+    bridge fdb show br br0 | grep "$(mac_of www) dev jh" | grep -q sticky || fail "not held: $(bridge fdb show br br0)"
+}
+
+# A paused VM is woken by a resume, and is the same as before.
+test_suspend_and_resume() {
+    configure "$(service www 20 stop '"suspend"')"
+    start_jitsud && wait_held www || return 1
+    page 10.77.0.20 | grep -q '^boot 1$' || fail "no page" || return 1
+    ctl stop www || fail "it was not suspended" || return 1
+    is_state www suspended || fail "it is $(state_of www)" || return 1
+    xl list | grep -q '^jitsu-www .*p' || fail "not paused: $(xl list)" || return 1
+    page 10.77.0.20 | grep -q '^boot 1$' || fail "it was not resumed" || return 1
+    is_state www up || fail "it is $(state_of www)" || return 1
+    ctl stop www && is_state www suspended || fail "it is $(state_of www)" || return 1
+    ctl stop www && is_state www off || fail "it cannot be ended: $(state_of www)" || return 1
+    wait_until 20 nothing_runs || fail "left: $(domains) $(vifs)"
+}
+
+# A domain that somebody else has created, with the stock script, is served and left alone; one that is described in a
+# file of xl's is woken by it.
+test_domains_of_others() {
+    write_xl_config other 21 /etc/xen/scripts/vif-bridge
+    write_xl_config file 22 /build/jitsu-vif
+    xl create -q "$dir/other.cfg" || fail "xl create" || return 1
+    configure "$(domain_service other 21)" "$(domain_service file 22 machine.domain '' machine.xl_config "\"$dir/file.cfg\"")"
+    start_jitsud || return 1
+    wait_state other adopted || fail "it is $(state_of other)" || return 1
+    [ "$(ask other)" = 10.77.0.21 ] && page 10.77.0.21 | grep -q '^name other' || fail "no page" || return 1
+    summon file | grep -q '^name file' || fail "no page of the file's: $(ctl show file)" || return 1
+    is_state file up && [ "$(field started_by file)" = jitsu ] || fail "file is $(state_of file)" || return 1
+    ctl stop file && wait_state file off || fail "file is $(state_of file)" || return 1
+    xl destroy other
+    wait_state other off || fail "other is $(state_of other)"
+}
+
+# Every process of ours is killed while a VM runs and another is woken: the first lives on, the second comes up.
+kill_and_look() { # kill_and_look PROCESS
+    local process=$1 pid domid
+    pid=$(process_pid "$process")
+    domid=$(domid_of www)
+    page 10.77.0.21 > "$dir/other.$process" &
+    local asking=$!
+    sleep 0.3
+    kill -9 "$pid"
+    wait_until 20 eval '[ "$(process_pid '"$process"')" != '"$pid"' ]' || fail "$process is not restarted" || return 1
+    wait $asking
+    grep -q '^name other' "$dir/other.$process" || fail "$process: the wake under way was lost" || return 1
+    [ "$(domid_of www)" = "$domid" ] || fail "$process: the VM did not live on" || return 1
+    page 10.77.0.20 | grep -q '^boot 1$' || fail "$process: www was rebooted" || return 1
+    wait_state www up && wait_state other up || fail "$process: $(ctl list)" || return 1
+    ctl stop other > /dev/null || fail "$process: stop failed" || return 1
+    wait_until 20 eval '[ "$(our_vms)" = jitsu-www ]' || fail "$process: left: $(domains)"
+}
+
+test_every_process_may_die() {
+    configure "$(service www 20)" "$(service other 21)"
+    start_jitsud && wait_held www other || return 1
+    page 10.77.0.20 > /dev/null || fail "no page" || return 1
+    local process
+    for process in local launcher $(rounds "" "dns synproxy control"); do
+        kill_and_look "$process" || return 1
+    done
+    kill -9 "$jitsud_pid"
+    wait "$jitsud_pid" 2> /dev/null
+    start_jitsud || return 1
+    page 10.77.0.20 | grep -q '^boot 1$' || fail "supervisor: www was rebooted" || return 1
+    wait_state www up || fail "supervisor: $(ctl list)"
+}
+
+# Many times on and off leaves nothing behind.
+test_nothing_is_left() {
+    local n=${CYCLES:-$(rounds 20 200 | tail -n 1)} i
+    configure "$(service www 20)"
+    start_jitsud && wait_held www || return 1
+    page 10.77.0.20 > /dev/null && ctl stop www > /dev/null && wait_until 20 nothing_runs || return 1
+    inventory > "$dir/before"
+    descriptors > "$dir/fds.before"
+    for i in $(seq "$n"); do
+        page 10.77.0.20 | grep -q "^boot $((i + 1))\$" || fail "round $i: no page" || return 1
+        ctl stop www > /dev/null || fail "round $i: stop failed" || return 1
+    done
+    wait_until 20 nothing_runs || fail "left: $(domains) $(vifs)" || return 1
+    wait_until 10 same_inventory || fail "after $n rounds: $(diff "$dir/before" "$dir/after")" || return 1
+    descriptors > "$dir/fds.after"
+    diff "$dir/fds.before" "$dir/fds.after" || fail "descriptors are left"
+}
+same_inventory() { inventory > "$dir/after" && diff -q "$dir/before" "$dir/after"; }
+
+BASH_ARGV0=xen-$guest_type # whose tests these are
+# shellcheck disable=SC2086
+run_tests ${TESTS:-}
