@@ -60,9 +60,11 @@ static int look_at_host(struct libxl *l, struct xl_ctx *x, struct err *e)
 	rc = libxl_get_physinfo(x->xl, &info);
 	if (rc != 0)
 		return xl_say(x, rc, e);
-	l->host = (struct xl_host){
-		.pvh = info.cap_hvm, .pv = info.cap_pv, .arch = l->machine.machine, .vif_script = l->conf.vif_script
-	};
+	/* a PVH guest's memory is the hardware's to translate, or Xen's (which Debian's cannot) */
+	l->host = (struct xl_host){ .pvh = info.cap_hvm && (info.cap_hap || info.cap_shadow),
+				    .pv = info.cap_pv,
+				    .arch = l->machine.machine,
+				    .vif_script = l->conf.vif_script };
 	libxl_physinfo_dispose(&info);
 	return 0;
 }

@@ -60,19 +60,14 @@ test_suspend_and_resume() {
     wait_until 20 nothing_runs || fail "left: $(domains) $(vifs)"
 }
 
-# A domain that somebody else has created, with the stock script, is served and left alone; one that is described in a
-# file of xl's is woken by it.
-test_domains_of_others() {
+# A domain that somebody else has created, with the stock script, is served and left alone.
+test_domain_of_others() {
     write_xl_config other 21 /etc/xen/scripts/vif-bridge
-    write_xl_config file 22 /build/jitsu-vif
     xl create -q "$dir/other.cfg" || fail "xl create" || return 1
-    configure "$(domain_service other 21)" "$(domain_service file 22 machine.domain '' machine.xl_config "\"$dir/file.cfg\"")"
+    configure "$(domain_service other 21)"
     start_jitsud || return 1
     wait_state other adopted || fail "it is $(state_of other)" || return 1
     [ "$(ask other)" = 10.77.0.21 ] && page 10.77.0.21 | grep -q '^name other' || fail "no page" || return 1
-    summon file | grep -q '^name file' || fail "no page of the file's: $(ctl show file)" || return 1
-    is_state file up && [ "$(field started_by file)" = jitsu ] || fail "file is $(state_of file)" || return 1
-    ctl stop file && wait_state file off || fail "file is $(state_of file)" || return 1
     xl destroy other
     wait_state other off || fail "other is $(state_of other)"
 }
