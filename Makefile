@@ -35,7 +35,7 @@ DNS := answer canonical changes cookie count forward key load main name notify n
 SYNPROXY := agenda claim flows frame guest_words guests handover handover_packets handover_ports handover_release hold hold_store learn learners \
 	lookup main ports probe taps wards
 CONTROL := exposition http main peer protocol requests server session watchers
-LAUNCHER := addresses bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
+LAUNCHER := addresses adopt bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
 	edits events fdb filter flows gather guest heartbeat hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
 	hypervisor identity idle image instances journal learned learning links main managers metrics mutes netlink note operators orders pools port prober \
 	quiesce ready reaper registrar reload rows run_state secondaries service service_fsm start sweeps synproxy_side \

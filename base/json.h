@@ -28,6 +28,8 @@ struct json_place {
  * `text` is copied. */
 struct json *json_parse(const char *text, size_t n, struct json_place *at, struct err *e);
 void json_free(struct json *doc); /* NULL is fine */
+static inline void json_free_at(struct json **doc) { json_free(*doc); }
+#define cleanup_json __attribute__((cleanup(json_free_at)))
 const struct json_node *json_root(const struct json *doc);
 
 enum json_type json_type(const struct json_node *v);

@@ -75,6 +75,7 @@ static const char *const verb_names[] = {
 	[CTL_ADD] = "add",     [CTL_SET] = "set",	  [CTL_REMOVE] = "remove", [CTL_RENAME] = "rename",
 	[CTL_PIN] = "pin",     [CTL_HISTORY] = "history", [CTL_DIFF] = "diff",	   [CTL_ROLLBACK] = "rollback",
 	[CTL_EXPORT] = "export", [CTL_IMPORT] = "import", [CTL_ZONES] = "zones",
+	[CTL_ADOPT] = "adopt",
 };
 static_assert(ARRAY_SIZE(verb_names) == CTL_VERB_N, "a verb has no name");
 

@@ -746,6 +746,7 @@ enum ctl_verb {
 	CTL_EXPORT, /* data: JSON lines, a service each, behind `service`, at most `n`; one row.  Not admin */
 	CTL_ZONES, /* a row per zone: its serial, file, signing, secondaries */
 	CTL_IMPORT, /* `record` has an array `services`; with `more`, kept until the last part comes */
+	CTL_ADOPT, /* an existing domain as a service: `record` has machine.domain, and what else shall be so */
 	CTL_VERB_N
 };
 const char *ctl_verb_name(unsigned verb); /* "list" .. */

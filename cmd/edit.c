@@ -25,6 +25,8 @@ static const struct edit_command commands[] = {
 	{ "diff", "REVISION", "what a revision changed", "diff", 1, 1, 0 },
 	{ "rollback", "REVISION", "all services as they were after it", "rollback", 1, 1, EDIT_CHANGES },
 	{ "export", "", "the registry's services as JSON", "export", 0, 0, 0 },
+	{ "adopt", "DOMAIN [--KEY VALUE]...", "serve an existing domain, changing nothing in it", "adopt", 1, 1,
+	  EDIT_CHANGES | EDIT_WORDS | EDIT_FILE },
 	{ "import", "FILE [--exact]", "add and change services, all or none", "import", 1, 1, EDIT_CHANGES | EDIT_EXACT },
 };
 
@@ -227,6 +229,12 @@ static int request_record(const struct edit_command *c, const struct edit_option
 	memcpy(words, o->words, sizeof(words));
 	if (strcmp(c->name, "set") == 0 && add_pairs(words, &n, n_args - 1, args + 1, e) < 0)
 		return e->code;
+	if (strcmp(c->name, "adopt") == 0) {
+		if (n == RECORD_WORDS_MAX)
+			return err_set(e, -E2BIG, "more than %d options", RECORD_WORDS_MAX);
+		words[n++] = (struct record_word){ "domain", args[0] };
+		q->service = NULL; /* its name may follow from the domain's */
+	}
 	if (n == 0 && !o->file)
 		return err_set(e, -EINVAL, "nothing is said about it: \"jitsuctl help %s\" lists the options", c->name);
 	if (build(o, words, n, record, e) < 0)
@@ -330,10 +338,12 @@ void edit_render_result(const struct json_node *row, const struct term *t, uint6
 {
 	uint64_t changes = 0, revision = 0;
 
-	(void)t;
-	(void)now_wall_ms;
 	row_number(row, "changes", &changes);
 	row_number(row, "revision", &revision);
+	if (row_text(row, "domain")) { /* what was found of it, before the change */
+		render_fields(row, t, now_wall_ms, out);
+		return;
+	}
 	if (changes == 0)
 		buf_adds(out, "nothing changes: it is so already\n");
 	else if (is_true(row, "dry_run"))

@@ -77,6 +77,7 @@ static const struct verb {
 	[CTL_EXPORT] = { TAKES_SERVICE | TAKES_N, PROTOCOL_N_MAX },
 	[CTL_IMPORT] = { NEEDS_RECORD | TAKES_PARTS | CHANGES, 0 },
 	[CTL_ZONES] = { 0, 0 },
+	[CTL_ADOPT] = { NEEDS_RECORD | CHANGES, 0 },
 	[DO_CANCEL] = { NEEDS_OF, 0 },
 	[DO_WATCH] = { TAKES_SERVICE, 0 },
 };

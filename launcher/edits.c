@@ -22,12 +22,8 @@ struct import {
 	char **records;
 };
 
-static void free_doc(struct json **doc) { json_free(*doc); }
-
-#define cleanup_doc __attribute__((cleanup(free_doc)))
-
 /* Text that control has written, or the registry: an object, or our bug. */
-static struct json *parse(const char *text, struct err *e)
+struct json *edits_parse(const char *text, struct err *e)
 {
 	struct json_place at;
 	struct err why;
@@ -51,10 +47,10 @@ static struct json *name_only(const char *name, struct err *e)
 	json_close(&w, '}');
 	if (text.error)
 		err_set(e, text.error, "out of memory");
-	return text.error ? NULL : parse(text.text, e);
+	return text.error ? NULL : edits_parse(text.text, e);
 }
 
-static void patch(const struct json *doc, const struct json_node *change, struct buf *out)
+void edits_patch(const struct json *doc, const struct json_node *change, struct buf *out)
 {
 	struct json_writer w = { .out = out };
 
@@ -114,7 +110,7 @@ static void do_add(struct launcher *l, const struct msg_ctl_request *ask)
 	cleanup_buf struct buf body = { 0 }, command = { 0 }, known = { 0 };
 	struct edit ed = edit_of(l, ask, NULL);
 	struct err e;
-	cleanup_doc struct json *doc = parse(ask->record, &e), *name = NULL;
+	cleanup_json struct json *doc = edits_parse(ask->record, &e), *name = NULL;
 	const struct json_node *v = doc ? json_get(json_root(doc), "name") : NULL;
 
 	if (!doc) {
@@ -138,8 +134,8 @@ static void do_add(struct launcher *l, const struct msg_ctl_request *ask)
 		return;
 	}
 	buf_clear(&body);
-	patch(doc, name ? json_root(name) : json_root(doc), &body);
-	buf_addf(&command, "add %s", known.text);
+	edits_patch(doc, name ? json_root(name) : json_root(doc), &body);
+	buf_addf(&command, "%s %s", ctl_verb_name(ask->verb), known.text);
 	ed.command = command.text;
 	edit_add(&ed, REGISTRY_SERVICE, known.text, body.text);
 	finish(l, ask, &ed);
@@ -150,7 +146,7 @@ static void do_set(struct launcher *l, const struct msg_ctl_request *ask)
 	cleanup_buf struct buf was = { 0 }, body = { 0 }, command = { 0 };
 	struct edit ed = edit_of(l, ask, NULL);
 	struct err e;
-	cleanup_doc struct json *change = parse(ask->record, &e), *doc = NULL;
+	cleanup_json struct json *change = edits_parse(ask->record, &e), *doc = NULL;
 
 	if (!change || registrar_record(l, ask->service, &was, &e) < 0) {
 		refuse(l, ask, &e);
@@ -161,12 +157,12 @@ static void do_set(struct launcher *l, const struct msg_ctl_request *ask)
 		refuse(l, ask, &e);
 		return;
 	}
-	doc = parse(was.text, &e);
+	doc = edits_parse(was.text, &e);
 	if (!doc) {
 		refuse(l, ask, &e);
 		return;
 	}
-	patch(doc, json_root(change), &body);
+	edits_patch(doc, json_root(change), &body);
 	buf_addf(&command, "set %s %s", ask->service, ask->record);
 	ed.command = command.text;
 	edit_add(&ed, REGISTRY_SERVICE, ask->service, body.text);
@@ -223,20 +219,20 @@ static void do_rename(struct launcher *l, const struct msg_ctl_request *ask)
 {
 	cleanup_buf struct buf was = { 0 }, body = { 0 }, command = { 0 };
 	struct edit ed = edit_of(l, ask, NULL);
-	cleanup_doc struct json *doc = NULL, *name = NULL;
+	cleanup_json struct json *doc = NULL, *name = NULL;
 	struct err e;
 
 	if (registrar_record(l, ask->service, &was, &e) < 0 || may_rename(l, ask, &e) < 0) {
 		refuse(l, ask, &e);
 		return;
 	}
-	doc = parse(was.text, &e);
+	doc = edits_parse(was.text, &e);
 	name = doc ? name_only(ask->to, &e) : NULL;
 	if (!name) {
 		refuse(l, ask, &e);
 		return;
 	}
-	patch(doc, json_root(name), &body);
+	edits_patch(doc, json_root(name), &body);
 	buf_addf(&command, "rename %s %s", ask->service, ask->to);
 	ed.command = command.text;
 	edit_rename(&ed, ask->service, ask->to, body.text);
@@ -405,8 +401,8 @@ static bool send_change(void *arg, const struct registry_change *c)
 {
 	struct comparison cmp = { arg, c };
 	struct err e;
-	cleanup_doc struct json *before = c->before ? parse(c->before, &e) : NULL;
-	cleanup_doc struct json *after = c->after ? parse(c->after, &e) : NULL;
+	cleanup_json struct json *before = c->before ? edits_parse(c->before, &e) : NULL;
+	cleanup_json struct json *after = c->after ? edits_parse(c->after, &e) : NULL;
 
 	if (before || after)
 		compare(&cmp, "", before ? json_root(before) : NULL, after ? json_root(after) : NULL);
@@ -547,7 +543,7 @@ static int keep_record(struct import *im, const struct json_node *v, struct err 
 static int keep_part(struct launcher *l, const struct msg_ctl_request *ask, struct err *e)
 {
 	struct import *im = import_of(l, ask, e);
-	cleanup_doc struct json *doc = im ? parse(ask->record, e) : NULL;
+	cleanup_json struct json *doc = im ? edits_parse(ask->record, e) : NULL;
 	const struct json_node *list = doc ? json_get(json_root(doc), "services") : NULL;
 	int error = 0;
 
@@ -568,7 +564,7 @@ static int by_name(const void *a, const void *b)
 static int add_records(struct edit *ed, const struct import *im, struct err *e)
 {
 	for (size_t i = 0; i < im->n; i++) {
-		cleanup_doc struct json *doc = parse(im->records[i], e);
+		cleanup_json struct json *doc = edits_parse(im->records[i], e);
 		const struct json_node *v = doc ? json_get(json_root(doc), "name") : NULL;
 
 		if (!doc)
@@ -650,7 +646,7 @@ void edits_run(struct launcher *l, const struct msg_ctl_request *ask)
 		[CTL_ADD] = do_add,	    [CTL_SET] = do_set,	      [CTL_REMOVE] = do_remove,
 		[CTL_RENAME] = do_rename,   [CTL_PIN] = do_pin,	      [CTL_HISTORY] = do_history,
 		[CTL_DIFF] = do_diff,	    [CTL_ROLLBACK] = do_rollback, [CTL_EXPORT] = do_export,
-		[CTL_IMPORT] = do_import,
+		[CTL_IMPORT] = do_import,  [CTL_ADOPT] = do_add, /* whose record is made */
 	};
 
 	assert(runs[ask->verb]);

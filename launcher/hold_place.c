@@ -20,6 +20,17 @@ static int refuse_kind(const struct msg_nic *n, struct err *e)
 	return err_set(e, -EOPNOTSUPP, "%s: put it on a Linux bridge, or set \"hold\": \"off\"", what);
 }
 
+int hold_place_check_nic(const struct msg_nic *n, struct err *e)
+{
+	if (!n)
+		return err_set(e, -EOPNOTSUPP, "it has no NIC");
+	if (!n->bridge[0])
+		return refuse_kind(n, e);
+	if (mac_is_zero(&n->mac) || n->mac.b[0] & 1)
+		return err_set(e, -EOPNOTSUPP, "the MAC of its first NIC is not known");
+	return 0;
+}
+
 /* As the VM has it, or will have it at its next start. */
 static int find_nic(struct service *s, struct msg_nic *out, struct err *e)
 {
@@ -134,10 +145,9 @@ int hold_place_find(struct service *s, struct hold_place *out, struct err *e)
 	r = find_nic(s, &nic, e);
 	if (r < 0)
 		return r;
-	if (!nic.bridge[0])
-		return refuse_kind(&nic, e);
-	if (mac_is_zero(&nic.mac) || nic.mac.b[0] & 1)
-		return err_set(e, -EOPNOTSUPP, "the MAC of its first NIC is not known");
+	r = hold_place_check_nic(&nic, e);
+	if (r < 0)
+		return r;
 	learning_explain_hold(s, why, sizeof(why));
 	if (why[0])
 		return err_set(e, -EAGAIN, "%s", why);

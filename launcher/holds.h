@@ -105,6 +105,8 @@ void holds_look_at_port(struct service *s);
  * things are.  The sentence is in *e; without one `hold` is off. */
 int hold_place_find(struct service *s, struct hold_place *out, struct err *e);
 void hold_place_clear(struct hold_place *p);
+/* Can a VM with this first NIC be held at all?  NULL: it has none.  0 or -errno with *e. */
+int hold_place_check_nic(const struct msg_nic *n, struct err *e);
 /* It is held there from now on, so that others with its MAC are refused; no longer. */
 void hold_place_enter(struct service *s);
 void hold_place_leave(struct service *s);

@@ -167,6 +167,20 @@ void hypervisor_forget(struct service *s)
 	s->is_undiscovered = false;
 }
 
+int64_t hypervisor_ask_domain(struct hypervisor *hv, const char *domain)
+{
+	static const struct service nobody = { .index = UINT32_MAX };
+	struct msg_be_target m = { .svc = nobody.index, .how = INSPECT_ADDRESSES };
+	int r;
+
+	if (!hypervisor_ready(hv))
+		return -ENOTCONN;
+	str_copy(m.domain, domain);
+	m.req = request_new(hv, REQUEST_ADOPT, &nobody)->req;
+	r = send_request(hv, MSG_BE_INSPECT, &m);
+	return r < 0 ? r : (int64_t)m.req;
+}
+
 /* Of thousands that are new, a backend would refuse most. */
 void hypervisor_discover(struct service *s)
 {
@@ -549,6 +563,8 @@ static void on_result(struct hypervisor *hv, const struct msg_be_result *m)
 	r = *found;
 	request_drop(hv, found);
 	discover_next(hv->l);
+	if (r.kind == REQUEST_ADOPT)
+		operators_domain_told(hv->l, hv, m, m->error == 0 ? r.domain : NULL);
 	s = service_find(hv->l, r.svc, r.gen);
 	if (!s)
 		return;
@@ -573,6 +589,7 @@ static void on_result(struct hypervisor *hv, const struct msg_be_result *m)
 		if (r.domain && r.domain->domain_id == s->domain_id)
 			learning_told(s, r.domain);
 		break;
+	case REQUEST_ADOPT:
 	case REQUEST_NONE: break;
 	}
 	if (s->hold.look_again)

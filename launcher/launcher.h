@@ -80,6 +80,7 @@ enum request_kind {
 	REQUEST_VERIFY,
 	REQUEST_DISCOVER,
 	REQUEST_ADDRESSES,
+	REQUEST_ADOPT, /* of a domain that is no service yet */
 };
 
 struct request {
@@ -396,6 +397,8 @@ void hypervisor_forget(struct service *s); /* it is about to be freed */
 void hypervisor_end_console(const struct service *s); /* it will not come back */
 void hypervisor_verify(struct service *s); /* is it truly gone? */
 void hypervisor_ask_addresses(struct service *s); /* which does its VM have? */
+/* What is this domain?  operators_domain_told() hears it, by the number that is returned; -errno: it cannot be asked. */
+int64_t hypervisor_ask_domain(struct hypervisor *hv, const char *domain);
 /* A stop was asked for and the hypervisor has not said yet how it went. */
 bool hypervisor_is_stopping(const struct service *s);
 bool hypervisors_reconciled(const struct launcher *l);
@@ -426,6 +429,10 @@ void operators_line(struct launcher *l, const struct journal_line *line);
 void operators_zones_loaded(struct launcher *l, const char *why);
 /* dns has told its counts. */
 void operators_dns_counted(struct launcher *l, const struct msg_dns_counts *m);
+
+/* `d` NULL: there is none, or `m` says why nobody knows. */
+void operators_domain_told(struct launcher *l, struct hypervisor *hv, const struct msg_be_result *m,
+			   const struct msg_be_domain *d);
 
 /* The end of a request, and rows before it. */
 void operators_end(struct launcher *l, uint32_t id, int error, const char *text);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/ring_file.h"
+#include "launcher/adopt.h"
 #include "launcher/describe.h"
 #include "launcher/launcher.h"
 #include "launcher/metrics.h"
@@ -18,7 +19,7 @@
 #include "launcher/secondaries.h"
 #include "launcher/zone_files.h"
 
-enum { WAITING_MAX = 256, CONSOLE_POLL_MS = 200, RELOAD_MS = 10000, COUNTS_MS = 3000, LOG_DEFAULT = 50, TRACE_DEFAULT = 10 };
+enum { WAITING_MAX = 256, CONSOLE_POLL_MS = 200, RELOAD_MS = 10000, COUNTS_MS = 3000, DOMAIN_MS = 20000, LOG_DEFAULT = 50, TRACE_DEFAULT = 10 };
 
 struct waiting {
 	TAILQ_ENTRY(waiting) next;
@@ -29,7 +30,9 @@ struct waiting {
 	bool moved; /* the service has left the state it was in */
 	/* changes of the registry */
 	bool edit, told; /* the snapshot that has it was sent */
-	/* console */
+	/* adopt */
+	uint32_t req; /* of the hypervisor's */
+	/* console; the others: it has waited too long */
 	struct event *poll;
 	uint64_t offset;
 };
@@ -444,6 +447,83 @@ void operators_dns_counted(struct launcher *l, const struct msg_dns_counts *m)
 	}
 }
 
+/* ---- existing domains ---- */
+
+static void on_domain_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct waiting *w = arg;
+
+	(void)fd;
+	(void)what;
+	end(w->r, w->ask.id, -ETIMEDOUT, "the hypervisor does not say what this domain is: try again");
+	wait_free(w);
+}
+
+static void do_adopt(struct operators *r, const struct msg_ctl_request *ask)
+{
+	struct timeval tv = clock_timeval_ms(DOMAIN_MS);
+	char domain[MSG_NAME_MAX * 2];
+	struct hypervisor *hv;
+	struct waiting *w;
+	struct err e;
+	int64_t req;
+
+	if (adopt_target(r->l, ask, &hv, domain, &e) < 0) {
+		end(r, ask->id, e.code, e.text);
+		return;
+	}
+	w = wait_new(r, ask);
+	if (!w)
+		return;
+	req = hypervisor_ask_domain(hv, domain);
+	if (req < 0) {
+		end(r, ask->id, (int)req, "the hypervisor is not connected: try again");
+		wait_free(w);
+		return;
+	}
+	w->req = (uint32_t)req;
+	w->poll = evtimer_new(r->l->base, on_domain_late, w);
+	if (!w->poll)
+		abort();
+	event_add(w->poll, &tv);
+}
+
+static void adopt(struct waiting *w, struct hypervisor *hv, const struct msg_be_result *m, const struct msg_be_domain *d)
+{
+	cleanup_buf struct buf record = { 0 };
+	struct msg_ctl_row row = { .id = w->ask.id };
+	struct operators *r = w->r;
+	struct err e;
+
+	if (!d && (m->error == -ENOENT || m->error == 0))
+		err_set(&e, -ENOENT, "hypervisor \"%s\" has no such domain: \"virsh -c %.200s list --all\" shows them", hv->name,
+			hv->uri);
+	else if (!d)
+		err_set(&e, m->error, "%.400s", m->text);
+	else if (adopt_record(r->l, &w->ask, hv, d, &record, &row, &e) == 0) {
+		send_row(r, &row);
+		str_copy(w->ask.record, record.text);
+		edits_run(r->l, &w->ask);
+		return;
+	}
+	end(r, w->ask.id, e.code, e.text);
+}
+
+void operators_domain_told(struct launcher *l, struct hypervisor *hv, const struct msg_be_result *m,
+			   const struct msg_be_domain *d)
+{
+	struct waiting *w;
+
+	TAILQ_FOREACH(w, &l->operators->waiting, next) {
+		if (w->ask.verb == CTL_ADOPT && w->req == m->req && !w->edit)
+			break;
+	}
+	if (!w)
+		return;
+	adopt(w, hv, m, d);
+	wait_free(w);
+}
+
 /* ---- dispatch ---- */
 
 static void end_with(struct operators *r, uint32_t id, int error, const struct buf *mistakes)
@@ -635,6 +715,7 @@ static const struct {
 	[CTL_PIN] = { do_edit, true },	       [CTL_HISTORY] = { do_edit, false },
 	[CTL_DIFF] = { do_edit, false },       [CTL_ROLLBACK] = { do_edit, true },
 	[CTL_EXPORT] = { do_edit, false },     [CTL_IMPORT] = { do_edit, true },
+	[CTL_ADOPT] = { do_adopt, true },
 };
 
 static void cancel(struct operators *r, uint32_t id)

@@ -94,6 +94,11 @@ void registrar_add_lines(struct buf *out, const char *name, const struct buf *li
 /* ---- edits.c ---- */
 void edits_run(struct launcher *l, const struct msg_ctl_request *ask);
 void edits_free_import(struct launcher *l);
+struct json;
+struct json_node;
+/* Text that control has written, or the registry: an object.  NULL with *e. */
+struct json *edits_parse(const char *text, struct err *e);
+void edits_patch(const struct json *doc, const struct json_node *change, struct buf *out); /* RFC 7396 */
 
 /* ---- orders.c: what operators order of a service beyond its record ---- */
 /* `body` as the registry keeps it; NULL: nothing is ordered. */

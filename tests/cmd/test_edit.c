@@ -128,6 +128,13 @@ static void test_command_lines(void **state)
 	assert_null(q.service);
 	assert_int_equal(request("history"), 0);
 	assert_null(q.service);
+	assert_int_equal(request("adopt Web.1 --dns www.example --hold off --dry-run"), 0);
+	assert_string_equal(q.verb, "adopt");
+	assert_null(q.service);
+	assert_string_equal(q.record, "{\"dns\":[\"www.example\"],\"hold\":\"off\",\"machine\":{\"domain\":\"Web.1\"}}");
+	assert_true(q.dry_run);
+	assert_int_equal(request("adopt vm"), 0);
+	assert_string_equal(q.record, "{\"machine\":{\"domain\":\"vm\"}}");
 }
 
 static void assert_wrong(const char *line, const char *words)
@@ -143,6 +150,8 @@ static void test_wrong_command_lines(void **state)
 	assert_wrong("add www", "nothing is said about it");
 	assert_wrong("add www --dns", "--dns needs a value");
 	assert_wrong("set www ttl", "expected KEY=VALUE");
+	assert_wrong("adopt", "adopt takes DOMAIN");
+	assert_wrong("adopt a b", "adopt takes DOMAIN");
 	assert_wrong("remove", "remove takes NAME; \"jitsuctl help remove\" tells more");
 	assert_wrong("remove www --ttl 3s", "remove takes no --ttl");
 	assert_wrong("history --dry-run", "takes no --dry-run");

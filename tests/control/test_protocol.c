@@ -201,6 +201,12 @@ static void test_changes_of_the_registry(void **state)
 	assert_int_equal(p.msg.revision, 0);
 	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"rename\",\"service\":\"a\",\"to\":\"b\"}", &p, &e), 0);
 	assert_string_equal(p.msg.to, "b");
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"adopt\",\"dry_run\":true,"
+			       "\"record\":{\"machine\":{\"domain\":\"vm 1\"}}}", &p, &e), 0);
+	assert_int_equal(p.msg.verb, CTL_ADOPT);
+	assert_string_equal(p.msg.record, "{\"machine\":{\"domain\":\"vm 1\"}}");
+	assert_true(p.msg.dry_run && p.needs_admin);
+	assert_refused(",\"do\":\"adopt\"", -EINVAL, "\"adopt\" needs \"record\"");
 	assert_refused(",\"do\":\"set\",\"service\":\"www\"", -EINVAL, "\"set\" needs \"record\"");
 	assert_refused(",\"do\":\"set\",\"service\":\"www\",\"record\":1", -EINVAL, "expected an object, got a number");
 	assert_refused(",\"do\":\"rename\",\"service\":\"www\"", -EINVAL, "\"rename\" needs \"to\"");

@@ -20,8 +20,8 @@ move_domain() { # move_domain NAME ADDRESS
 is_learned() { ctl --json show "$1" | grep -q "\"ip\":\\[\"$2\"\\]"; }
 is_stable() { [ "$(field ip_stable "$1")" = true ]; }
 
-run_once() { # run_once NAME: one boot, from a query to off
-    summon "$1" | grep -q "^name $1" || { fail "no page of $1: $(ctl why "$1")"; return 1; }
+run_once() { # run_once NAME [ITS-PAGE'S]: one boot, from a query to off
+    summon "$1" | grep -q "^name ${2:-$1}" || { fail "no page of $1: $(ctl why "$1")"; return 1; }
     ctl stop "$1" > /dev/null || { fail "$1 does not stop"; return 1; }
     wait_state "$1" off || { fail "$1 is $(state_of "$1")"; return 1; }
 }
@@ -96,6 +96,70 @@ test_started_by_hand() {
     wait_state vm1 adopted 10 || fail "it is $(state_of vm1)" || return 1
     [ "$(ask vm1)" = 10.77.0.30 ] || fail "the answer is $(ask vm1): $(ctl show vm1)" || return 1
     [ -n "$(field ip_from vm1)" ] || fail "it is said to come from $(field ip_from vm1)"
+}
+
+# A domain with a network card of this kind, and no kernel: it is only looked at.
+define_odd() { # define_odd NAME INTERFACE-XML
+    cat > "$dir/$1.xml" <<END
+<domain type='qemu'><name>$1</name><memory unit='MiB'>32</memory>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>$2</devices></domain>
+END
+    vsh define "$dir/$1.xml" > /dev/null
+}
+
+# cannot_adopt DOMAIN WORDS ARGS...: refused with these words, and nothing is changed
+cannot_adopt() {
+    local domain=$1 words=$2
+    shift 2
+    ctl adopt "$domain" "$@" > "$dir/out" 2>&1 && fail "$domain is adopted" && return 1
+    grep -q "$words" "$dir/out" || fail "$domain: \"$words\" is not in: $(cat "$dir/out")" || return 1
+    [ -z "$(ctl export | grep '"name"')" ] || fail "it is registered all the same"
+}
+
+test_adopt() {
+    start_libvirtd && define_domain 'Web.Server 1' 30 && define_domain vm2 31 || return 1
+    add_bridge br9 10.99.0.1/24
+    ip -n "$host" link add br8 type bridge stp_state 0 forward_delay 0
+    define_odd usernet "<interface type='user'><model type='virtio'/></interface>"
+    define_odd nonic ''
+    define_odd noaddr "<interface type='bridge'><source bridge='br8'/></interface>"
+    define_odd nobridge "<interface type='bridge'><source bridge='br7'/></interface>"
+    define_odd elsewhere "<interface type='bridge'><source bridge='br9'/></interface>"
+    vsh dumpxml --inactive 'Web.Server 1' > "$dir/before"
+    configure
+    start_jitsud || return 1
+    wait_until 60 grep -q "hypervisor .local. is ready" "$dir/log" || return 1
+    cannot_adopt nothere 'no such domain' || return 1
+    cannot_adopt usernet 'user-mode one.*--hold off and --ip' || return 1
+    cannot_adopt usernet 'user-mode one.*--ip ADDRESS' --hold off || return 1
+    cannot_adopt nonic 'it has no NIC' || return 1
+    cannot_adopt noaddr 'br8 has no IPv4 address' || return 1
+    cannot_adopt noaddr 'probe_ip' --ip 10.88.0.5/24 || return 1
+    cannot_adopt nobridge 'br7' || return 1
+    cannot_adopt vm2 'no hypervisor "mars"' --hypervisor mars || return 1
+    cannot_adopt vm2 'in none of the zones' --dns vm2.example.com || return 1
+    ctl adopt vm2 --dry-run > "$dir/out" 2>&1 || fail "$(cat "$dir/out")" || return 1
+    grep -q 'nothing was changed' "$dir/out" && [ -z "$(ctl export | grep vm2)" ] || fail "not dry: $(cat "$dir/out")" || return 1
+    ctl adopt elsewhere --dry-run | grep -q 'br9 has its defaults' || fail "nothing is said of br9" || return 1
+    ctl adopt usernet --dry-run --hold off --ip 10.0.2.15/24 > "$dir/out" 2>&1 || fail "$(cat "$dir/out")" || return 1
+    # two commands: it is adopted, and it is woken
+    ctl adopt 'Web.Server 1' > "$dir/out" 2>&1 || fail "$(cat "$dir/out")" || return 1
+    summon web-server-1 | grep -q '^name Web' || fail "no page: $(ctl why web-server-1)" || return 1
+    [ "$(field idle_timeout_ms web-server-1)" = null ] || fail "it may be stopped" || return 1
+    wait_until 5 is_learned web-server-1 10.77.0.30 || fail "$(ctl show web-server-1)" || return 1
+    ctl adopt 'Web.Server 1' --name other > "$dir/out" 2>&1 && fail "it is adopted twice" && return 1
+    grep -q 'web-server-1' "$dir/out" || fail "twice: $(cat "$dir/out")" || return 1
+    ctl adopt vm2 --name web-server-1 > "$dir/out" 2>&1 && fail "two of one name" && return 1
+    ctl history | grep -q 'adopt web-server-1' || fail "$(ctl history)" || return 1
+    # told otherwise, it stops; the second boot proves its address, and from then on it is held
+    ctl set web-server-1 idle_timeout=2s dns_horizon=1s stop=destroy > /dev/null && wait_state web-server-1 off 60 || return 1
+    ctl set web-server-1 idle_timeout=never > /dev/null
+    run_once web-server-1 Web || return 1
+    wait_held web-server-1 || return 1
+    page 10.77.0.30 | grep -q '^name Web' || fail "a connection does not wake it" || return 1
+    vsh dumpxml --inactive 'Web.Server 1' > "$dir/after"
+    cmp -s "$dir/before" "$dir/after" || fail "the domain was changed"
 }
 
 run_tests "$@"
