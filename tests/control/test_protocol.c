@@ -60,6 +60,7 @@ static const struct {
 	[CTL_ROLLBACK] = { ",\"revision\":1", true },
 	[CTL_EXPORT] = { "", false },
 	[CTL_IMPORT] = { ",\"record\":{}", true },
+	[CTL_ADOPT] = { ",\"record\":{}", true },
 };
 
 static void test_every_verb_parses(void **state)

@@ -10,13 +10,13 @@ declare -A right=(
     [import-jitsu]='dns=old.jitsu.example,ip=10.77.0.90,kernel=@/images/www.elf,name=old,memory=64000'
     [doctor]=@/jitsud.json [help]=list [add]='-f @/new.json' [set]='www ttl=9s' [remove]=www [rename]='www other'
     [enable]=www [disable]=www [pin]='www down' [lease]='www 2h' [release]=www [history]=www [diff]=1 [rollback]=0 [export]=''
-    [import]=@/import.json
+    [import]=@/import.json [adopt]=some-domain
 )
 
 # These ask jitsud nothing.
 asks_nobody=' doctor help '
 # These are the administrators' alone.
-for_admins=' start stop reload add set remove rename enable disable pin lease release rollback import import-jitsu '
+for_admins=' start stop reload add set remove rename enable disable pin lease release rollback import import-jitsu adopt '
 
 # What else can be wrong with each: "WORDS OF THE SENTENCE;ARGUMENTS".  Everywhere: an unknown option, one argument too
 # many, nobody who answers, no permission.
@@ -74,6 +74,9 @@ wrong() {
         echo 'diff;'; echo 'revision;x'; echo 'there is no revision;99'
         echo 'revision;99999999999999999999' ;;
     rollback) echo 'rollback;'; echo 'revision;x'; echo 'there is no revision;99' ;;
+    adopt)
+        echo 'adopt;'; echo 'no such domain\|is not connected;nothing-there'; echo 'there is no hypervisor;x --hypervisor mars'
+        echo 'needs a value;x --dns'; echo 'did you mean;x --hld off'; echo 'adopt takes no --exact;x --exact' ;;
     import)
         echo 'import;'; echo 'nothing.json;@/nothing.json'; echo 'text.json;@/text.json'; echo 'ip;@/bad.json'
         echo 'is in the configuration file;@/both.json --exact' ;;
