@@ -460,6 +460,13 @@ static void libxl_console(void *hv, const char *name)
 	l->conf.keep(l->conf.arg, name);
 }
 
+static void libxl_console_end(void *hv, const char *name)
+{
+	struct libxl *l = hv;
+
+	l->conf.forget(l->conf.arg, name);
+}
+
 const struct backend_ops libxl_ops = {
 	.open = libxl_open,
 	.start = libxl_start,
@@ -468,6 +475,7 @@ const struct backend_ops libxl_ops = {
 	.inspect = libxl_inspect,
 	.list = libxl_list,
 	.console = libxl_console,
+	.console_end = libxl_console_end,
 	.spent = libxl_spent,
 };
 

@@ -12,6 +12,8 @@ struct libxl_conf {
 	const char *vif_script; /* NULL: libxl's default */
 	/* Loop thread: the console of a domain that began. */
 	void (*console)(void *arg, const char *name, const char *tty);
+	/* Loop thread: the domain will not come back. */
+	void (*forget)(void *arg, const char *name);
 	/* Loop thread: somebody wants the console of this one kept. */
 	void (*keep)(void *arg, const char *name);
 	void *arg;

@@ -106,6 +106,12 @@ void xl_consoles_keep(struct xl_consoles *c, const char *name)
 	forget(c, f);
 }
 
+void xl_consoles_forget(struct xl_consoles *c, const char *name)
+{
+	forget(c, find(c, name));
+	consoles_close(c->kept, name);
+}
+
 struct xl_consoles *xl_consoles_new(struct event_base *base, const char *dir, struct err *e)
 {
 	struct xl_consoles *c = calloc(1, sizeof(*c));

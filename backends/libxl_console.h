@@ -16,6 +16,9 @@ void xl_consoles_free(struct xl_consoles *c);
 /* The console of this domain is to be kept, now and each time it runs. */
 void xl_consoles_keep(struct xl_consoles *c, const char *name);
 
+/* There will be no such domain any more: its file goes. */
+void xl_consoles_forget(struct xl_consoles *c, const char *name);
+
 /* A domain of this name has its console there. */
 void xl_consoles_found(struct xl_consoles *c, const char *name, const char *tty);
 

@@ -64,6 +64,14 @@ static void on_keep(void *arg, const char *name)
 		xl_consoles_keep(p->consoles, name);
 }
 
+static void on_forget(void *arg, const char *name)
+{
+	struct program *p = arg;
+
+	if (p->consoles)
+		xl_consoles_forget(p->consoles, name);
+}
+
 /* What connects a NIC to its bridge: ours, beside this program, or else libxl's own script. */
 static const char *find_vif_script(struct program *p)
 {
@@ -89,7 +97,8 @@ static const char *find_vif_script(struct program *p)
 static void begin(struct program *p, const struct child_args *args)
 {
 	struct event_base *base = child_base(p->child);
-	struct libxl_conf conf = { .run_dir = args->run_dir, .console = on_console, .keep = on_keep, .arg = p };
+	struct libxl_conf conf = { .run_dir = args->run_dir, .console = on_console, .keep = on_keep,
+				   .forget = on_forget, .arg = p };
 	struct err e;
 
 	snprintf(p->console_dir, sizeof(p->console_dir), "%s/console", args->run_dir);

@@ -174,7 +174,8 @@ static const struct opt service_opts[] = {
 	  .otherwise = "16, of a template",
 	  .help = "Of a template: instances that there may be at once.  Those that were made for clients that are not "
 	          "verified (see wake_dns), and that nobody has come to, are at most half of them.  Beyond that the "
-	          "answer is that of a service that cannot be had." },
+	          "answer is that of a service that cannot be had.  How many are made in a minute is a matter of "
+	          "limits.wakes_per_service and wakes_per_source." },
 	{ "instance_ttl", OPT_DURATION, OPT_UNSET, AT(uint64_t, service_conf, instance_ttl_ms), .min = 100,
 	  .max = SECONDS(86400 * 366), .otherwise = "10m, of a template",
 	  .help = "Of a template: how long after its VM stopped an instance is kept, with its address.  Then it is removed "

@@ -317,9 +317,10 @@ void instances_wake(struct service *template, const struct msg_wake *m)
 
 /* ---- ending one ---- */
 
+/* Or nobody has told yet: what is off after a start of ours may run. */
 static bool has_vm(const struct service *s)
 {
-	return (state_counts(s->state) && s->state != STATE_SUSPENDED) || state_is_starting(s->state) || s->stop_under_way ||
+	return !hypervisor_ready(s->hv) || (state_counts(s->state) && s->state != STATE_SUSPENDED) || state_is_starting(s->state) || s->stop_under_way ||
 	       s->queued || s->state == STATE_STOPPING;
 }
 

@@ -233,6 +233,24 @@ static void test_it_ends(void **state)
 	assert_int_equal(of("vm-a")->addrs[0].b[15], 102);
 }
 
+/* As long as nobody knows what runs, its VM may. */
+static void test_not_before_it_is_known_what_runs(void **state)
+{
+	(void)state;
+	begin(in_dir(TEMPLATE(",\"instance_ttl\":\"1h\"")));
+	made("a", "vm-a", 101);
+	kill(w.pid, SIGKILL);
+	end_launcher();
+	begin_with("", in_dir(TEMPLATE(",\"instance_ttl\":\"100ms\"")));
+	meet(&w.dns, ROLE_DNS);
+	hear_snapshot();
+	assert_int_equal(w.n, 2);
+	quiet_for(w.dns, 2200);
+	connect_with(NULL);
+	hear_snapshot_after_states();
+	assert_int_equal(w.n, 1);
+}
+
 static void test_with_its_template(void **state)
 {
 	(void)state;
@@ -326,6 +344,7 @@ int main(void)
 		T(test_the_pool_is_empty),
 		T(test_only_for_the_verified),
 		T(test_it_ends),
+		T(test_not_before_it_is_known_what_runs),
 		T(test_with_its_template),
 		T(test_commands),
 		T(test_of_the_registry),

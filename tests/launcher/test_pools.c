@@ -191,6 +191,27 @@ static void test_a_smaller_pool(void **state)
 	assert_int_equal(last_of("b"), 104);
 }
 
+/* What the registry's text says is "auto": an import of it changes nothing, and both families may be had. */
+static void test_both_families_and_the_same_again(void **state)
+{
+	struct ip_addr six;
+
+	(void)state;
+	w.pools = "\"10.77.0.101-10.77.0.105/24\",\"fd00:77::/64\"";
+	begin(fill(AUTO("a")));
+	made(CTL_ADD, "", AUTO_MORE("b", "\"auto\",\"auto6\"", OFF), "");
+	assert_int_equal(last_of("b"), 103);
+	assert_int_equal(ip_parse("fd00:77::2", &six), 0);
+	assert_true(ip_equal(&of("b")->addrs[1], &six));
+	send_edit(CTL_IMPORT, "", "{\"services\":[" AUTO_MORE("b", "\"auto\",\"auto6\"", OFF) "]}", "", false);
+	expect(w.control, MSG_CTL_ROW);
+	expect_end(w.last_id, 0);
+	quiet(w.dns);
+	again(AUTO("a"));
+	assert_int_equal(last_of("b"), 103);
+	assert_true(ip_equal(&of("b")->addrs[1], &six));
+}
+
 static void test_without_the_registry(void **state)
 {
 	char path[128];
@@ -255,6 +276,7 @@ int main(void)
 		T(test_given_and_kept),	     T(test_not_what_another_one_says), T(test_none_left),
 		T(test_reloads),	     T(test_a_smaller_pool),		T(test_without_the_registry),
 		T(test_another_one_when_it_is_in_use),
+		T(test_both_families_and_the_same_again),
 	};
 
 	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 || ip_run("ip link set lo up") < 0) {

@@ -132,6 +132,21 @@ test_the_life_of_a_key() {
 }
 unsigned() { [ "$(signatures note TXT)" = 0 ] && [ "$(in_client dig +short "@$host_ip" note.$zone TXT)" = '"one"' ]; }
 
+# Names that come to be by being asked for: a validator is convinced of those that are there, and of what others lack.
+test_instances_of_a_template() {
+    command -v delv > /dev/null || skip "delv is not installed"
+    local key pools='"10.77.0.150-10.77.0.159/24"'
+    configure "$(service vm 0 dns '["*.vm.jitsu.example"]' ip '["auto"]')"
+    start_jitsud && dnssec enable $zone > "$dir/out" || return 1
+    key=$(tags)
+    anchor "$key" && wait_until "$patience" validates_soa "$key" || fail "$(validate "$key" $zone SOA)" || return 1
+    valid "$key" none.vm.$zone TXT negative && valid "$key" none.vm.$zone AAAA negative &&
+        valid "$key" a.vm.$zone A positive '10.77.0.150' && valid "$key" a.vm.$zone AAAA negative &&
+        valid "$key" b.vm.$zone A positive '10.77.0.151' && valid "$key" a.vm.$zone A positive '10.77.0.150' &&
+        valid "$key" x.a.vm.$zone A negative 'ncache nxdomain'
+}
+validates_soa() { validate "$1" $zone SOA | grep -q '^; fully validated'; }
+
 test_what_changes_is_signed() {
     signed_begin || return 1
     command -v delv > /dev/null || skip "delv is not installed"
