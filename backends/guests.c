@@ -216,6 +216,25 @@ int guests_listen(struct guests *g, const char *dir, const char *name, uid_t uid
 	return 0;
 }
 
+void guests_leave(struct guests *g, const char *dir, const char *name)
+{
+	char path[MSG_PATH_MAX];
+	struct door *d;
+
+	LIST_FOREACH (d, &g->doors, next) {
+		if (strcmp(d->name, name) == 0)
+			break;
+	}
+	if (!d)
+		return;
+	LIST_REMOVE(d, next);
+	g->n_doors--;
+	listener_free(d->listener);
+	free(d);
+	if (guests_socket_path(dir, name, path, sizeof(path)))
+		unlink(path);
+}
+
 /* ---- life ---- */
 
 struct guests *guests_new(struct event_base *base, guests_tell_fn *tell, void *arg)

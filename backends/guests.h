@@ -35,6 +35,8 @@ void guests_connect(struct guests *g, const char *name, const char *uuid, const 
 /* Loop thread.  Waits for the QEMU of this domain of ours at guests_socket_path(); again is fine.  0, or -errno with
  * *e. */
 int guests_listen(struct guests *g, const char *dir, const char *name, uid_t uid, gid_t gid, struct err *e);
+/* Loop thread.  The domain will not come back: nobody is waited for any more. */
+void guests_leave(struct guests *g, const char *dir, const char *name);
 /* Pure.  False when it is longer than a socket's path may be: the domain has no channel then. */
 bool guests_socket_path(const char *dir, const char *name, char *out, size_t size);
 

@@ -676,6 +676,8 @@ static void libvirt_console_end(void *hv, const char *name)
 
 	if (l->conf.consoles)
 		consoles_close(l->conf.consoles, name);
+	if (l->conf.guests)
+		guests_leave(l->conf.guests, l->conf.console_dir, name);
 }
 
 const struct backend_ops libvirt_ops = {

@@ -392,6 +392,7 @@ void instances_freed(const struct service *s)
 		{ "services/", "" },
 		{ "console/jitsu-", ".log" },
 		{ "console/jitsu-", ".sock" },
+		{ "console/jitsu-", ".talk" },
 		{ "qemu/log/qemu/jitsu-", ".log" },
 	};
 	char path[PATH_MAX];
