@@ -135,6 +135,10 @@ read -r name boot </etc/guest
 printf 'name %s ready\r\n' "$name"
 exec cat
 END
+    program bin/dhcp-set <<'END'
+[ "$1" = bound ] || exit 0
+ip address add "$ip/$mask" dev "$interface"
+END
     program etc/acpi/PWRF/00000080 <<'END'
 echo 'power button: bye' >/dev/console
 poweroff -f

@@ -99,6 +99,40 @@ test_started_by_hand() {
     [ -n "$(field ip_from vm1)" ] || fail "it is said to come from $(field ip_from vm1)"
 }
 
+# lease_for ADDRESS: a DHCP server on br0 that gives nothing else
+lease_for() {
+    [ -z "${dhcp_pid:-}" ] || end_pid "$dhcp_pid"
+    : > "$dir/leases"
+    printf 'interface br0\nstart %s\nend %s\nlease_file %s/leases\npidfile %s/dhcp.pid\noption subnet 255.255.255.0\noption lease 600\n' \
+        "$1" "$1" "$dir" "$dir" > "$dir/udhcpd.conf"
+    nsenter --net="/run/netns/$host" -- busybox udhcpd -f "$dir/udhcpd.conf" > "$dir/udhcpd.log" 2>&1 &
+    dhcp_pid=$!
+    extra_pids+=" $dhcp_pid"
+}
+
+# A guest that asks a DHCP server, and announces nothing.
+test_dhcp() {
+    [ -f "$dir/images/linux" ] || skip "the Linux guest is not built (make guests-linux)"
+    busybox udhcpd --help > /dev/null 2>&1 || skip "needs busybox with udhcpd"
+    start_libvirtd && define_domain vm1 30 || return 1
+    sed -e "s|/images/www.elf|/images/linux|; s|</kernel>|</kernel><initrd>$dir/images/initrd</initrd>|" \
+        -e "s|<cmdline>.*</cmdline>|<cmdline>ip=dhcp name=vm1 console=ttyS0 quiet tsc_early_khz=$(tsc_khz)</cmdline>|" \
+        -e "s|>32</memory>|>128</memory>|" "$dir/vm1.xml" > "$dir/linux.xml"
+    vsh undefine vm1 && vsh define "$dir/linux.xml" > /dev/null || return 1
+    lease_for 10.77.0.60
+    configure
+    start_jitsud || return 1
+    wait_until 60 grep -q "hypervisor .local. is ready" "$dir/log" || return 1
+    ctl adopt vm1 --ports 80 --start_timeout 120s --max_hold 120s --stop destroy > /dev/null || return 1
+    PATIENCE=120 patience=120 run_once vm1 || { cat "$dir/udhcpd.log"; return 1; }
+    is_learned vm1 10.77.0.60 || fail "$(ctl show vm1)" || return 1
+    # the next lease is another
+    lease_for 10.77.0.61
+    patience=120 summon vm1 | grep -q '^name vm1' || fail "no page: $(ctl why vm1)" || return 1
+    is_learned vm1 10.77.0.61 || fail "$(ctl show vm1)" || return 1
+    [ "$(ask vm1)" = 10.77.0.61 ] || fail "DNS says $(ask vm1)"
+}
+
 # A domain with a network card of this kind, and no kernel: it is only looked at.
 define_odd() { # define_odd NAME INTERFACE-XML
     cat > "$dir/$1.xml" <<END
