@@ -45,6 +45,7 @@ void doctor_find(struct doctor *d, enum doctor_grade grade, const char *cure, co
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	d->n_bad += grade == DOCTOR_BAD;
+	d->n_notes += grade == DOCTOR_NOTE;
 	d->say(d->arg, d->check, grade, text, cure);
 }
 

@@ -1,6 +1,7 @@
 /* `jitsuctl doctor`: is this host fit for jitsud, and what is to be done where it is not?
  *
- * It asks the host, not jitsud, so that it helps where jitsud does not start.  Nothing is changed.
+ * It asks the host, so that it helps where jitsud does not start; and jitsud, where it runs, for what it cannot hold.
+ * Nothing is changed.
  */
 #ifndef CMD_DOCTOR_H
 #define CMD_DOCTOR_H
@@ -27,7 +28,7 @@ struct doctor {
 	const char *check;       /* the one that is being made */
 	doctor_say_fn *say;
 	void *arg;
-	unsigned n_bad;
+	unsigned n_bad, n_notes;
 };
 
 /* Makes every check.  How many findings are bad. */
@@ -46,5 +47,7 @@ bool doctor_number(const struct doctor *d, const char *path, long *out);
 
 /* Who holds the port of `listen`, and what each resolver here has to be told (doctor_port.c). */
 void doctor_check_port(struct doctor *d);
+/* What jitsud says of its services, if it answers there (doctor_services.c). */
+void doctor_check_services(struct doctor *d, const char *socket);
 
 #endif

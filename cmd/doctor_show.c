@@ -43,10 +43,12 @@ static void say(void *arg, const char *check, enum doctor_grade grade, const cha
 	text_wrap(s->term, cure, INDENT, INDENT, s->out);
 }
 
-unsigned doctor_show(const char *conf_path, const struct term *t, bool json, struct buf *out)
+unsigned doctor_show(const char *conf_path, const char *socket, const struct term *t, bool json, struct buf *out)
 {
 	struct show show = { t, out };
 	struct doctor d = { .root = "", .conf_path = conf_path, .say = json ? say_json : say, .arg = &show };
 
-	return doctor_run(&d);
+	doctor_run(&d);
+	doctor_check_services(&d, socket);
+	return d.n_bad;
 }

@@ -7,8 +7,8 @@
 
 #define DOCTOR_CONF_DEFAULT "/etc/jitsu/jitsud.json"
 
-/* Looks at the host, by that configuration, and adds what it finds: lines, or a JSON object each.  How many
+/* Looks at the host, by that configuration, and asks jitsud, if it answers at `socket`.  Adds what it finds: lines, or a JSON object each.  How many
  * findings are bad. */
-unsigned doctor_show(const char *conf_path, const struct term *t, bool json, struct buf *out);
+unsigned doctor_show(const char *conf_path, const char *socket, const struct term *t, bool json, struct buf *out);
 
 #endif

@@ -226,7 +226,7 @@ static int do_dnssec(struct run *r)
 static int do_doctor(struct run *r)
 {
 	cleanup_buf struct buf out = { 0 };
-	unsigned n_bad = doctor_show(r->name ? r->name : DOCTOR_CONF_DEFAULT, &r->term, r->opt.json, &out);
+	unsigned n_bad = doctor_show(r->name ? r->name : DOCTOR_CONF_DEFAULT, r->opt.socket, &r->term, r->opt.json, &out);
 
 	run_print(r, &out);
 	return n_bad == 0 ? EXIT_OK : EXIT_FAILED;

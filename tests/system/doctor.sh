@@ -33,4 +33,17 @@ test_who_holds_port_53() {
     doctor doctor "$dir/jitsud.json" | grep -q '^good *port' || fail "jitsud is in its own way: $(doctor doctor "$dir/jitsud.json")"
 }
 
+# Where jitsud runs, it says itself which services it cannot hold.
+test_what_cannot_be_held() {
+    configure "$(service www 20 hold '"park"')" "$(service own 1 hold '"park"')"
+    start_jitsud || return 1
+    wait_until 60 eval "ctl --json list | grep -q 'its address 10.77.0.1 is'" || fail "$(ctl --json list)" || return 1
+    doctor -S "$dir/run/control.sock" --json doctor "$dir/jitsud.json" > "$dir/out"
+    grep '"check":"services"' "$dir/out" | grep -q '"note".*clients of .*own.*10.77.0.1 is the one of bridge br0' ||
+        fail "$(grep services "$dir/out")" || return 1
+    grep '"check":"services"' "$dir/out" | grep -q www && fail "www can be held: $(grep services "$dir/out")" && return 1
+    doctor -S "$dir/run/nobody.sock" doctor "$dir/jitsud.json" | grep -q ' services ' && fail "nobody has said that"
+    return 0
+}
+
 run_tests "$@"
