@@ -42,7 +42,7 @@ LAUNCHER := addresses adopt bpf_load budget describe dns_side dnssec dnssec_fsm 
 	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend guests listener workers
 HOOKS := event_text jobs webhook
-LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_file libxl_notes
+LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_file libxl_notes xenstore_guest
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale watches xml
 JITSUD := jitsud kept leftovers listeners notify programs pulse run_dir supervisor users
 JITSUCTL := client complete dnssec doctor doctor_port doctor_services doctor_show edit event jitsuctl listing live old_jitsu options record \
@@ -78,7 +78,7 @@ TESTS += launcher/test_dnssec launcher/test_dnssec_side cmd/test_dnssec
 TESTS += launcher/test_launcher launcher/test_zones launcher/test_holds launcher/test_sweeps launcher/test_mutes launcher/test_wake_dns
 TESTS += backends/test_backend backends/test_console backends/test_contract backends/test_domain_xml backends/test_stale
 TESTS += backends/test_libvirt_events backends/test_workers base/test_ring_file
-TESTS += $(if $(XENSTORE),backends/test_libxl_conf backends/test_libxl_file)
+TESTS += $(if $(XENSTORE),backends/test_libxl_conf backends/test_libxl_file backends/test_xenstore_guest)
 TESTS += synproxy/test_frame synproxy/test_hold synproxy/test_probe synproxy/test_probe_netns
 TESTS += synproxy/test_agenda base/test_bucket synproxy/test_claim synproxy/test_handover synproxy/test_lookup synproxy/test_process
 TESTS += base/test_xl_text base/test_nearest base/test_utf8 control/test_process control/test_protocol control/test_requests control/test_server

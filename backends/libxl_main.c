@@ -9,9 +9,11 @@
 #include <sys/stat.h>
 
 #include "backends/backend.h"
+#include "backends/guests.h"
 #include "backends/libxl.h"
 #include "backends/libxl_console.h"
 #include "backends/watches.h"
+#include "backends/xenstore_guest.h"
 #include "base/log.h"
 
 enum { WORKERS = 4 };
@@ -21,14 +23,64 @@ struct program {
 	struct backend *backend;
 	struct libxl *libxl;
 	struct xl_consoles *consoles;
+	struct guests *guests;
+	struct xenstore_guests *xenstore; /* NULL: guests are not heard */
 	char vif_script[PATH_MAX + 16], console_dir[MSG_PATH_MAX];
 };
+
+/* ---- what guests say ---- */
+
+static void tell_guest(void *arg, const struct msg_be_guest *m, int fd)
+{
+	struct program *p = arg;
+
+	if (child_launcher(p->child))
+		ipc_send_fd(child_launcher(p->child), MSG_BE_GUEST, m, fd);
+}
+
+static void tell_key(void *arg, const struct msg_be_key *m)
+{
+	struct program *p = arg;
+
+	child_tell(p->child, MSG_BE_KEY, m);
+}
+
+/* Domains begin and end by events, and those that were there before are in the launcher's first list. */
+static void follow_event(struct program *p, const struct msg_be_event *m)
+{
+	if (m->what == EVENT_STARTED)
+		xenstore_guests_began(p->xenstore, m->domain_id, m->name, m->uuid);
+	else if (m->what == EVENT_STOPPED || m->what == EVENT_CRASHED || m->what == EVENT_SAVED)
+		xenstore_guests_gone(p->xenstore, m->domain_id);
+}
+
+static void follow(struct program *p, enum msg_type type, const void *body)
+{
+	const struct msg_be_domain *d = body;
+
+	if (type == MSG_BE_EVENT)
+		follow_event(p, body);
+	else if (type == MSG_BE_DOMAIN && d->domain_id >= 0)
+		xenstore_guests_began(p->xenstore, d->domain_id, d->name, d->uuid);
+}
+
+static void begin_guests(struct program *p, struct event_base *base)
+{
+	p->guests = guests_new(base, tell_guest, p);
+	p->xenstore = p->guests ? xenstore_guests_new(base, p->guests, tell_key, p) : NULL;
+	if (!p->xenstore)
+		log_warn("guests are not heard: XenStore cannot be reached: %s", strerror(errno));
+}
+
+/* ---- the launcher ---- */
 
 static void tell(void *arg, enum msg_type type, const void *body)
 {
 	struct program *p = arg;
 
 	child_tell(p->child, type, body);
+	if (p->xenstore)
+		follow(p, type, body);
 }
 
 static void on_launcher(void *arg)
@@ -37,6 +89,8 @@ static void on_launcher(void *arg)
 
 	if (p->backend)
 		backend_on_launcher(p->backend);
+	if (p->guests)
+		guests_on_launcher(p->guests);
 }
 
 static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
@@ -45,7 +99,10 @@ static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const
 
 	(void)ch;
 	(void)fd;
-	backend_on_msg(p->backend, type, body);
+	if (type != MSG_BE_WATCH)
+		backend_on_msg(p->backend, type, body);
+	else if (p->xenstore)
+		xenstore_guests_watch(p->xenstore, body);
 }
 
 static void on_console(void *arg, const char *name, const char *tty)
@@ -106,6 +163,7 @@ static void begin(struct program *p, const struct child_args *args)
 	if (!p->consoles)
 		log_warn("%s: no consoles", e.text);
 	conf.vif_script = find_vif_script(p);
+	begin_guests(p, base);
 	if (watches_init(base) < 0)
 		log_fatal("cannot watch for libxl's events");
 	p->libxl = libxl_new(base, &conf, &e);

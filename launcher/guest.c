@@ -101,17 +101,21 @@ static void say_stream(struct service *s)
 	ipc_send_fd(s->l->synproxy, MSG_GUEST_OPEN, &m, s->guest.stream_fd);
 }
 
+/* Of a machine that we define a backend may know nothing but what it is called. */
+static bool is_of(const struct msg_be_guest *m, const struct service *s)
+{
+	if (strcmp(m->name, s->target) == 0 || strcasecmp(m->uuid, s->target) == 0)
+		return true;
+	return !m->uuid[0] && !s->conf->machine.domain[0] && strncmp(m->name, "jitsu-", 6) == 0 &&
+	       strcmp(m->name + 6, s->conf->name) == 0;
+}
+
 static struct service *service_of(struct hypervisor *hv, const struct msg_be_guest *m)
 {
 	struct service *s;
 
 	FOR_EACH_SERVICE(hv->l, s) {
-		const char *domain = s->conf->machine.domain;
-
-		if (s->hv != hv)
-			continue;
-		if (domain[0] ? strcmp(m->name, domain) == 0 || strcasecmp(m->uuid, domain) == 0
-			      : strncmp(m->name, "jitsu-", 6) == 0 && strcmp(m->name + 6, s->conf->name) == 0)
+		if (s->hv == hv && is_of(m, s))
 			return s;
 	}
 	return NULL;

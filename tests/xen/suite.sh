@@ -10,6 +10,8 @@ case $XEN_CPU in *npt*) guest_type=pvh ;; esac
 cp "$BUILD/guests/www-$guest_type.elf" "$BUILD/guests/www.elf" || exit 1
 # shellcheck disable=SC1091
 . /host/source/tests/xen/lib.sh
+# shellcheck disable=SC1091
+. /host/source/tests/xen/guest.sh
 
 test_wake_by_query() {
     configure "$(service www 20 hold '"off"')"
