@@ -118,7 +118,7 @@ static int check(const struct msg_be_start *m, const struct xl_host *host, struc
 
 int xl_conf_build(const struct msg_be_start *m, const struct xl_host *host, libxl_domain_config *c, struct err *e)
 {
-	libxl_domain_type type;
+	libxl_domain_type type = LIBXL_DOMAIN_TYPE_INVALID;
 	int r = check(m, host, e);
 
 	if (r == 0)

@@ -4,6 +4,7 @@
  */
 #include "backends/libxl_events.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <sys/time.h>
 
@@ -82,13 +83,12 @@ static void on_timeout(int id, void *opaque)
 
 static int ms_until(struct timeval at)
 {
-	struct timeval now, left;
+	struct timeval now;
+	int64_t left;
 
 	gettimeofday(&now, NULL);
-	if (!timercmp(&at, &now, >))
-		return 0;
-	timersub(&at, &now, &left);
-	return left.tv_sec > 1000000 ? 1000000000 : (int)(left.tv_sec * 1000 + left.tv_usec / 1000 + 1);
+	left = (at.tv_sec - now.tv_sec) * INT64_C(1000000) + at.tv_usec - now.tv_usec;
+	return left <= 0 ? 0 : (int)MIN(left / 1000 + 1, INT_MAX);
 }
 
 static int timeout_register(void *user, void **out, struct timeval at, void *for_libxl)

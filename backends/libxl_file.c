@@ -134,8 +134,8 @@ static int get_number(struct file *f, const char *key, long min, long max, long 
 
 static int read_type(struct file *f)
 {
-	const char *type;
-	libxl_domain_type t;
+	const char *type = NULL;
+	libxl_domain_type t = LIBXL_DOMAIN_TYPE_INVALID;
 	int r = get_text(f, "type", &type);
 
 	if (r < 0)
@@ -170,7 +170,7 @@ static void uuid_of_name(const char *name, libxl_uuid *uuid)
 static int read_identity(struct file *f)
 {
 	char name[MSG_NAME_MAX * 2];
-	const char *uuid;
+	const char *uuid = NULL;
 	int r = xl_text_name(f->text, name, sizeof(name), f->e);
 
 	if (r == 0)
@@ -221,7 +221,7 @@ static int read_sizes(struct file *f)
 /* cmdline, or what is older than it: root and extra. */
 static int read_cmdline(struct file *f)
 {
-	const char *root, *extra;
+	const char *root = NULL, *extra = NULL;
 	int r = copy_text(f, "cmdline", &f->c->b_info.cmdline);
 
 	if (r == 0)

@@ -262,7 +262,7 @@ static void test_a_life_ends_once(void **state)
 static void test_notes(void **state)
 {
 	char dir[] = "/tmp/jitsu-test-XXXXXX", path[256];
-	struct xl_notes n;
+	struct xl_notes n = { .dir = "" };
 	libxl_uuid uuid;
 	struct err e = { 0 };
 	FILE *f;
