@@ -34,7 +34,7 @@ guests_pv_objects := $(patsubst %,$(GUESTS_OUT)/pv/%.o,$(basename $(guests_pv)))
 guests_pvh_objects := $(patsubst %,$(GUESTS_OUT)/pvh/%.o,$(basename $(guests_pvh)))
 guests_arm64_objects := $(patsubst %,$(GUESTS_OUT)/arm64/%.o,$(basename $(guests_arm64)))
 
-.PHONY: guests guests-linux
+.PHONY: guests guests-linux guests-linux-arm64
 guests: $(GUESTS_OUT)/www.elf
 ifneq ($(shell command -v $(GUESTS_ARM64_CC) 2>/dev/null),)
 guests: $(GUESTS_OUT)/www-arm64.img
@@ -49,8 +49,9 @@ endif
 guests-no-xen:
 	@echo "no guests for Xen: libxen-dev is not installed"
 guests-linux: $(GUESTS_OUT)/linux/vmlinuz $(GUESTS_OUT)/linux/initrd
+guests-linux-arm64: $(GUESTS_OUT)/linux-arm64/vmlinuz $(GUESTS_OUT)/linux-arm64/initrd
 
-$(GUESTS_OUT)/x86 $(GUESTS_OUT)/pv $(GUESTS_OUT)/pvh $(GUESTS_OUT)/arm64 $(GUESTS_OUT)/linux:
+$(GUESTS_OUT)/x86 $(GUESTS_OUT)/pv $(GUESTS_OUT)/pvh $(GUESTS_OUT)/arm64 $(GUESTS_OUT)/linux $(GUESTS_OUT)/linux-arm64:
 	$(Q)mkdir -p $@
 
 $(GUESTS_OUT)/x86/%.o: $(GUESTS)/www/%.c | $(GUESTS_OUT)/x86
@@ -91,6 +92,9 @@ $(GUESTS_OUT)/www-arm64.img: $(GUESTS_OUT)/arm64/www.elf
 $(GUESTS_OUT)/linux/vmlinuz $(GUESTS_OUT)/linux/initrd &: $(GUESTS)/linux.sh \
 		$(GUESTS)/linux-init scripts/guest/jitsu-say | $(GUESTS_OUT)/linux
 	$(Q)$(GUESTS)/linux.sh $(GUESTS_OUT)/linux
+$(GUESTS_OUT)/linux-arm64/vmlinuz $(GUESTS_OUT)/linux-arm64/initrd &: $(GUESTS)/linux.sh \
+		$(GUESTS)/linux-init scripts/guest/jitsu-say | $(GUESTS_OUT)/linux-arm64
+	$(Q)$(GUESTS)/linux.sh $(GUESTS_OUT)/linux-arm64 arm64
 
 -include $(guests_x86_objects:.o=.d) $(guests_arm64_objects:.o=.d)
 -include $(guests_pv_objects:.o=.d) $(guests_pvh_objects:.o=.d)

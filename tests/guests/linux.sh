@@ -1,7 +1,9 @@
 #!/bin/bash
-# linux.sh OUTDIR: make the Linux guest, OUTDIR/vmlinuz and OUTDIR/initrd.
+# linux.sh OUTDIR [ARCH]: make the Linux guest, OUTDIR/vmlinuz and OUTDIR/initrd.
 #
-# The kernel is Debian's cloud kernel and the user space is busybox-static, both
+# ARCH is Debian's name of an architecture: amd64, arm64.
+#
+# The kernel is Debian's (the cloud flavour of amd64) and the user space is busybox-static, both
 # fetched with apt-get and unpacked without being installed.  Packages are kept
 # in GUESTS_CACHE (default: OUTDIR/cache), and what is there already is used
 # again, so only the first run needs the network.  Exit 77: cannot be made here.
@@ -12,7 +14,14 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-out=${1:?usage: linux.sh OUTDIR}
+out=${1:?usage: linux.sh OUTDIR [ARCH]}
+arch=${2:-amd64}
+machine=$arch           # what QEMU calls it
+flavour=cloud-$arch
+if [ "$arch" = arm64 ]; then
+    machine=aarch64
+    flavour=arm64       # the cloud's has no driver for the power button
+fi
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 cache=${GUESTS_CACHE:-$out/cache}
@@ -23,7 +32,8 @@ drivers/virtio/virtio_ring drivers/virtio/virtio drivers/virtio/virtio_mmio
 drivers/virtio/virtio_pci_legacy_dev drivers/virtio/virtio_pci_modern_dev
 drivers/virtio/virtio_pci
 net/core/failover drivers/net/net_failover drivers/net/virtio_net
-drivers/acpi/button drivers/input/evdev drivers/char/virtio_console'
+drivers/acpi/button drivers/input/keyboard/gpio_keys drivers/input/evdev
+drivers/char/virtio_console drivers/net/xen-netfront'
 
 say() { echo "  linux guest: $*"; }
 skip() { say "skipped: $*"; exit 77; }
@@ -37,6 +47,17 @@ up_to_date() {
     done
 }
 
+foreign() { [ "$arch" != "$(dpkg --print-architecture)" ]; }
+
+# apt-get, or, for another architecture, one with lists of its own.
+get_package() {
+    if foreign; then
+        "$here/../../scripts/foreign-apt.sh" "$cache/apt" "$arch" download "$1"
+    else
+        apt-get -qq -o APT::Sandbox::User=root download "$1"
+    fi
+}
+
 # fetch NAME-PATTERN COMMAND: unless a package of that name is in the cache,
 # download the one whose name COMMAND prints.  Prints the path.
 fetch() {
@@ -46,25 +67,27 @@ fetch() {
         package=$($2)
         [ -n "$package" ] || return 1
         say "fetching $package" >&2
-        (cd "$cache" && apt-get -qq -o APT::Sandbox::User=root download "$package" >&2) || return 1
+        (cd "$cache" && get_package "$package" >&2) || return 1
         found=$(find "$cache" -name "$1" -print -quit)
     fi
     echo "$found"
 }
 
+# Its name is the same everywhere, but for the flavour.
 kernel_package() {
     apt-cache depends linux-image-cloud-amd64:amd64 2>/dev/null |
-        awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }'
+        awk -v flavour="$flavour" \
+            '$1 == "Depends:" && $2 ~ /^linux-image-/ { sub(/cloud-amd64$/, flavour, $2); print $2; exit }'
 }
 
-busybox_package() { echo busybox-static:amd64; }
+busybox_package() { echo busybox-static; }
 
 fetch_packages() {
     command -v apt-get >/dev/null || skip 'needs apt-get'
     mkdir -p "$cache"
-    kernel_deb=$(fetch 'linux-image-*-cloud-amd64_*.deb' kernel_package) ||
-        skip 'no package of the cloud kernel (apt-get update?)'
-    busybox_deb=$(fetch 'busybox-static_*.deb' busybox_package) ||
+    kernel_deb=$(fetch "linux-image-*-${flavour}_*.deb" kernel_package) ||
+        skip 'no package of the kernel (apt-get update?)'
+    busybox_deb=$(fetch "busybox-static_*_$arch.deb" busybox_package) ||
         skip 'no package of busybox-static (apt-get update?)'
 }
 
@@ -80,26 +103,36 @@ unpack() {
 make_kernel() {
     local packed
     packed=$(echo "$work"/kernel/boot/vmlinuz-*)
+    if [ "$arch" = arm64 ]; then        # it is not packed
+        cp "$packed" "$out/vmlinuz.new"
+        return
+    fi
     "$here/unpack-kernel.sh" "$packed" "$out/vmlinuz.new" && return
     say 'kernel left packed (no lz4, or of another format): it will boot slower'
     cp "$packed" "$out/vmlinuz.new"
 }
 
 # Without debug information and signature a module is smaller, and the kernel
-# need not check the one or the other.
+# need not check the one or the other.  What is built in needs no module.
 copy_module() {
     local from to
     from=$(echo "$work"/kernel/lib/modules/*/kernel/"$1".ko)
     to=$root/lib/modules/${1##*/}.ko
+    [ -e "$from" ] || return 0
     objcopy --strip-debug "$from" "$to" 2>/dev/null || cp "$from" "$to"
+}
+
+# Another architecture's busybox runs in QEMU's user emulation.
+run_busybox() {
+    if foreign; then "qemu-$machine-static" "$busybox" "$@"; else "$busybox" "$@"; fi
 }
 
 make_root() {
     local module
     root=$work/root
-    mkdir -p "$root"/{bin,dev,proc,sys,etc/acpi/PWRF,lib/modules,www/cgi-bin}
+    mkdir -p "$root"/{bin,sbin,dev,proc,sys,etc/acpi/PWRF,lib/modules,www/cgi-bin}
     cp "$busybox" "$root/bin/busybox"
-    "$busybox" --list | while read -r name; do
+    run_busybox --list | while read -r name; do
         [ "$name" = busybox ] || ln -s busybox "$root/bin/$name"
     done
     for module in $modules; do
@@ -139,6 +172,9 @@ END
 [ "$1" = bound ] || exit 0
 ip address add "$ip/$mask" dev "$interface"
 END
+    program sbin/poweroff <<'END'
+exec /bin/poweroff -f
+END
     program etc/acpi/PWRF/00000080 <<'END'
 echo 'power button: bye' >/dev/console
 poweroff -f
@@ -148,12 +184,13 @@ END
 make_initrd() {
     make_root
     (cd "$root" && find . | LC_ALL=C sort |
-        "$busybox" cpio -o -H newc -R 0:0 2>/dev/null) >"$out/initrd.new"
+        run_busybox cpio -o -H newc -R 0:0 2>/dev/null) >"$out/initrd.new"
 }
 
 if up_to_date; then
     exit 0
 fi
+! foreign || command -v "qemu-$machine-static" >/dev/null || skip "needs qemu-$machine-static (qemu-user-static)"
 fetch_packages
 say 'unpacking'
 unpack
