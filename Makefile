@@ -263,15 +263,23 @@ check-tsan:
 check-tsan-now: $(foreach t,$(TSAN_TESTS),$(call test_bin,$(t)))
 	$(Q)for t in $^; do TSAN_OPTIONS=halt_on_error=1 setarch -R $$t || exit 1; done
 
-BENCH_TOOLS := discard dns hold summon synflood
+BENCH_TOOLS := discard dns hold summon synflood $(if $(XENSTORE),xen)
 bench:
 	$(AFTER_DEPS) bench-now
 bench-now: all guests guests-linux $(addprefix $(BUILD)/tests/bench/,$(BENCH_TOOLS))
 	$(Q)BUILD=$(BUILD) scripts/bench.sh $(BENCH)
 
+# Every kind of hypervisor, guest, hold and stop: IMAGE=FILE CMDLINE='...' adds an image of yours.
+matrix:
+	$(AFTER_DEPS) matrix-now
+matrix-now: all guests guests-linux
+	-$(Q)$(MAKE) --no-print-directory guests-linux-arm64
+	$(Q)BUILD=$(BUILD) scripts/matrix.sh
+
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call objs,tests/bench,page capture) $(call lib,base)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(DNS_LIBS) $(BASE_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(BENCH_LIBS) $(DNS_LIBS) $(BASE_LIBS)
+$(BUILD)/tests/bench/xen: BENCH_LIBS := -lxenlight -lxentoollog
 $(BUILD)/tests/bench/dns: $(call objs,tests/bench,dns_server dns_load dns_compare)
 
 lint:
@@ -335,6 +343,7 @@ help:
 	@echo 'make check-xen  those in a nested Xen alone (LONG=1: with PVH guests, too)'
 	@echo 'make check-long the full counts, and the fuzzers; check-asan, check-tsan: under sanitizers'
 	@echo 'make bench [BENCH=hold]     measure, and write $(BUILD)/bench.json'
+	@echo 'make matrix [IMAGE=FILE]    every kind of hypervisor, guest and stop: $(BUILD)/matrix.md'
 	@echo 'make fuzz [SECONDS=60]      every fuzzer in turn'
 	@echo 'make lint       clang-tidy, cppcheck, include directions'
 	@echo 'make deps       install the Debian packages, make the users'
@@ -344,5 +353,5 @@ help:
 -include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
 
 .PHONY: all unit deps deps-arm64 arm64-for-check arm64-for-check-now demo demo-now check check-now check-long check-long-now check-xen check-xen-now check-asan check-asan-now check-tsan check-tsan-now bench \
-	bench-now lint fuzz fuzz-now install clean help
+	bench-now matrix matrix-now lint fuzz fuzz-now install clean help
 .SECONDARY:

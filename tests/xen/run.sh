@@ -24,7 +24,7 @@ dom0=${DOM0:-640}
 
 # What dom0 gets of BUILD, where it is there.
 programs='jitsud jitsuctl jitsu-libxl jitsu-hooks jitsu-vif tests/system/packets tests/backends/test_contract
-    tests/backends/test_vif'
+    tests/backends/test_vif tests/bench/xen tests/bench/hold'
 
 skip() { echo "# $*"; exit 77; }
 
