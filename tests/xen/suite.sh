@@ -74,6 +74,31 @@ test_domain_of_others() {
     wait_state other off || fail "other is $(state_of other)"
 }
 
+# One that is described in a file of xl's is woken by it.
+test_xl_config() {
+    write_xl_config file 22 /build/jitsu-vif
+    configure "$(domain_service file 22 machine.domain '' machine.xl_config "\"$dir/file.cfg\"")"
+    start_jitsud && wait_held file || return 1
+    page 10.77.0.22 | grep -q '^name file' || fail "no page: $(ctl show file)" || return 1
+    is_state file up && [ "$(field started_by file)" = jitsu ] || fail "it is $(state_of file)" || return 1
+    [ "$(domains)" = file ] || fail "domains: $(domains)" || return 1
+    ctl stop file && wait_state file off || fail "it is $(state_of file): $(ctl show file)"
+}
+
+# A guest that says in XenStore when it is ready: clients wait for that, not for its ports.
+test_ready_in_xenstore() {
+    configure "$(service key 20 hold '"off"' ready '["xenstore:data/jitsu"]' machine.cmdline "$(guest ready_delay=3000)")" \
+        "$(service word 21 hold '"off"' ready '["guest"]' machine.cmdline "$(guest ready_delay=3000)")"
+    start_jitsud || return 1
+    local service
+    for service in key word; do
+        summon $service | grep -q "^name $service" || fail "$service: no page" || return 1
+        is_state $service up || fail "$service is $(state_of $service)" || return 1
+        [ "$(field last_wake_ms $service)" -ge 3000 ] || fail "$service was up before it said so" || return 1
+        ctl stop $service > /dev/null || return 1
+    done
+}
+
 # Every process of ours is killed while a VM runs and another is woken: the first lives on, the second comes up.
 kill_and_look() { # kill_and_look PROCESS
     local process=$1 pid domid
