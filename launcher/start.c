@@ -273,7 +273,11 @@ void start_open_ports(struct service *s)
 			prober_choose(&s->l->identity, &info, &bridges[b].probe_ip, &bridges[b].probe_ip6, &prober);
 			c.ignore_mac = prober.ignore_mac;
 		}
-		if (port_open(s->l->monitor, &c, &s->ports[i], &e) < 0)
+		if (port_open(s->l->monitor, &c, &s->ports[i], &e) == 0)
+			continue;
+		if (e.code == -ENODEV && !s->on_taps) /* it went with its VM, whose end is not known yet */
+			log_debug("service=%s its traffic cannot be counted: %s", s->conf->name, e.text);
+		else
 			log_warn("service=%s its traffic cannot be counted: %s", s->conf->name, e.text);
 	}
 	learning_begin(s);

@@ -60,9 +60,9 @@ destroy_domains() {
     wait_until 20 nothing_runs
 }
 
-# How somebody else would describe a domain, in $dir/NAME.cfg.
+# How somebody else would describe a domain, in $dir/images/NAME.cfg.
 write_xl_config() { # write_xl_config NAME LAST-OCTET SCRIPT
-    cat > "$dir/$1.cfg" <<END
+    cat > "$dir/images/$1.cfg" <<END
 name = "$1"
 type = "$guest_type"
 kernel = "$dir/images/www.elf"

@@ -46,6 +46,7 @@ clean_up() {
     [ -z "$machine" ] || kill "$machine" 2> /dev/null
     [ -z "$output" ] || kill "$output" 2> /dev/null
     rm -rf "$run/root" "$run/dom0.cpio"
+    rm -f "$run"/{go,status,output}.*
     if [ -n "${RUN:-}" ]; then touch "$run/ended"; else rm -rf "$run"; fi
 }
 trap clean_up EXIT
@@ -75,7 +76,7 @@ add_programs() {
 add_programs || { echo "run.sh: the programs cannot be packed"; exit 125; }
 cp "$script" "$run/script" || exit 125
 : > "$run/output"
-rm -f "$run"/{ended,status,go.*,status.*,output.*}
+rm -f "$run"/{ended,status}
 for variable in LONG KEEP PATIENCE SLOWNESS; do
     [ -z "${!variable:-}" ] || printf 'export %s=%q\n' "$variable" "${!variable}"
 done > "$run/environment"

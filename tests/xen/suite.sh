@@ -32,8 +32,8 @@ test_wake_by_query() {
 # The first connection to a VM that is away: a vif is handed over as a tap is, its VM is guarded, and what nobody uses
 # goes.
 test_wake_by_syn() {
-    configure "$(service www 20 idle_timeout '"4s"' dns_horizon '"2s"')"
-    start_jitsud && wait_held www || return 1
+    configure "$(service www 20)" "$(service brief 21 idle_timeout '"3s"')"
+    start_jitsud && wait_held www brief || return 1
     local took port
     took=$(connect 10.77.0.20) || fail "no page" || return 1
     at_once "$took" www || fail "connecting took $took s: $(ctl trace www)" || return 1
@@ -42,9 +42,10 @@ test_wake_by_syn() {
     port=vif$(domid_of www).0
     bridge fdb show br br0 | grep "$(mac_of www) dev $port" | grep -q static || fail "no entry: $(bridge fdb show br br0)" || return 1
     tc filter show dev "$port" ingress | grep -q from_vm || fail "nothing guards $port" || return 1
-    wait_state www off 60 || fail "it is $(state_of www): $(ctl why www)" || return 1
-    wait_until 20 nothing_runs || fail "left: $(domains) $(vifs)" || return 1
-    bridge fdb show br br0 | grep "$(mac_of www) dev jh" | grep -q sticky || fail "not held: $(bridge fdb show br br0)"
+    page 10.77.0.21 | grep -q '^name brief' || fail "no page of brief" || return 1
+    wait_state brief off 60 || fail "it is $(state_of brief): $(ctl why brief)" || return 1
+    wait_until 20 eval '[ "$(vifs)" = '"$port"' ]' || fail "left: $(domains) $(vifs)" || return 1
+    bridge fdb show br br0 | grep "$(mac_of brief) dev jh" | grep -q sticky || fail "not held: $(bridge fdb show br br0)"
 }
 
 # A paused VM is woken by a resume, and is the same as before.
@@ -65,7 +66,7 @@ test_suspend_and_resume() {
 # A domain that somebody else has created, with the stock script, is served and left alone.
 test_domain_of_others() {
     write_xl_config other 21 /etc/xen/scripts/vif-bridge
-    xl create -q "$dir/other.cfg" || fail "xl create" || return 1
+    xl create -q "$dir/images/other.cfg" || fail "xl create" || return 1
     configure "$(domain_service other 21)"
     start_jitsud || return 1
     wait_state other adopted || fail "it is $(state_of other)" || return 1
@@ -77,26 +78,13 @@ test_domain_of_others() {
 # One that is described in a file of xl's is woken by it.
 test_xl_config() {
     write_xl_config file 22 /build/jitsu-vif
-    configure "$(domain_service file 22 machine.domain '' machine.xl_config "\"$dir/file.cfg\"")"
-    start_jitsud && wait_held file || return 1
-    page 10.77.0.22 | grep -q '^name file' || fail "no page: $(ctl show file)" || return 1
+    configure "$(domain_service file 22 hold '"off"' machine.domain '' machine.xl_config "\"$dir/images/file.cfg\"")"
+    start_jitsud || return 1
+    summon file | grep -q '^name file' || fail "no page: $(ctl show file)" || return 1
     is_state file up && [ "$(field started_by file)" = jitsu ] || fail "it is $(state_of file)" || return 1
     [ "$(domains)" = file ] || fail "domains: $(domains)" || return 1
-    ctl stop file && wait_state file off || fail "it is $(state_of file): $(ctl show file)"
-}
-
-# A guest that says in XenStore when it is ready: clients wait for that, not for its ports.
-test_ready_in_xenstore() {
-    configure "$(service key 20 hold '"off"' ready '["xenstore:data/jitsu"]' machine.cmdline "$(guest ready_delay=3000)")" \
-        "$(service word 21 hold '"off"' ready '["guest"]' machine.cmdline "$(guest ready_delay=3000)")"
-    start_jitsud || return 1
-    local service
-    for service in key word; do
-        summon $service | grep -q "^name $service" || fail "$service: no page" || return 1
-        is_state $service up || fail "$service is $(state_of $service)" || return 1
-        [ "$(field last_wake_ms $service)" -ge 3000 ] || fail "$service was up before it said so" || return 1
-        ctl stop $service > /dev/null || return 1
-    done
+    ctl stop file || fail "it cannot be stopped: $(ctl show file)" || return 1
+    wait_state file off || fail "it is $(state_of file)"
 }
 
 # Every process of ours is killed while a VM runs and another is woken: the first lives on, the second comes up.
