@@ -69,7 +69,7 @@ kernel = "$dir/images/www.elf"
 memory = 8
 vcpus = 1
 cmdline = "ip=10.77.0.$2/24 name=$1 boot=1"
-vif = [ "bridge=br0,script=$3" ]
+vif = [ "bridge=br0,mac=00:16:3e:77:00:$2,script=$3" ]
 END
 }
 
