@@ -1,6 +1,6 @@
 #!/bin/bash
-# check.sh BUILD [long]: jitsud and jitsu-libxl on a nested Xen (suite.sh): lines that scripts/check.sh counts.  With PV
-# guests; long: with PVH guests, too, and the full counts.  TESTS='test_x ...': these only.
+# check.sh BUILD [long]: jitsud and jitsu-libxl on a nested Xen (suite.sh): lines that scripts/check.sh counts.
+# With PV guests; long: with PVH guests, too, and the full counts.  TESTS='test_x ...': these only.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 build=${1:?usage: check.sh BUILD [long]}

@@ -93,7 +93,8 @@ inventory() {
     xl list | awk 'NR > 1 { print "domain", $1 }'
     ip -o link show | sed -n 's/^[0-9]*: \([^:@]*\).*/link \1/p'
     bridge fdb show br br0 2> /dev/null | grep -v permanent | sed 's/^/fdb /'
-    xenstore-ls -f 2> /dev/null | grep -v '^/tool\|^/vm/00000000\|/domain/0/memory\|/libxl/0' | sed 's/ = .*//; s/^/store /'
+    xenstore-ls -f 2> /dev/null | grep -v '^/tool\|^/vm/00000000\|/domain/0/memory\|/libxl/0' |
+        sed 's/ = .*//; s/^/store /'
     find "$dir/run" "$dir/state" /var/run/jitsu-xen /var/lib/xen -type f 2> /dev/null | sed 's/^/file /'
     ps -eo comm --no-headers | awk '!/^(kworker|ps|awk|bash|irq|migration)/ { print "process", $1 }' | sort
 }

@@ -40,12 +40,14 @@ test_wake_by_syn() {
     grep -q '^boot 1$' "$dir/connected" || fail "another page: $(cat "$dir/connected")" || return 1
     ctl why www | grep -q syn || fail "why: $(ctl why www)" || return 1
     port=vif$(domid_of www).0
-    bridge fdb show br br0 | grep "$(mac_of www) dev $port" | grep -q static || fail "no entry: $(bridge fdb show br br0)" || return 1
+    bridge fdb show br br0 | grep "$(mac_of www) dev $port" | grep -q static ||
+        fail "no entry: $(bridge fdb show br br0)" || return 1
     tc filter show dev "$port" ingress | grep -q from_vm || fail "nothing guards $port" || return 1
     page 10.77.0.21 | grep -q '^name brief' || fail "no page of brief" || return 1
     wait_state brief off 60 || fail "it is $(state_of brief): $(ctl why brief)" || return 1
     wait_until 20 eval '[ "$(vifs)" = '"$port"' ]' || fail "left: $(domains) $(vifs)" || return 1
-    bridge fdb show br br0 | grep "$(mac_of brief) dev jh" | grep -q sticky || fail "not held: $(bridge fdb show br br0)"
+    bridge fdb show br br0 | grep "$(mac_of brief) dev jh" | grep -q sticky ||
+        fail "not held: $(bridge fdb show br br0)"
 }
 
 # A paused VM is woken by a resume, and is the same as before.
