@@ -194,6 +194,10 @@ MSG_TABLE(dns_service, msg_dns_service, F_U32(struct msg_dns_service, svc), F_U3
 	     F_LIST(struct msg_dns_service, addrs, n_addrs, address), F_BOOL(struct msg_dns_service, template4),
 	     F_BOOL(struct msg_dns_service, template6), F_LIST(struct msg_dns_service, fallback, n_fallback, address));
 
+MSG_TABLE(dns_changing, msg_dns_changing, F_U32(struct msg_dns_changing, seq),
+	     F_LIST(struct msg_dns_changing, names, n_names, domain_name),
+	     F_LIST(struct msg_dns_changing, addrs, n_addrs, address));
+
 MSG_TABLE(dns_state, msg_dns_state, F_U32(struct msg_dns_state, svc), F_U32(struct msg_dns_state, gen),
 	     F_U8(struct msg_dns_state, state), F_U8(struct msg_dns_state, answer), F_U32(struct msg_dns_state, seq));
 
@@ -458,6 +462,8 @@ static const struct {
 	TYPE(MSG_DNS_STATE, dns_state),
 	TYPE(MSG_DNS_REFUSED, dns_refused),
 	TYPE(MSG_DNS_STATE_ACK, dns_state),
+	TYPE(MSG_DNS_CHANGING, dns_changing),
+	TYPE(MSG_DNS_CHANGING_ACK, dns_changing),
 	TYPE(MSG_DNS_ANSWERED, dns_answered),
 	TYPE(MSG_DNS_TSIG_KEY, dns_tsig_key),
 	TYPE(MSG_DNS_SECONDARY, dns_secondary),

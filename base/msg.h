@@ -147,8 +147,10 @@ enum msg_type {
 	MSG_DNS_STATE,
 	MSG_DNS_REFUSED,
 	MSG_DNS_COUNTS_ASK,
+	MSG_DNS_CHANGING,
 	/* dns -> launcher */
 	MSG_DNS_STATE_ACK,
+	MSG_DNS_CHANGING_ACK,
 	MSG_DNS_ANSWERED,
 	MSG_DNS_ZONE_SERIAL, /* one for each configured zone, before its MSG_DNS_LOADED */
 	MSG_DNS_LOADED,
@@ -369,6 +371,17 @@ struct msg_dns_service {
 				      with an address of this family; the wake has a `label` */
 	uint16_t n_fallback;
 	struct ip_addr fallback[MSG_LIST_MAX]; /* given instead of SERVFAIL when it cannot be had */
+};
+
+/* Something else will be said of these names, and of the reverse names of these addresses, in the next snapshot that
+ * begins: until it is in force, who asks for one waits.  dns answers with MSG_DNS_CHANGING_ACK, with the seq and
+ * nothing else, once it goes by it; never, when there are too many: then the snapshot must be waited for. */
+struct msg_dns_changing { /* MSG_DNS_CHANGING, MSG_DNS_CHANGING_ACK */
+	uint32_t seq;
+	uint16_t n_names;
+	struct msg_domain_name names[MSG_LIST_MAX];
+	uint16_t n_addrs;
+	struct ip_addr addrs[MSG_LIST_MAX];
 };
 
 /* Sent whenever a service's state changes.  dns answers with MSG_DNS_STATE_ACK and the same seq

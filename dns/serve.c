@@ -32,6 +32,11 @@
  * A name of a template that has no instance yet waits for the template, and its wake tells the label.  The launcher
  * makes the instance, and the next tables have it: then the query asks again, and waits, if it still must, for that.
  *
+ * Names that change.  A name of which the launcher has said that the next snapshot says something else of it
+ * (MSG_DNS_CHANGING) is not answered by the tables in force: whoever asks for it waits for the next ones, for
+ * SERVE_CHANGING_S at most.  So an operator's command is done when dns has its names, and one snapshot serves for many.
+ * `covered` of them came before the snapshot that is being read.
+ *
  * Clients that are not verified may be one that forges addresses.  Their wakes have a pause of their own, so
  * that a verified client's is not taken for the repetition of one that the launcher refuses; all of them together
  * are SERVE_UNVERIFIED_WAKES a second; and whoever would wait beyond that is told to show who he is, as he
@@ -64,6 +69,8 @@ struct serve {
 	struct tables *tables, *next;
 	struct load *load; /* of `next` */
 	struct signatures *signatures;
+	struct changing *changing; /* names that wait for other tables */
+	size_t covered; /* the first of them: `next` has what they wait for */
 	bool loading;
 	struct waiting *waiting;
 	struct rate *rate;
@@ -107,6 +114,7 @@ void serve_free(struct serve *s)
 	tables_free(s->next);
 	load_free(s->load);
 	signatures_free(s->signatures);
+	changing_free(s->changing);
 	waiting_free(s->waiting);
 	rate_free(s->rate);
 	free(s->counts);
@@ -128,7 +136,7 @@ static void roll(struct serve *s, uint64_t now_ns)
 
 static void publish(struct serve *s)
 {
-	struct view view = { .tables = s->tables, .cookies = s->cookies, .rate = s->rate };
+	struct view view = { .tables = s->tables, .cookies = s->cookies, .rate = s->rate, .changing = s->changing };
 
 	s->ops->publish(s->arg, &view);
 }
@@ -246,9 +254,23 @@ static void end_wait_now(struct serve *s, struct waiter *w, enum wish wish, enum
 	end_wait(s, w, a.rcode, reply, n);
 }
 
+/* The tables in force may say of its name what is not so any more. */
+static void give_up_changing(struct serve *s, struct waiter *w)
+{
+	struct asker asker = asker_of(s, &w->client);
+	uint8_t reply[ANSWER_SIZE_MAX];
+	struct answer a;
+
+	answer_query(s->tables, &asker, w->packet, w->n, reply, &a);
+	end_wait(s, w, RCODE_SERVFAIL, reply, servfail(s, &w->client, &a.q, TROUBLE_SLOW, reply));
+}
+
 static void fail_wait(struct serve *s, struct waiter *w, enum trouble why)
 {
-	end_wait_now(s, w, WISH_GIVE_UP, why);
+	if (w->changing)
+		give_up_changing(s, w);
+	else
+		end_wait_now(s, w, WISH_GIVE_UP, why);
 }
 
 /* Something changed: is there an answer by now?  w may be gone afterwards. */
@@ -259,6 +281,9 @@ static void try_again(struct serve *s, struct waiter *w)
 	struct answer a;
 
 	answer_query(s->tables, &asker, w->packet, w->n, reply, &a);
+	if (changing_has(s->changing, &a.q))
+		return;
+	w->changing = false;
 	if (a.mark)
 		s->ops->mark(s->arg, a.service->svc, a.service->gen, clock_now_ns());
 	switch (a.verdict) {
@@ -318,6 +343,24 @@ static size_t hold(struct serve *s, const struct client *from, const struct answ
 	if (a->wake && !a->label[0])
 		wake_unheld(s, a->service, from);
 	return turn_away(s, from, packet, n, reply);
+}
+
+/* It waits for the next tables. */
+static size_t hold_changing(struct serve *s, const struct client *from, const struct answer *a, uint8_t *reply,
+			    bool *waits)
+{
+	uint8_t packet[WIRE_NORMAL_MAX];
+	size_t n = wire_normalise(&a->q, true, packet);
+	struct waiter *w;
+	int r = waiting_add(s->waiting, from, packet, n, 0, 0, from->t_ns + SERVE_CHANGING_S * NS_PER_S, &w);
+
+	if (r == 0)
+		w->changing = true;
+	else if (r != -EALREADY)
+		return servfail(s, from, &a->q, TROUBLE_CROWD, reply);
+	w->client.tsig = from->tsig;
+	*waits = r == 0;
+	return 0;
 }
 
 /* What the upstream will say is charged for now.  False: what is said instead is a->n bytes. */
@@ -381,6 +424,8 @@ size_t serve_query(void *arg, const struct client *from, const uint8_t *packet, 
 	client.verified = a.verified;
 	if (from->conn && from->tsig == 0)
 		count_tcp(s, &a);
+	if ((a.verdict == VERDICT_REPLY || a.verdict == VERDICT_HOLD) && changing_has(s->changing, &a.q))
+		return hold_changing(s, &client, &a, reply, waits);
 	if (a.mark)
 		s->ops->mark(s->arg, a.service->svc, a.service->gen, from->t_ns);
 	switch (a.verdict) {
@@ -455,6 +500,10 @@ static void tell_waiters(struct serve *s, uint32_t svc, uint8_t was, uint8_t sta
 	while (w) {
 		struct waiter *next = waiting_next_of(w);
 
+		if (w->changing) { /* for no service */
+			w = next;
+			continue;
+		}
 		if (asleep_again)
 			w->woken = false;
 		if (state == STATE_FAILED || state == STATE_CONFLICT)
@@ -546,7 +595,21 @@ static void drop_next(struct serve *s)
 	s->loading = false;
 }
 
-/* `next` cannot be used. */
+/* The tables that the first names waited for are in force, or never will be.  The old set, which is free once
+ * workers have another view; without memory it stays, and the names wait for the next ones. */
+static struct changing *uncover(struct serve *s)
+{
+	struct changing *old = s->changing, *rest;
+
+	if (s->covered == 0 || changing_new(old, s->covered, NULL, &rest) < 0)
+		return NULL;
+	s->changing = rest;
+	s->covered = 0;
+	return old;
+}
+
+/* `next` cannot be used.  Where that is a zone's file, the launcher says at once what is to be used instead; else
+ * there will be no other tables soon. */
 static void refuse_next(struct serve *s, int error, const char *zone, const char *why)
 {
 	struct msg_dns_loaded m = { .seq = tables_conf(s->next)->seq, .error = error };
@@ -554,6 +617,13 @@ static void refuse_next(struct serve *s, int error, const char *zone, const char
 	str_copy(m.zone, zone);
 	str_copy(m.text, why);
 	drop_next(s);
+	if (!*zone && s->tables) {
+		struct changing *old = uncover(s);
+
+		publish(s);
+		changing_free(old);
+		all_again(s);
+	}
 	s->ops->tell(s->arg, MSG_DNS_LOADED, &m);
 }
 
@@ -623,6 +693,7 @@ static void use_conf(struct serve *s, const struct msg_dns_conf *conf)
 /* `next` is whole: from now on it is what we answer from. */
 static void use_next(struct serve *s)
 {
+	struct changing *changed = uncover(s);
 	struct tables *old = s->tables;
 
 	s->tables = s->next;
@@ -631,6 +702,7 @@ static void use_next(struct serve *s)
 	drop_next(s);
 	use_conf(s, tables_conf(s->tables));
 	publish(s);
+	changing_free(changed);
 	all_again(s);
 	send_pending(s, old);
 	tables_free(old);
@@ -715,9 +787,25 @@ static int fill_next(struct tables *next, enum msg_type type, const void *body)
 	}
 }
 
+/* The first names come with the first tables. */
+static void on_changing(struct serve *s, const struct msg_dns_changing *m)
+{
+	const struct msg_dns_changing ack = { .seq = m->seq };
+	struct changing *old = s->changing;
+
+	if (s->tables && changing_new(old, 0, m, &s->changing) < 0)
+		return;
+	if (s->changing != old) {
+		publish(s);
+		changing_free(old);
+	}
+	s->ops->tell(s->arg, MSG_DNS_CHANGING_ACK, &ack);
+}
+
 static void on_begin(struct serve *s)
 {
 	drop_next(s);
+	s->covered = changing_count(s->changing);
 	s->next = tables_new();
 	if (!s->next)
 		log_error("no memory for new tables: the old ones stay");
@@ -732,6 +820,7 @@ void serve_launcher_msg(struct serve *s, enum msg_type type, const void *body)
 	case MSG_END: on_end(s); break;
 	case MSG_DNS_STATE: on_state(s, body); break;
 	case MSG_DNS_REFUSED: on_refused(s, body); break;
+	case MSG_DNS_CHANGING: on_changing(s, body); break;
 	default:
 		r = s->next && !s->loading ? fill_next(s->next, type, body) : 0;
 		if (r < 0)

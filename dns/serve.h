@@ -12,6 +12,7 @@
 struct serve;
 
 enum {
+	SERVE_CHANGING_S = 10, /* so long a query waits for the tables that say what became of its name */
 	SERVE_UNVERIFIED_WAKES = 500, /* a second, for clients that may be anybody */
 	SERVE_MAX_WAITING = 1024, /* until the launcher says otherwise */
 	SERVE_ROLL_S = 86400, /* a cookie secret of our own is replaced by the next */

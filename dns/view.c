@@ -94,7 +94,7 @@ size_t view_query(const struct view *v, const struct asker *asker, uint64_t now_
 		return 0;
 	}
 	count_type(counts, a.q.type);
-	if (a.verdict != VERDICT_REPLY || (a.wake && !is_repeated(&a, now_ns))) {
+	if (a.verdict != VERDICT_REPLY || changing_has(v->changing, &a.q) || (a.wake && !is_repeated(&a, now_ns))) {
 		*pass = a.verified ? PASS_VERIFIED : PASS_ANYBODY;
 		return 0;
 	}

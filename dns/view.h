@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "dns/answer.h"
+#include "dns/changing.h"
 #include "dns/count.h"
 #include "dns/rate.h"
 
@@ -20,6 +21,7 @@ struct view {
 	struct cookies cookies;
 	struct slots *slots; /* NULL: none */
 	struct rate *rate;
+	const struct changing *changing; /* NULL: none */
 };
 
 enum { VIEW_READERS_MAX = LISTEN_UDP_MAX };

@@ -25,6 +25,7 @@ struct waiter {
 	uint64_t deadline_ns;
 	bool woken; /* the launcher knows the token */
 	char label[MSG_NAME_MAX]; /* of a template's wake; else "" */
+	bool changing; /* it waits for new tables (changing.h), and for no service: svc and gen are zero */
 	uint16_t n;
 	uint8_t packet[WIRE_NORMAL_MAX]; /* wire_normalise()d */
 	/* waiting.c's */

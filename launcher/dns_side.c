@@ -12,7 +12,7 @@
 #include "launcher/secondaries.h"
 #include "launcher/zone_files.h"
 
-enum { SNAPSHOT_LATE_MS = 700, ZONE_REFRESH_S = 3600, ZONE_RETRY_S = 600, ZONE_EXPIRE_S = 604800 };
+enum { SNAPSHOT_LATE_MS = 700, BEHIND_MS = 10000, ZONE_REFRESH_S = 3600, ZONE_RETRY_S = 600, ZONE_EXPIRE_S = 604800 };
 
 static void copy_names(struct msg_domain_name *to, uint16_t *n, const struct string_list *from)
 {
@@ -152,6 +152,7 @@ static void raise_signed(struct launcher *l)
 
 void dns_snapshot(struct launcher *l)
 {
+	uint64_t begin_ms = clock_now_ms();
 	struct service *s;
 
 	xdp_side_withdraw(l);
@@ -176,6 +177,40 @@ void dns_snapshot(struct launcher *l)
 			send_service(l, s);
 	}
 	ipc_send(l->dns, MSG_END, NULL);
+	l->dns_sent_ms = clock_now_ms();
+	l->dns_took_ms = l->dns_sent_ms - begin_ms;
+}
+
+bool dns_is_behind(const struct launcher *l)
+{
+	return l->dns && l->dns_told && l->dns_loaded != l->dns_seq && clock_now_ms() < l->dns_sent_ms + BEHIND_MS;
+}
+
+/* Then the names that change cannot be told one by one. */
+static bool has_wildcard(const struct service_conf *c)
+{
+	for (size_t i = 0; i < c->dns.n; i++) {
+		if (c->dns.v[i][0] == '*')
+			return true;
+	}
+	return false;
+}
+
+bool dns_say_changing(struct launcher *l, const struct service_conf *c, const struct service *s)
+{
+	struct msg_dns_changing m = { .seq = l->last_seq + 1 };
+
+	if (!l->dns || !l->dns_told || has_wildcard(c))
+		return false;
+	copy_names(m.names, &m.n_names, &c->dns);
+	for (size_t i = 0; i < c->ip.n && m.n_addrs < MSG_LIST_MAX; i++)
+		m.addrs[m.n_addrs++] = c->ip.v[i].addr;
+	for (size_t i = 0; s && i < s->n_addrs && m.n_addrs < MSG_LIST_MAX; i++)
+		m.addrs[m.n_addrs++] = s->addrs[i].addr;
+	if (ipc_send(l->dns, MSG_DNS_CHANGING, &m) < 0)
+		return false;
+	l->dns_changing = ++l->last_seq;
+	return true;
 }
 
 uint32_t dns_tell_state(struct service *s)
@@ -232,6 +267,7 @@ static void loaded(struct launcher *l, const struct msg_dns_loaded *m)
 {
 	if (m->seq != l->dns_seq)
 		return;
+	l->dns_loaded = m->seq;
 	if (m->error && zone_files_refused(l->zone_files, m->zone, m->text)) {
 		dns_snapshot(l);
 		return;
@@ -264,6 +300,7 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 	switch (type) {
 	case MSG_WAKE: wake_dns_heard(l, body); break;
 	case MSG_DNS_STATE_ACK: acknowledged(l, body); break;
+	case MSG_DNS_CHANGING_ACK: operators_edits_seen(l, ((const struct msg_dns_changing *)body)->seq); break;
 	case MSG_DNS_ANSWERED: answered(l, body); break;
 	case MSG_DNS_ZONE_SERIAL: served(l, body); break;
 	case MSG_DNS_LOADED: loaded(l, body); break;

@@ -231,6 +231,9 @@ struct launcher {
 	struct ipc *dns, *synproxy, *control, *hooks;
 	bool dns_told; /* it has had its first snapshot from us */
 	uint32_t dns_seq; /* of the newest snapshot */
+	uint32_t dns_loaded; /* dns_seq, once dns has said what became of it */
+	uint64_t dns_sent_ms, dns_took_ms; /* when that was sent; how long sending took */
+	uint32_t dns_changing; /* seq of the last MSG_DNS_CHANGING */
 	bool dns_loading; /* the newest configuration is not in force there yet */
 	struct event *dns_late; /* tell it even though not everything is reconciled */
 	struct slots *slots;
@@ -408,6 +411,10 @@ void dns_channel(struct launcher *l, int fd);
 void dns_snapshot(struct launcher *l);
 uint32_t dns_tell_state(struct service *s); /* the message's seq; 0 when dns is away */
 enum answer_when dns_answer_when(const struct service *s);
+/* The next snapshot says something else of these names, and of the reverse names of these addresses.  False when it
+ * must be waited for: dns is away; else operators_edits_seen() follows. */
+bool dns_say_changing(struct launcher *l, const struct service_conf *c, const struct service *s);
+bool dns_is_behind(const struct launcher *l); /* it is still busy with the newest snapshot */
 void dns_refuse(struct service *s, uint32_t token, enum refused_how how, const char *why);
 
 /* ---- dnssec_side.c ---- */
@@ -439,8 +446,10 @@ void operators_end(struct launcher *l, uint32_t id, int error, const char *text)
 void operators_end_with(struct launcher *l, uint32_t id, int error, const struct buf *mistakes);
 void operators_row(struct launcher *l, struct msg_ctl_row *row);
 void operators_data(struct launcher *l, uint32_t id, const char *text, size_t n);
-/* An edit is in force but for dns: ends once it is there, too. */
-void operators_edit_made(struct launcher *l, const struct msg_ctl_request *ask);
+/* An edit is in force but for dns: ends once that goes by it, or knows its names (dns_changing; `waits`: it must have
+ * all of it). */
+void operators_edit_made(struct launcher *l, const struct msg_ctl_request *ask, bool waits);
+void operators_edits_seen(struct launcher *l, uint32_t changing);
 void operators_edits_told(struct launcher *l); /* the next snapshot has all that were made */
 
 /* ---- events.c: what operators watch ---- */

@@ -30,6 +30,7 @@ struct waiting {
 	bool moved; /* the service has left the state it was in */
 	/* changes of the registry */
 	bool edit, told; /* the snapshot that has it was sent */
+	uint32_t changing; /* dns knows its names once it has acknowledged this; 0: that is not enough */
 	/* adopt */
 	uint32_t req; /* of the hypervisor's */
 	/* console; the others: it has waited too long */
@@ -585,7 +586,7 @@ static void on_edit_late(evutil_socket_t fd, short what, void *arg)
 	wait_free(arg);
 }
 
-void operators_edit_made(struct launcher *l, const struct msg_ctl_request *ask)
+void operators_edit_made(struct launcher *l, const struct msg_ctl_request *ask, bool waits)
 {
 	struct timeval tv = clock_timeval_ms(RELOAD_MS);
 	struct waiting *w = l->operators->n_waiting < WAITING_MAX ? wait_new(l->operators, ask) : NULL;
@@ -595,6 +596,7 @@ void operators_edit_made(struct launcher *l, const struct msg_ctl_request *ask)
 		return;
 	}
 	w->edit = true;
+	w->changing = waits ? 0 : l->dns_changing;
 	w->poll = evtimer_new(l->base, on_edit_late, w);
 	if (!w->poll)
 		abort();
@@ -609,6 +611,19 @@ void operators_edits_told(struct launcher *l)
 		w_next = TAILQ_NEXT(w, next);
 		w->told = true;
 		if (!w->edit || (l->dns && l->dns_told))
+			continue;
+		end_edit(w, "");
+		wait_free(w);
+	}
+}
+
+void operators_edits_seen(struct launcher *l, uint32_t changing)
+{
+	struct waiting *w, *w_next;
+
+	for (w = l->operators ? TAILQ_FIRST(&l->operators->waiting) : NULL; w; w = w_next) {
+		w_next = TAILQ_NEXT(w, next);
+		if (!w->edit || w->changing == 0 || (int32_t)(changing - w->changing) < 0)
 			continue;
 		end_edit(w, "");
 		wait_free(w);

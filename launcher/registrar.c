@@ -4,7 +4,8 @@
  * parsed, against the rest of the configuration that is in force, and judged by an index of what the
  * others have (claims.h).  Then it is committed, and only then put in force, so that whatever ends the
  * launcher in between leaves something that the next one finds whole.  What is committed can no longer
- * fail.  dns is told all at once, TELL_MS later: many commands become one snapshot.
+ * fail.  dns is told at once which names change, and all the rest later, with what has changed by then: many
+ * commands become one snapshot, and while one is on its way there is no other.
  *
  * The registry may be away: locked, damaged, on a full disk.  Then its services that are in force go on
  * as they are, what asks for it is refused with the reason, and each such question tries anew.  A launcher
@@ -19,7 +20,7 @@
 #include "launcher/pools.h"
 #include "launcher/zone_files.h"
 
-enum { TELL_MS = 20, LEARN_MS = 5000, LEARN_SOON_MS = 100, MANY = 64 };
+enum { TELL_MS = 20, TELL_CALM_MS = 100 /* when nobody waits for it */, TELL_SHARE = 2, AGAIN_MS = 5, LEARN_MS = 5000, LEARN_SOON_MS = 100, MANY = 64 };
 
 struct registrar {
 	struct launcher *l;
@@ -299,12 +300,24 @@ void registrar_forget(struct launcher *l, const char *name)
 
 /* ---- telling ---- */
 
+static void tell_after(struct launcher *l, uint64_t ms)
+{
+	struct timeval tv = clock_timeval_ms(ms);
+
+	if (!evtimer_pending(l->registrar->tell, NULL))
+		event_add(l->registrar->tell, &tv);
+}
+
 static void on_tell(evutil_socket_t fd, short what, void *arg)
 {
 	struct launcher *l = arg;
 
 	(void)fd;
 	(void)what;
+	if (dns_is_behind(l)) { /* another one would end the one that it is about to go by */
+		tell_after(l, AGAIN_MS);
+		return;
+	}
 	zone_files_changed(l->zone_files, (uint32_t)(clock_wall_ms() / MS_PER_S));
 	operators_edits_told(l);
 	if (l->dns_told)
@@ -324,14 +337,14 @@ void registrar_told(struct launcher *l)
 	malloc_trim(0);
 }
 
-void registrar_tell(struct launcher *l)
+/* With many services there shall be time left for more of them. */
+static void tell_later(struct launcher *l, uint64_t ms)
 {
-	struct timeval tv = clock_timeval_ms(TELL_MS);
-
 	l->dns_loading = true;
-	if (!evtimer_pending(l->registrar->tell, NULL))
-		event_add(l->registrar->tell, &tv);
+	tell_after(l, MAX(ms, TELL_SHARE * l->dns_took_ms));
 }
+
+void registrar_tell(struct launcher *l) { tell_later(l, TELL_MS); }
 
 /* ---- a change ---- */
 
@@ -573,6 +586,27 @@ static int commit(struct edit *ed, struct registry *reg, uint64_t *number, struc
 	return error;
 }
 
+/* dns hears of the names that services have had, .. */
+static void say_old_names(struct edit *ed)
+{
+	ed->waits = ed->n > MANY;
+	for (size_t i = 0; i < ed->n && !ed->waits; i++) {
+		if (ed->v[i].old)
+			ed->waits = !dns_say_changing(ed->l, ed->v[i].old->conf, ed->v[i].old);
+	}
+}
+
+/* .. and of those that they have now. */
+static void say_new_names(struct edit *ed)
+{
+	for (size_t i = 0; i < ed->n && !ed->waits; i++) {
+		const struct edit_change *c = &ed->v[i];
+
+		if (c->ref)
+			ed->waits = !dns_say_changing(ed->l, c->ref->service, service_by_name(ed->l, c->name));
+	}
+}
+
 static void put_in_force(struct edit *ed)
 {
 	struct launcher *l = ed->l;
@@ -582,6 +616,7 @@ static void put_in_force(struct edit *ed)
 		templates = templates || (ed->v[i].old && conf_is_template(ed->v[i].old->conf)) ||
 			    (ed->v[i].ref && conf_is_template(ed->v[i].ref->service));
 
+	say_old_names(ed);
 	for (size_t i = 0; i < ed->n; i++) { /* first, so that their places are free */
 		if (!ed->v[i].old || ed->v[i].ref)
 			continue;
@@ -595,6 +630,7 @@ static void put_in_force(struct edit *ed)
 		if (c->ref)
 			reload_put(l, c->ref, c->ref->service, ed->n <= MANY);
 	}
+	say_new_names(ed);
 	for (size_t i = 0; i < ed->n; i++) {
 		struct service *s = ed->v[i].kind == REGISTRY_ORDER ? service_by_name(l, ed->v[i].name) : NULL;
 
@@ -612,7 +648,7 @@ static void put_in_force(struct edit *ed)
 	else if (!synproxy_is_current(l))
 		synproxy_snapshot(l);
 	l->registrar->trim |= ed->n > MANY;
-	registrar_tell(l);
+	tell_later(l, ed->waits ? TELL_MS : TELL_CALM_MS);
 	wake_pump(l);
 }
 

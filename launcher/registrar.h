@@ -52,6 +52,7 @@ struct edit {
 	const char *command; /* as the history shows it */
 	uint32_t uid;
 	bool dry_run;
+	bool waits; /* it is in force: it is done when dns has the next snapshot, not before */
 	bool named; /* mistakes begin with the service's name: there may be several */
 	size_t n, room;
 	struct edit_change *v;

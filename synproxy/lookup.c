@@ -43,6 +43,8 @@ struct lookup *lookup_new(size_t most)
 	return l;
 }
 
+bool lookup_has_room(const struct lookup *l, size_t n) { return l->n + n < l->most; }
+
 void lookup_free(struct lookup *l) { free(l); }
 
 static struct key ip_key(const struct ip_addr *a)

@@ -14,6 +14,8 @@ enum { LOOKUP_NOBODY = -1 };
 struct lookup *lookup_new(size_t most);
 void lookup_free(struct lookup *l); /* NULL is fine */
 
+bool lookup_has_room(const struct lookup *l, size_t n); /* for so many more */
+
 /* A later one of the same address takes the earlier one's place. */
 void lookup_add_ip(struct lookup *l, const struct ip_addr *a, int whose);
 void lookup_add_mac(struct lookup *l, const struct mac_addr *m, int whose);

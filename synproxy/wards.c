@@ -10,7 +10,7 @@
  *
  * A frame finds its ward by address: packets by their destination, questions and claims by the
  * address they are about.  And by its source MAC, since a frame from a VM's MAC can be a conflict.
- * The table is built anew when services change, and held packets are given to whose they are then;
+ * The table is built anew when services change (but for one that is merely new), and held packets are given to whose they are then;
  * both once, however many messages there were in a turn of the loop, and before anything else is done
  * with the services that changed.
  *
@@ -21,7 +21,7 @@
 #include "base/log.h"
 #include "synproxy/synproxy.h"
 
-enum { COUNTS_S = 1 };
+enum { COUNTS_S = 1, LOOKUP_MORE = 64 /* room for new services */ };
 
 /* ---- what claims and hand-overs say ---- */
 
@@ -88,7 +88,7 @@ static struct lookup *make_lookup(const struct synproxy *s)
 
 	for (unsigned i = 0; i < SLOTS_MAX; i++)
 		n += s->wards[i] ? 1u + s->wards[i]->conf->n_addrs : 0;
-	l = lookup_new(n);
+	l = lookup_new(n + n / 8 + LOOKUP_MORE);
 	for (unsigned i = 0; l && i < SLOTS_MAX; i++) {
 		const struct ward *w = s->wards[i];
 
@@ -106,6 +106,23 @@ static uint32_t whose(void *arg, const struct ip_addr *addr)
 	int svc = lookup_ip(s->lookup, addr);
 
 	return svc == LOOKUP_NOBODY ? HOLD_NOBODY : (uint32_t)svc;
+}
+
+/* A new one has addresses that nobody had, and nothing is held: the table as it is needs nothing but them.  With
+ * thousands of services a table anew for each that comes would take as long as all of them. */
+static bool add_to_lookup(struct synproxy *s, const struct msg_hold_service *m)
+{
+	if (s->assign_due || !s->lookup || !lookup_has_room(s->lookup, 1u + m->n_addrs) ||
+	    (s->shared.table && hold_count_all(s->shared.table) > 0) || lookup_mac(s->lookup, &m->mac) != LOOKUP_NOBODY)
+		return false;
+	for (unsigned i = 0; i < m->n_addrs; i++) {
+		if (lookup_ip(s->lookup, &m->addrs[i]) != LOOKUP_NOBODY)
+			return false;
+	}
+	lookup_add_mac(s->lookup, &m->mac, (int)m->svc);
+	for (unsigned i = 0; i < m->n_addrs; i++)
+		lookup_add_ip(s->lookup, &m->addrs[i], (int)m->svc);
+	return true;
 }
 
 /* Which services there are has changed. */
@@ -382,8 +399,8 @@ void ward_set(struct synproxy *s, const struct msg_hold_service *m, uint64_t now
 {
 	struct ward *w = ward_find(s, m->svc, m->gen);
 
-	s->assign_due = true;
 	if (w) {
+		s->assign_due = true;
 		ward_says(w, m, now_ns);
 		attach_port(w, now_ns);
 		ward_touch(w);
@@ -391,6 +408,8 @@ void ward_set(struct synproxy *s, const struct msg_hold_service *m, uint64_t now
 	}
 	ward_free(s, m->svc);
 	ward_new(s, m, now_ns);
+	if (!s->wards[m->svc] || !add_to_lookup(s, m))
+		s->assign_due = true;
 }
 
 void ward_stage(struct ward *w, enum hold_stage stage, uint64_t now_ns)

@@ -26,6 +26,8 @@ struct world {
 	struct view view; /* the newest */
 	unsigned n_special, n_published, n_settled, settled_before_acks; /* how many acks had gone then */
 	unsigned acks_after_replies; /* how many replies had gone when the last ack went */
+	uint32_t changing_seq; /* of the newest ack */
+	unsigned n_published_at_ack;
 	int forward_result;
 	bool special_verified, special_is_served;
 };
@@ -56,6 +58,10 @@ static int on_tell(void *arg, enum msg_type type, const void *body)
 	case MSG_DNS_STATE_ACK:
 		w->acks[w->n_acks++] = *(const struct msg_dns_state *)body;
 		w->acks_after_replies = w->n_replies;
+		break;
+	case MSG_DNS_CHANGING_ACK:
+		w->changing_seq = ((const struct msg_dns_changing *)body)->seq;
+		w->n_published_at_ack = w->n_published;
 		break;
 	case MSG_DNS_ZONE_SERIAL: w->serial = ((const struct msg_dns_zone_serial *)body)->serial; break;
 	case MSG_DNS_LOADED:
@@ -233,6 +239,130 @@ static struct asked ask(struct world *w, uint16_t port)
 }
 
 static unsigned rcode_of(const struct world *w, unsigned i) { return w->replies[i].b[3] & 15; }
+
+/* ---- names that change ---- */
+
+static void say_changing(struct world *w, uint32_t seq, const char *name, const char *addr)
+{
+	struct msg_dns_changing m = { .seq = seq, .n_names = 1, .n_addrs = addr != NULL };
+
+	str_copy(m.names[0].text, name);
+	if (addr)
+		m.addrs[0] = ip(addr);
+	serve_launcher_msg(w->serve, MSG_DNS_CHANGING, &m);
+}
+
+static struct asked ask_name(struct world *w, const char *name, unsigned type, uint16_t port)
+{
+	return ask_for(w, name, type, "10.0.0.1", port, 0);
+}
+
+/* What a worker does with it. */
+static bool worker_passes(struct world *w, const char *name)
+{
+	struct asker asker = { .addr = ip("10.0.0.1") };
+	static struct counts counts;
+	enum view_pass pass = PASS_NOT;
+	uint8_t query[512], reply[ANSWER_SIZE_MAX];
+	size_t n = make_query(query, (struct ask){ .name = name, .type = TYPE_A, .id = 9, .flags = FLAG_RD });
+
+	return view_query(&w->view, &asker, clock_now_ns(), query, n, reply, &counts, &pass) == 0 && pass != PASS_NOT;
+}
+
+/* A service is added: whoever asks from the ack on gets what the next tables say, and not that there is none. */
+static void test_a_name_that_comes(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_UP, ANSWER_READY);
+	assert_int_equal(ask_name(w, "new.jitsu.example", TYPE_A, 1).rcode, RCODE_NXDOMAIN);
+	assert_false(worker_passes(w, "new.jitsu.example"));
+	say_changing(w, 5, "New.jitsu.example", "192.168.1.20");
+	assert_int_equal(w->changing_seq, 5);
+	assert_int_equal(w->n_published_at_ack, 2); /* workers knew before */
+	assert_true(worker_passes(w, "new.jitsu.example"));
+	assert_true(worker_passes(w, "20.1.168.192.in-addr.arpa"));
+	assert_false(worker_passes(w, "www.jitsu.example"));
+	assert_true(ask_name(w, "neW.jitsu.example", TYPE_A, 2).waits);
+	assert_true(ask_name(w, "20.1.168.192.in-addr.arpa", TYPE_PTR, 3).waits);
+	assert_true(ask_name(w, "www.jitsu.example", TYPE_A, 4).n > 0); /* all others as ever */
+	say_state(w, STATE_FAILED); /* which is none of theirs, even where theirs has no number */
+	assert_int_equal(w->n_replies, 0);
+	begin(w, 100);
+	add_service(w, SVC_WWW, GEN, "www", STATE_UP, ANSWER_READY);
+	add_service(w, 8, GEN, "new", STATE_UP, ANSWER_READY);
+	assert_int_equal(w->n_replies, 0);
+	end(w);
+	assert_int_equal(w->n_replies, 2);
+	assert_int_equal(rcode_of(w, 0), RCODE_NOERROR);
+	assert_int_equal(serve_waiting(w->serve), 0);
+	assert_false(worker_passes(w, "new.jitsu.example"));
+}
+
+/* One that is said while a snapshot comes in is not in that one, but in the next. */
+static void test_a_name_between_two_snapshots(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_UP, ANSWER_READY);
+	say_changing(w, 5, "one.jitsu.example", NULL);
+	begin(w, 100);
+	say_changing(w, 6, "two.jitsu.example", NULL);
+	assert_true(ask_name(w, "one.jitsu.example", TYPE_A, 1).waits);
+	assert_true(ask_name(w, "two.jitsu.example", TYPE_A, 2).waits);
+	end(w);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(w->replies[0].to.port, 1);
+	assert_int_equal(rcode_of(w, 0), RCODE_NXDOMAIN);
+	assert_true(worker_passes(w, "two.jitsu.example"));
+	begin(w, 100); /* given up: another one follows */
+	begin(w, 100);
+	add_service(w, 8, GEN, "two", STATE_OFF, ANSWER_READY);
+	end(w);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(w->n_wakes, 1); /* it waits for its service from here on */
+	assert_int_equal(w->wakes[0].svc, 8);
+}
+
+static void test_tables_that_never_come(void **state)
+{
+	struct world *w = *state;
+
+	snapshot(w, STATE_UP, ANSWER_READY);
+	say_changing(w, 5, "www.jitsu.example", NULL);
+	assert_true(ask(w, 1).waits);
+	assert_int_equal(serve_deadline_ns(w->serve), T0 + SERVE_CHANGING_S * NS_PER_S);
+	serve_launcher_changed(w->serve);
+	assert_int_equal(w->n_replies, 0);
+	clock_fake_ns(T0 + SERVE_CHANGING_S * NS_PER_S);
+	serve_expire(w->serve, T0 + SERVE_CHANGING_S * NS_PER_S);
+	assert_int_equal(w->n_replies, 1);
+	assert_int_equal(rcode_of(w, 0), RCODE_SERVFAIL);
+	snapshot(w, STATE_UP, ANSWER_READY); /* of the next launcher, which knows */
+	assert_true(ask(w, 2).n > 0);
+}
+
+/* Too many: nothing is said, and the launcher waits for the snapshot. */
+static void test_too_many_names_change(void **state)
+{
+	struct world *w = *state;
+	uint32_t seq = 1;
+
+	snapshot(w, STATE_UP, ANSWER_READY);
+	for (; seq <= CHANGING_MAX / 2 + 10; seq++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "n%u.jitsu.example", seq);
+		say_changing(w, seq, name, "10.0.0.9");
+	}
+	assert_int_equal(w->changing_seq, CHANGING_MAX / 2);
+	assert_true(worker_passes(w, "n1.jitsu.example"));
+	assert_false(worker_passes(w, "n2050.jitsu.example"));
+	snapshot(w, STATE_UP, ANSWER_READY);
+	assert_false(worker_passes(w, "n1.jitsu.example"));
+	say_changing(w, seq, "a.jitsu.example", NULL);
+	assert_int_equal(w->changing_seq, seq);
+}
 
 /* ---- tests ---- */
 
@@ -1292,6 +1422,10 @@ int main(void)
 		T(test_nothing_before_the_first_end),
 		T(test_a_name_becomes_an_instance),
 		T(test_a_template_that_makes_no_more),
+		T(test_a_name_that_comes),
+		T(test_a_name_between_two_snapshots),
+		T(test_tables_that_never_come),
+		T(test_too_many_names_change),
 		T(test_workers_know_before_others_hear),
 		T(test_a_new_secret_is_published),
 		T(test_wake_and_answer_when_up),

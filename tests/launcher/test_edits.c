@@ -45,7 +45,7 @@ static uint32_t hear_tables(void)
 	enum msg_type type;
 	uint32_t seq = 0;
 
-	while ((type = hear(w.dns, WAIT_MS)) == MSG_DNS_STATE)
+	while ((type = hear(w.dns, WAIT_MS)) == MSG_DNS_STATE || type == MSG_DNS_CHANGING)
 		;
 	assert_int_equal(type, MSG_BEGIN);
 	w.n = 0;
@@ -59,7 +59,7 @@ static uint32_t hear_tables(void)
 	return seq;
 }
 
-/* It is made, and acknowledged only when dns has it.  The revision. */
+/* It is made, and acknowledged only when dns has it, which says nothing of the names before.  The revision. */
 static uint64_t made(enum ctl_verb verb, const char *service, const char *record, const char *to, uint64_t revision)
 {
 	uint64_t number;
@@ -107,6 +107,62 @@ static void test_add_set_remove(void **state)
 	assert_int_equal(made(CTL_ROLLBACK, "", "", "", 2), 8);
 	assert_int_equal(of("b")->ttl_s, 9);
 	assert_int_equal(w.n, 2);
+}
+
+static void expect_changing(const char *name)
+{
+	enum msg_type type;
+
+	while ((type = hear(w.dns, WAIT_MS)) == MSG_DNS_STATE)
+		;
+	assert_int_equal(type, MSG_DNS_CHANGING);
+	assert_int_equal(got.changing.n_names, 1);
+	assert_string_equal(got.changing.names[0].text, name);
+}
+
+static void say_changing_ack(uint32_t seq)
+{
+	static struct msg_dns_changing m;
+
+	m.seq = seq;
+	say(w.dns, MSG_DNS_CHANGING_ACK, &m);
+}
+
+/* It is done when dns knows the names; the snapshot follows, one for all that has changed by then, and while dns is
+ * busy with one there is no other. */
+static void test_done_before_the_tables(void **state)
+{
+	uint32_t seq, first;
+
+	(void)state;
+	begin(FILE_SERVICE);
+	send_edit(CTL_ADD, "", RECORD("b", "2", LAZY), "", 0, false);
+	expect(w.control, MSG_CTL_ROW);
+	expect_changing("b.jitsu.example");
+	assert_int_equal(got.changing.addrs[0].b[15], 2);
+	say_changing_ack(got.changing.seq - 1);
+	say_changing_ack(got.changing.seq);
+	expect_end(w.last_id, 0);
+	seq = hear_tables();
+	assert_int_equal(w.n, 2);
+	send_edit(CTL_SET, "b", "{\"dns\":[\"x.jitsu.example\"]}", "", 0, false);
+	expect(w.control, MSG_CTL_ROW);
+	expect_changing("b.jitsu.example"); /* what it was, and what it is */
+	first = got.changing.seq;
+	expect_changing("x.jitsu.example");
+	say_changing_ack(first);
+	assert_int_equal(hear(w.control, QUIET_MS), 0);
+	say_changing_ack(got.changing.seq);
+	expect_end(w.last_id, 0);
+	send_edit(CTL_REMOVE, "b", "", "", 0, false);
+	expect(w.control, MSG_CTL_ROW);
+	expect_changing("x.jitsu.example");
+	say_changing_ack(got.changing.seq);
+	expect_end(w.last_id, 0);
+	assert_int_equal(hear(w.dns, 4 * QUIET_MS), 0);
+	say_loaded(seq);
+	hear_tables();
+	assert_int_equal(w.n, 1);
 }
 
 static void test_what_runs_goes_on(void **state)
@@ -316,6 +372,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_add_set_remove),
+		T(test_done_before_the_tables),
 		T(test_what_runs_goes_on),
 		T(test_refused),
 		T(test_dry_runs_and_nothing_new),
@@ -332,5 +389,6 @@ int main(void)
 		printf("skipped: root, and yet no network namespace of its own\n");
 		return 77;
 	}
+	loads_at_once = true;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

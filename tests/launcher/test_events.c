@@ -205,5 +205,6 @@ int main(void)
 		TEST(test_zones_are_rows),
 	};
 
+	loads_at_once = true;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

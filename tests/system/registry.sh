@@ -150,14 +150,15 @@ test_a_registry_that_fails() {
     configure "$(service file 20)"
     start_jitsud || return 1
     add_www www 21 > /dev/null && summon www > /dev/null || return 1
-    python3 - "$dir/state/registry.db" << 'END' &
+    python3 - "$dir/state/registry.db" "$dir/locked" << 'END' &
 import sqlite3, sys, time
-db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
 db.execute("BEGIN IMMEDIATE")
-time.sleep(5)
+open(sys.argv[2], "w")
+time.sleep(300)
 END
     local holder=$!
-    sleep 1
+    wait_until "$patience" test -e "$dir/locked" || fail "not locked" || return 1
     ctl set www ttl=3s 2> "$dir/out" && fail "set, although it is locked" && return 1
     grep -q 'another program holds a lock' "$dir/out" || fail "no reason: $(cat "$dir/out")" || return 1
     kill "$holder"; wait "$holder" 2> /dev/null
