@@ -415,8 +415,7 @@ static void warm_done(struct job *job)
 		return;
 	}
 	b->hello = c->hello;
-	log_info("connected: %s, %s%s%s", b->hello.version, b->hello.kvm ? "KVM" : "no KVM", b->hello.text[0] ? ": " : "",
-		 b->hello.text);
+	log_info("connected: %s, %s", b->hello.version, b->hello.kvm ? "KVM" : b->hello.text);
 	workers_open_gate(b->workers);
 	if (news)
 		say_hello(b);

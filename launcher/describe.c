@@ -431,6 +431,8 @@ static void add_hypervisors(struct launcher *l, struct msg_ctl_row *row)
 	struct hypervisor *hv;
 
 	TAILQ_FOREACH(hv, &l->hypervisors, next) {
+		const struct hypervisor_conf *c = conf_hypervisor(l->conf, hv->name);
+
 		if (!hv->hello.connected)
 			row_list_str(row, "hypervisors", "%s: not connected%s%s", hv->name, hv->hello.text[0] ? ": " : "",
 				     hv->hello.text);
@@ -439,7 +441,9 @@ static void add_hypervisors(struct launcher *l, struct msg_ctl_row *row)
 				     "after %" PRIu64, hv->name, heartbeat_silent_ms(hv), hv->heartbeat.patience_ms);
 		else
 			row_list_str(row, "hypervisors", "%s: connected, %s, %s", hv->name, hv->hello.version,
-				     hv->hello.kvm ? "KVM works" : "no KVM (software emulation)");
+				     c && uri_is_xen(c->uri) ? hv->hello.text :
+				     hv->hello.kvm	     ? "KVM works" :
+							       "no KVM (software emulation)");
 	}
 }
 
