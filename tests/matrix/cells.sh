@@ -47,9 +47,10 @@ all_guests() {
 }
 
 unikernel_file() { # unikernel_file GUEST
-    case $1-$arch in
+    case $hypervisor-$1-$arch in
+    libxl-*-aarch64) echo www-xen-arm64.img ;;
     *-aarch64) echo www-arm64.img ;;
-    unikernel-p*) echo "www${1#unikernel}.elf" ;;
+    libxl-unikernel-*) echo "www${1#unikernel}.elf" ;;
     *) echo www.elf ;;
     esac
 }

@@ -1,4 +1,4 @@
-/* Where QEMU enters a Linux Image: EL1, MMU and interrupts off, x0 points at
+/* Where QEMU and Xen enter a Linux Image: EL1, MMU and interrupts off, x0 points at
  * the device tree (which is why there is an Image header at all).
  *
  * The MMU is switched on before memory is written for the first time: without
@@ -42,12 +42,17 @@ start:  ldr     x1, =memory_attributes
         .equ    translation, 25 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 23 | 1 << 32
         .ltorg
 
-        /* Virtual is physical, in blocks of 1 GB: devices, then RAM. */
+        /* Virtual is physical, in blocks of 1 GB: devices, then RAM.  Where Xen
+         * has devices it also has pages that it shares, and only these are used. */
         .equ    block, 1 | 1 << 10      /* accessed */
         .equ    device, block | 3 << 53 /* never executed */
         .equ    ram, block | 1 << 2 | 3 << 8
         .align  12
+#ifdef XEN_GUEST
+table:  .quad   ram
+#else
 table:  .quad   device
+#endif
         .quad   0x40000000 | ram
         .quad   0x80000000 | ram
         .quad   0xc0000000 | ram

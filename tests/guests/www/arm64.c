@@ -8,6 +8,7 @@
  * Power: the board's button is a pin of the PL061, pressed for a tenth of a
  * second.  The chip latches the edge, so polling cannot miss it.  The way off
  * is PSCI, and there is no other way to die: platform_crash() is the same. */
+#include "fdt.h"
 #include "lib.h"
 #include "platform.h"
 #include "virtio.h"
@@ -24,9 +25,6 @@ enum {
 
     GPIO_EVENT = 0x40c, GPIO_RAW_STATUS = 0x414, GPIO_CLEAR = 0x41c,
     GPIO_POWER_BUTTON = 1 << 3,
-
-    FDT_MAGIC = 0xd00dfeed,
-    FDT_BEGIN = 1, FDT_END_NODE = 2, FDT_PROPERTY = 3, FDT_NOP = 4,
 
     SLEEP_MAX = 200000,         /* microseconds */
 };
@@ -220,43 +218,14 @@ uint32_t platform_random(void)
     return mix(value ^ (uint32_t)ticks_now());
 }
 
-static void note_property(const char *name, const uint8_t *value, uint32_t length)
-{
-    if (!memcmp(name, "bootargs", 9))
-        cmdline = (const char *)value;
-    else if (!memcmp(name, "rng-seed", 9) && length >= 4)
-        device_tree_seed = get32(value);
-}
-
-/* Goes through a flattened device tree for the two properties wanted, both of
- * which exist in /chosen only. */
-static void read_device_tree(const uint8_t *tree)
-{
-    const uint8_t *at = tree + get32(tree + 8), *names = tree + get32(tree + 12);
-    uint32_t length;
-
-    if (get32(tree) != FDT_MAGIC)
-        return;
-    for (;;) {
-        uint32_t token = get32(at);
-
-        at += 4;
-        if (token == FDT_BEGIN) {
-            at += (text_length((const char *)at) + 4) & ~3u;
-        } else if (token == FDT_PROPERTY) {
-            length = get32(at);
-            note_property((const char *)names + get32(at + 4), at + 8, length);
-            at += 8 + ((length + 3) & ~3u);
-        } else if (token != FDT_END_NODE && token != FDT_NOP) {
-            return;
-        }
-    }
-}
-
 void arm64_main(const uint8_t *device_tree)
 {
+    struct fdt_chosen chosen;
+
     started = ticks_now();
-    read_device_tree(device_tree);
+    fdt_read_chosen(device_tree, &chosen);
+    cmdline = chosen.cmdline;
+    device_tree_seed = chosen.seed;
     set(gpio, GPIO_EVENT, GPIO_POWER_BUTTON);   /* latch the rising edge */
     guest_main(cmdline);
 }

@@ -1,4 +1,4 @@
-/* What a kind of Xen guest (xen-pv.c, xen-pvh.c) gives the code that all share.
+/* What a kind of Xen guest (xen-pv.c, xen-pvh.c, xen-arm64.c) gives the code that all share.
  *
  * Events are never delivered: the guest sleeps in the hypervisor's SCHEDOP_poll
  * until one of its ports is pending, or the time has come. */
@@ -32,12 +32,30 @@ struct xen_machine {
     evtchn_port_t store_port;
 };
 
+/* Set by xen_main(). */
+extern struct xen_machine xen;
+
+/** xen_time() - The hypervisor's time, in nanoseconds: what SCHEDOP_poll counts in, too */
+uint64_t xen_time(void);
+
 /** xen_frame() - The number that Xen knows one of our pages by */
 xen_pfn_t xen_frame(const void *page);
 
 /** xen_main() - What the machine calls, once it has all of the above */
 void xen_main(const struct xen_machine *machine, const char *cmdline) __attribute__((noreturn));
 
+#ifdef __aarch64__
+static inline long xen_hypercall(unsigned number, uintptr_t first, uintptr_t second, uintptr_t third)
+{
+    register uintptr_t x0 __asm__("x0") = first;
+    register uintptr_t x1 __asm__("x1") = second;
+    register uintptr_t x2 __asm__("x2") = third;
+    register uintptr_t x16 __asm__("x16") = number;
+
+    __asm__ volatile("hvc #0xea1" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x16) : : "memory");
+    return (long)x0;
+}
+#else
 /* A hypercall is a call into a page that the hypervisor has filled. */
 extern char xen_hypercall_page[];
 
@@ -59,6 +77,7 @@ static inline long xen_hypercall(unsigned number, uintptr_t first, uintptr_t sec
 #endif
     return result;
 }
+#endif
 
 /* --- what xen.c has for the drivers --- */
 

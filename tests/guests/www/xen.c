@@ -1,7 +1,4 @@
-/* A guest of Xen: time, sleep, console, orders of the host.
- *
- * Time is the hypervisor's: what it writes into the shared page, and the time
- * stamp counter since then.
+/* A guest of Xen: sleep, console, orders of the host.
  *
  * Sleep is SCHEDOP_poll, which ends when a port is pending.  Its bit is cleared
  * before the rings are looked at, so that an event that comes in between ends
@@ -25,7 +22,7 @@ enum {
     PORT_BITS = 8 * sizeof(xen_ulong_t),
 };
 
-static struct xen_machine xen;
+struct xen_machine xen;
 static evtchn_port_t nic_port;  /* 0: not there yet */
 static uint64_t started;        /* nanoseconds */
 static unsigned off_reason = SHUTDOWN_poweroff;
@@ -33,36 +30,18 @@ static const char *cmdline;
 
 /* --- time --- */
 
-static uint64_t ticks_now(void)
-{
-    uint32_t low, high;
-
-    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
-    return (uint64_t)high << 32 | low;
-}
-
 /* @value times @factor, which is a fraction of 2^32. */
 static uint64_t scale(uint64_t value, uint32_t factor)
 {
     return (value >> 32) * factor + ((value & 0xffffffff) * factor >> 32);
 }
 
-/* Nanoseconds since the host booted: what SCHEDOP_poll counts in, too. */
+/* Never goes back. */
 static uint64_t system_time(void)
 {
     static uint64_t last;
-    const volatile struct vcpu_time_info *at = &xen.shared->vcpu_info[0].time;
-    uint64_t ticks, now;
-    uint32_t version;
+    uint64_t now = xen_time();
 
-    do {
-        version = at->version;
-        xen_rmb();
-        ticks = ticks_now() - at->tsc_timestamp;
-        ticks = at->tsc_shift < 0 ? ticks >> -at->tsc_shift : ticks << at->tsc_shift;
-        now = at->system_time + scale(ticks, at->tsc_to_system_mul);
-        xen_rmb();
-    } while (version & 1 || version != at->version);
     last = now > last ? now : last;
     return last;
 }
@@ -256,7 +235,7 @@ uint32_t platform_random(void)
     value = mix(value ^ xen.shared->wc_sec) ^ xen.shared->wc_nsec;
     for (const char *at = cmdline; *at; at++)
         value = mix(value) ^ (uint8_t)*at;
-    return mix(value ^ (uint32_t)ticks_now());
+    return mix(value ^ (uint32_t)system_time());
 }
 
 void xen_main(const struct xen_machine *machine, const char *line)
