@@ -55,15 +55,16 @@ static int bind_socket(const char *path, uid_t uid, gid_t gid)
 	if (fd < 0)
 		return -1;
 	unlink(path);
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || chmod(path, 0600) < 0 || chown(path, uid, gid) < 0 ||
-	    listen(fd, 4) < 0)
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || chmod(path, 0600) < 0 ||
+	    chown(path, uid, gid) < 0 || listen(fd, 4) < 0)
 		return -1;
 	taken = fd;
 	fd = -1;
 	return taken;
 }
 
-struct listener *listener_new(struct event_base *base, const char *path, uid_t uid, gid_t gid, listener_fn *fn, void *arg)
+struct listener *listener_new(struct event_base *base, const char *path, uid_t uid, gid_t gid, listener_fn *fn,
+			      void *arg)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 	int fd = l ? bind_socket(path, uid, gid) : -1;

@@ -16,8 +16,8 @@ typedef void listener_fn(void *arg, int fd);
 bool listener_path(const char *dir, const char *name, const char *kind, char *out, size_t size);
 
 /* At `path`, connectable by `uid` (and root) alone; in place of what was there.  NULL with errno. */
-struct listener *listener_new(struct event_base *base, const char *path, uid_t uid, gid_t gid, listener_fn *on_connect,
-			      void *arg);
+struct listener *listener_new(struct event_base *base, const char *path, uid_t uid, gid_t gid,
+			      listener_fn *on_connect, void *arg);
 void listener_free(struct listener *l); /* NULL is fine */
 
 #endif

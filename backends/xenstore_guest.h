@@ -1,7 +1,7 @@
 /* What guests of Xen say in XenStore (docs/guest-messages.md), and keys of theirs that somebody waits for.
  *
- * A value of data/jitsu becomes a line of the domain's stream (guests.h).  Nothing of it is understood here; more than
- * XENSTORE_VALUE_MAX bytes of it are not passed on.
+ * A value of data/jitsu becomes a line of the domain's stream (guests.h).  Nothing of it is understood here; more
+ * than XENSTORE_VALUE_MAX bytes of it are not passed on.
  */
 #ifndef BACKENDS_XENSTORE_GUEST_H
 #define BACKENDS_XENSTORE_GUEST_H

@@ -157,12 +157,13 @@ void guest_said(struct launcher *l, const struct msg_guest_said *m)
 	if (m->ended)
 		fd_close(&s->guest.stream_fd);
 	if (!bucket_pass(&s->guest.words, clock_now_ns())) {
-		log_limited(LOG_WARN, "service=%s synproxy tells more of its guest than it can have heard", s->conf->name);
+		log_limited(LOG_WARN, "service=%s synproxy tells more of its guest than it can have heard",
+			    s->conf->name);
 		return;
 	}
 	if (m->garbled)
-		log_limited(LOG_WARN, "service=%s its guest says what is no message (docs/guest-messages.md): such lines "
-				      "are passed over", s->conf->name);
+		log_limited(LOG_WARN, "service=%s its guest says what is no message (docs/guest-messages.md): such "
+				      "lines are passed over", s->conf->name);
 	if (m->ready && !s->run.guest_ready)
 		log_debug("service=%s its guest says that it is ready", s->conf->name);
 	s->run.guest_ready = s->run.guest_ready || m->ready;
@@ -185,8 +186,10 @@ void guest_runs(struct service *s)
 	if (!has_rule(s, READY_KEY) || s->domain_id < 0 || !hypervisor_ready(s->hv))
 		return;
 	for (size_t i = 0; i < s->conf->ready.n && m.n_keys < ARRAY_SIZE(m.keys); i++) {
-		if (s->conf->ready.v[i].kind == READY_KEY)
-			str_copy(m.keys[m.n_keys++].text, s->conf->ready.v[i].key);
+		if (s->conf->ready.v[i].kind != READY_KEY)
+			continue;
+		str_copy(m.keys[m.n_keys].text, s->conf->ready.v[i].key);
+		m.n_keys++;
 	}
 	str_copy(m.domain, s->target);
 	s->guest.keys_of = s->domain_id;

@@ -2,9 +2,9 @@
  * not to be stopped.  A guest need not say anything.
  *
  * Its words come on a stream that a backend made (MSG_BE_GUEST).  We pass it on to synproxy, which reads it, and
- * keep the descriptor for the next synproxy; nothing is read here.  What synproxy has understood is in msg_guest_said:
- * it may be false like all that it says, so what a guest can have is bounded by `guest_lease`, and by the rate at which
- * an honest one can say it.
+ * keep the descriptor for the next synproxy; nothing is read here.  What synproxy has understood is in
+ * msg_guest_said: it may be false like all that it says, so what a guest can have is bounded by `guest_lease`, and by
+ * the rate at which an honest one can say it.
  *
  * What counts is in run_state, so that the next launcher knows it.  It ends with the boot that it was said in.
  */

@@ -2,8 +2,8 @@
  * process with privileges reads them.  They are lines (guest_words.h); what they mean is the launcher's business.
  *
  * A guest may say whatever it likes, as often as it likes.  One read takes at most READ_BYTES, becomes at most one
- * message to the launcher, and takes a token; when there is none left, the stream is not looked at before there is.  What
- * it writes meanwhile waits in its hypervisor, which makes it wait in turn.
+ * message to the launcher, and takes a token; when there is none left, the stream is not looked at before there is.
+ * What it writes meanwhile waits in its hypervisor, which makes it wait in turn.
  *
  * A service has one stream.  A new one takes the place of the last.
  */
@@ -107,7 +107,7 @@ void guests_open(struct synproxy *s, const struct msg_guest *m, int *fd)
 	struct guest *g = m->svc < SLOTS_MAX ? s->guests[m->svc] : NULL;
 
 	if (m->svc >= SLOTS_MAX || *fd < 0) {
-		log_limited(LOG_ERROR, "the launcher gave a guest without its stream, or of a service that cannot be");
+		log_limited(LOG_ERROR, "the launcher gave a guest without its stream, or of no service");
 		return;
 	}
 	if (g && g->id.gen == m->gen && g->id.stream == m->stream) {

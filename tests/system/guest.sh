@@ -1,5 +1,6 @@
 #!/bin/bash
 # What guests say: that they are ready, busy, idle, and do not want to be stopped.
+# shellcheck disable=SC1091,SC2154,SC2016
 . "$(dirname "$0")/lib.sh"
 
 www=10.77.0.20
@@ -83,6 +84,37 @@ test_it_is_heard_again() {
     sleep 1.5 # QEMU tries again each second
     guest_says idle || return 1
     wait_state www off 30 || why "it is idle"
+}
+
+# scripts/guest/jitsu-say, in a root of its own: by a port with or without udev, by XenStore, and without any of them.
+test_script() {
+    local root=$dir/root stub=$dir/stub say=$top/scripts/guest/jitsu-say
+    mkdir -p "$root/dev/virtio-ports" "$root/sys/class/virtio-ports/vport1p1" "$root/sys/class/virtio-ports/vport1p2" "$stub"
+    ln -s /bin/sleep /bin/cat "$stub/" # and no tools of XenStore
+    jitsu_say() { JITSU_SAY_ROOT=$root JITSU_SAY_PATIENCE=1 PATH=$stub "$say" "$@" 2> "$dir/said"; }
+    jitsu_say && fail "nothing was said, and it is content" && return 1
+    jitsu_say hello && fail "it says anything" && return 1
+    jitsu_say lease soon && fail "it says any lease" && return 1
+    jitsu_say ready && fail "nobody was there, and it is content" && return 1
+    grep -q 'neither a port nor XenStore' "$dir/said" || fail "it said: $(cat "$dir/said")" || return 1
+    echo org.qemu.guest_agent.0 > "$root/sys/class/virtio-ports/vport1p1/name"
+    echo org.jitsu.guest.0 > "$root/sys/class/virtio-ports/vport1p2/name"
+    jitsu_say ready lease 30 || fail "it failed: $(cat "$dir/said")" || return 1
+    [ "$(cat "$root/dev/vport1p2")" = 'ready lease 30' ] || fail "said: $(cat "$root/dev/vport1p2")" || return 1
+    : > "$root/dev/virtio-ports/org.jitsu.guest.0"
+    jitsu_say busy || fail "it failed: $(cat "$dir/said")" || return 1
+    [ "$(cat "$root/dev/virtio-ports/org.jitsu.guest.0")" = busy ] || fail "udev's link is not taken" || return 1
+    rm "$root/dev/virtio-ports/org.jitsu.guest.0"
+    mkfifo "$root/dev/virtio-ports/org.jitsu.guest.0"
+    jitsu_say busy && fail "nobody listens, and it is content" && return 1
+    grep -q 'nobody hears it' "$dir/said" || fail "it said: $(cat "$dir/said")" || return 1
+    rm -r "$root"
+    printf '#!/bin/sh\ncat "%s/key" 2> /dev/null\n' "$dir" > "$stub/xenstore-read"
+    printf '#!/bin/sh\necho "$1=$2" >> "%s/written"\necho "$2" > "%s/key"\n' "$dir" "$dir" > "$stub/xenstore-write"
+    chmod 755 "$stub"/xenstore-*
+    jitsu_say busy && jitsu_say ready && jitsu_say idle lease 5 || fail "it failed: $(cat "$dir/said")" || return 1
+    [ "$(cat "$dir/written")" = "$(printf 'data/jitsu=%s\n' busy ready 'ready idle lease 5')" ] ||
+        fail "written: $(cat "$dir/written")"
 }
 
 # Linux, by scripts/guest/jitsu-say.
