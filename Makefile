@@ -248,6 +248,13 @@ check-xen:
 check-xen-now: all $(PACKETS) $(BUILD)/tests/backends/test_contract guests
 	$(Q)tests/xen/check.sh $(BUILD) $(LONG)
 
+# The same for arm64, on an emulated machine of that architecture.
+check-arm64-xen:
+	$(AFTER_DEPS) check-arm64-xen-now
+check-arm64-xen-now: guests-linux deps-arm64
+	$(Q)$(MAKE) --no-print-directory CROSS=$(ARM64) all
+	$(Q)ARCH=arm64 tests/xen/check.sh $(BUILD)
+
 # The tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 ASAN := BUILD=$(BUILD)-asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -DJITSU_SANITIZED" HARDEN=-fPIE
 check-asan:
@@ -340,6 +347,7 @@ help:
 	@echo 'make            build $(BUILD)/jitsud and $(BUILD)/jitsuctl'
 	@echo 'make demo       watch sleeping VMs answer curl, from nothing to clean-up (root)'
 	@echo 'make check      every test (root for the system tests)'
+	@echo 'make check-arm64-xen  jitsud for arm64 on a Xen for arm64, both emulated'
 	@echo 'make check-xen  those in a nested Xen alone (LONG=1: with PVH guests, too)'
 	@echo 'make check-long the full counts, and the fuzzers; check-asan, check-tsan: under sanitizers'
 	@echo 'make bench [BENCH=hold]     measure, and write $(BUILD)/bench.json'
@@ -350,8 +358,9 @@ help:
 	@echo 'make CROSS=aarch64-linux-gnu  build for arm64, in $(BUILD)-arm64, after make deps-arm64'
 	@echo 'make install    into PREFIX=/usr/local; with the unit and completions'
 
--include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
+-include $(shell find $(BUILD) \( -name root -o -name 'xen*' \) -prune -o -name '*.d' -type f -print 2>/dev/null)
 
-.PHONY: all unit deps deps-arm64 arm64-for-check arm64-for-check-now demo demo-now check check-now check-long check-long-now check-xen check-xen-now check-asan check-asan-now check-tsan check-tsan-now bench \
+.PHONY: all unit deps deps-arm64 arm64-for-check arm64-for-check-now demo demo-now check check-now check-long check-long-now check-xen check-xen-now check-arm64-xen \
+	check-arm64-xen-now check-asan check-asan-now check-tsan check-tsan-now bench \
 	bench-now matrix matrix-now lint fuzz fuzz-now install clean help
 .SECONDARY:

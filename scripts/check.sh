@@ -127,6 +127,7 @@ else
     skipped=$((skipped + 1))
 fi
 run_script "$xen_limit" tests/xen/check.sh "$build" "$long"
+[ -z "$long" ] || run_script "$xen_limit" env ARCH=arm64 tests/xen/check.sh "$build" "$long"
 if [ -n "$long" ]; then
     # shellcheck disable=SC2086
     run_script 3600 scripts/fuzz.sh "$build" 60 $FUZZERS

@@ -13,7 +13,7 @@ run='libvirt0 libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-uti
 test='libcmocka-dev libclang-rt-14-dev libvirt-clients curl bind9-dnsutils nsd knot ethtool iputils-ping cpio lz4 xz-utils procps
 util-linux mandoc tmux'
 # what some tests do without
-optional='qemu-system-arm qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-tidy cppcheck nftables
+optional='kmod qemu-system-arm qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-tidy cppcheck nftables
 debhelper dpkg-dev lintian zsh'
 
 users='jitsu-dns jitsu-net jitsu-ctl jitsu-hooks libvirt-qemu'

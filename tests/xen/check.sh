@@ -1,6 +1,7 @@
 #!/bin/bash
 # check.sh BUILD [long]: jitsud and jitsu-libxl on a nested Xen (suite.sh): lines that scripts/check.sh counts.
 # With PV guests; long: with PVH guests, too, and the full counts.  TESTS='test_x ...': these only.
+# ARCH=arm64: that Xen, with the programs in BUILD-arm64 and a Linux guest (suite-arm64.sh).
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 build=${1:?usage: check.sh BUILD [long]}
@@ -9,9 +10,9 @@ failed=0
 
 skip() { echo "skip - nested Xen # $*"; exit 77; }
 
-run_suite() { # run_suite CPU SECONDS
+run_suite() { # run_suite CPU SECONDS [SUITE]
     local status
-    CPU=$1 LONG=$long PASS="TESTS=${TESTS:-}" "$here/run.sh" "$build" "$here/suite.sh" "$2"
+    CPU=$1 LONG=$long PASS="TESTS=${TESTS:-}" "$here/run.sh" "$build" "$here/${3:-suite.sh}" "$2"
     status=$?
     case $status in
     0) ;;
@@ -21,10 +22,15 @@ run_suite() { # run_suite CPU SECONDS
     esac
 }
 
+suffix=${ARCH:+-$ARCH}
 for program in jitsu-libxl jitsu-vif; do
-    [ -x "$build/$program" ] || skip "$program is not built: the package libxen-dev is missing"
+    [ -x "$build$suffix/$program" ] || skip "$program is not built: the package libxen-dev is missing"
 done
 [ -z "${SANITIZED:-}" ] || skip "emulated and with sanitizers it takes too long"
+if [ -n "$suffix" ]; then
+    run_suite cortex-a57 1500 suite-arm64.sh
+    exit $failed
+fi
 [ -f "$build/guests/www-pv.elf" ] || skip "the guests for Xen are not built (make guests)"
 if [ -z "$long" ]; then
     run_suite qemu64 400
