@@ -617,7 +617,7 @@ static void refuse_next(struct serve *s, int error, const char *zone, const char
 	str_copy(m.zone, zone);
 	str_copy(m.text, why);
 	drop_next(s);
-	if (!*zone && s->tables) {
+	if (!m.zone[0] && s->tables) {
 		struct changing *old = uncover(s);
 
 		publish(s);
