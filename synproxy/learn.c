@@ -329,6 +329,14 @@ static void sweep(struct learn *l, uint64_t now_ns)
 	l->sweep_due_ns = now_ns + l->sweep_ms * NS_PER_MS;
 }
 
+static void sweep_begin(struct learn *l, uint64_t now_ns)
+{
+	l->swept = 0;
+	l->sweep_ms = LEARN_SWEEP_AFTER_MS;
+	if (network_size(&l->want.net) > 0 && !ip_is_zero(&l->want.probe_ip4))
+		l->sweep_due_ns = now_ns + l->sweep_ms * NS_PER_MS;
+}
+
 static void sooner(uint64_t *due_ns, uint64_t other_ns)
 {
 	if (other_ns && (!*due_ns || other_ns < *due_ns))
@@ -372,9 +380,11 @@ void learn_tell(struct learn *l, const struct msg_learn_tell *m, uint64_t now_ns
 	if (c)
 		*c = (struct candidate){ 0 };
 	l->want.addr = m->addr;
-	l->seen = true; /* or it would not be known */
+	l->seen = !ip_is_zero(&m->addr); /* or it would not be known */
 	l->rival = NULL;
 	l->known_due_ns = 0;
+	if (!l->seen)
+		sweep_begin(l, now_ns);
 }
 
 struct learn *learn_new(const struct msg_learn_start *want, const struct learn_ops *ops, void *arg, uint64_t now_ns)
@@ -388,9 +398,7 @@ struct learn *learn_new(const struct msg_learn_start *want, const struct learn_o
 	l->arg = arg;
 	if (!ip_is_zero(&want->addr) && !ip_is_zero(&want->probe_ip4))
 		l->known_due_ns = now_ns;
-	l->sweep_ms = LEARN_SWEEP_AFTER_MS;
-	if (network_size(&want->net) > 0 && !ip_is_zero(&want->probe_ip4))
-		l->sweep_due_ns = now_ns + l->sweep_ms * NS_PER_MS;
+	sweep_begin(l, now_ns);
 	return l;
 }
 

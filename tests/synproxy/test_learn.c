@@ -353,6 +353,23 @@ static void test_a_quiet_one(void **state)
 	assert_int_equal(n_sent, 1);
 }
 
+/* Its address has become another service's, and is forgotten: it may come to have another one, and is asked. */
+static void test_forgotten(void **state)
+{
+	(void)state;
+	begin_in("10.0.0.1/24", "10.0.0.5");
+	pass(10);
+	answers("10.0.0.5");
+	pass(5000);
+	assert_int_equal(n_found, 1);
+	assert_true(n_sent < 10);
+	tell(true, LEARN_ARP, "");
+	pass(2000);
+	assert_int_equal(asked("10.0.0.77"), 1);
+	answers("10.0.0.77");
+	assert_found(1, LEARN_ARP, "10.0.0.77");
+}
+
 /* Whatever a guest says: no more than one finding a second, and questions in bounds. */
 static void test_a_liar(void **state)
 {
@@ -387,6 +404,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_another_one, end),
 		cmocka_unit_test_teardown(test_two_addresses, end),
 		cmocka_unit_test_teardown(test_a_quiet_one, end),
+		cmocka_unit_test_teardown(test_forgotten, end),
 		cmocka_unit_test_teardown(test_a_liar, end),
 	};
 
