@@ -20,13 +20,13 @@
 #include "launcher/pools.h"
 #include "launcher/zone_files.h"
 
-enum { TELL_MS = 20, TELL_CALM_MS = 100 /* when nobody waits for it */, TELL_SHARE = 2, AGAIN_MS = 5, LEARN_MS = 5000, LEARN_SOON_MS = 100, MANY = 64 };
+enum { TELL_MS = 20, TELL_CALM_MS = 100 /* when nobody waits for it */, TELL_SHARE = 2, AGAIN_MS = 5, LEARN_MS = 5000, LEARN_SOON_MS = 100, FORGET_MS = 1000, MANY = 64 };
 
 struct registrar {
 	struct launcher *l;
 	struct registry *registry; /* NULL: not to be had */
 	struct claims *claims; /* of what is in force */
-	struct event *tell, *learn;
+	struct event *tell, *learn, *sweep;
 	bool trim; /* much memory was freed */
 	char why[MSG_TEXT_MAX]; /* it could not be opened */
 };
@@ -135,11 +135,13 @@ static bool know_fact(void *arg, const struct registry_fact *f)
 
 void registrar_begin(struct launcher *l)
 {
+	struct timeval tv = clock_timeval_ms(FORGET_MS);
 	struct registrar *r = l->registrar;
 	struct err e;
 
 	if (!r->registry)
 		return;
+	event_add(r->sweep, &tv);
 	if (registry_each(r->registry, REGISTRY_ORDER, "", set_order, l, &e) < 0 ||
 	    registry_learned(r->registry, know_fact, l, &e) < 0)
 		log_error("%s", e.text);
@@ -249,18 +251,33 @@ void registrar_learn_soon(struct service *s)
 		event_add(s->l->registrar->learn, &tv);
 }
 
-/* What is remembered of services that are gone from the file. */
+/* What is remembered of services that are gone: from the file while nobody looked, with the launcher that was about
+ * to forget them, or with their template.  Or it would meet who has got their addresses since, when they come back. */
 struct stale {
-	const struct claims *claims;
+	const struct launcher *l;
 	size_t n, room;
 	struct registry_fact *facts;
 };
+
+/* In force; or it would be, but for what was wrong with it. */
+static bool is_configured(const struct launcher *l, const char *name)
+{
+	cleanup_buf struct buf body = { 0 };
+	struct err e;
+
+	if (claims_find(l->registrar->claims, name))
+		return true;
+	for (size_t i = 0; i < l->conf->services.n; i++)
+		if (strcmp(l->conf->services.v[i].name, name) == 0)
+			return true;
+	return registry_get(l->registrar->registry, REGISTRY_SERVICE, name, &body, &e) != -ENOENT;
+}
 
 static bool find_stale(void *arg, const struct registry_fact *f)
 {
 	struct stale *s = arg;
 
-	if (claims_find(s->claims, f->name) || (s->n > 0 && strcmp(s->facts[s->n - 1].name, f->name) == 0))
+	if ((s->n > 0 && strcmp(s->facts[s->n - 1].name, f->name) == 0) || is_configured(s->l, f->name))
 		return true;
 	if (s->n == s->room) {
 		s->room = MAX(s->room * 2, (size_t)16);
@@ -275,7 +292,7 @@ static bool find_stale(void *arg, const struct registry_fact *f)
 void registrar_sweep(struct launcher *l)
 {
 	struct registrar *r = l->registrar;
-	struct stale stale = { .claims = r->claims };
+	struct stale stale = { .l = l };
 	struct err e;
 
 	if (r->registry && registry_learned(r->registry, find_stale, &stale, &e) == 0 && stale.n > 0 &&
@@ -284,6 +301,13 @@ void registrar_sweep(struct launcher *l)
 	for (size_t i = 0; i < stale.n; i++)
 		free((char *)stale.facts[i].name);
 	free(stale.facts);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	registrar_sweep(arg);
 }
 
 void registrar_forget(struct launcher *l, const char *name)
@@ -641,6 +665,7 @@ static void put_in_force(struct edit *ed)
 		return;
 	if (templates) { /* their instances follow them */
 		reload_services(l);
+		registrar_sweep(l);
 		return;
 	}
 	if (ed->n > MANY)
@@ -724,7 +749,8 @@ struct registrar *registrar_new(struct launcher *l)
 	r->claims = claims_new();
 	r->tell = evtimer_new(l->base, on_tell, l);
 	r->learn = evtimer_new(l->base, on_learn, l);
-	if (!r->claims || !r->tell || !r->learn)
+	r->sweep = evtimer_new(l->base, on_sweep, l);
+	if (!r->claims || !r->tell || !r->learn || !r->sweep)
 		abort();
 	return r;
 }

@@ -191,6 +191,23 @@ static void test_a_smaller_pool(void **state)
 	assert_int_equal(last_of("b"), 104);
 }
 
+/* One that is gone from the file when jitsud starts, and comes back when another one has its address. */
+static void test_gone_and_back(void **state)
+{
+	(void)state;
+	begin(fill(AUTO("a") "," AUTO("b")));
+	assert_int_equal(last_of("a"), 101);
+	again(AUTO("b"));
+	usleep(2000 * 1000); /* it is forgotten soon after the start */
+	settle();
+	made(CTL_ADD, "", AUTO_MORE("c", "\"10.77.0.101/24\"", OFF), "");
+	again(AUTO("a") "," AUTO("b"));
+	assert_int_equal(w.n, 3);
+	assert_int_equal(last_of("c"), 101);
+	assert_int_equal(last_of("b"), 103);
+	assert_int_equal(last_of("a"), 104);
+}
+
 /* What the registry's text says is "auto": an import of it changes nothing, and both families may be had. */
 static void test_both_families_and_the_same_again(void **state)
 {
@@ -276,6 +293,7 @@ int main(void)
 		T(test_given_and_kept),	     T(test_not_what_another_one_says), T(test_none_left),
 		T(test_reloads),	     T(test_a_smaller_pool),		T(test_without_the_registry),
 		T(test_another_one_when_it_is_in_use),
+		T(test_gone_and_back),
 		T(test_both_families_and_the_same_again),
 	};
 
