@@ -459,7 +459,8 @@ static bool readdress(struct service *s, const struct ip_addr *taken, struct buf
 		return false;
 	}
 	ref = conf_ref_new(fresh);
-	if (!claims_add(claims, ref->service))
+	ref->instance_of = s->ref->instance_of ? strdup(s->ref->instance_of) : NULL;
+	if ((s->ref->instance_of && !ref->instance_of) || !claims_add(claims, ref->service))
 		abort();
 	reload_put(l, ref, ref->service, true);
 	conf_unref(ref);

@@ -5,9 +5,11 @@
 #include "tests/netns.h"
 
 /* `more` follows a comma. */
-#define TEMPLATE_AT(name, host, more)                                                              \
+#define TEMPLATE_OF(name, host, more)                                                              \
 	"{\"name\":\"" name "\",\"dns\":[\"*." host "\"],\"ip\":[\"auto\"],"                       \
-	"\"machine\":{\"hypervisor\":\"hv\",\"kernel\":\"%s/k\"},\"hold\":\"off\"" more "}"
+	"\"machine\":{\"hypervisor\":\"hv\",\"kernel\":\"%s/k\"}" more "}"
+#define TEMPLATE_AT(name, host, more) TEMPLATE_OF(name, host, ",\"hold\":\"off\"" more)
+#define TEMPLATE_HELD(more) TEMPLATE_OF("vm", "vm.jitsu.example", ",\"hold\":\"park\"" more)
 #define TEMPLATE(more) TEMPLATE_AT("vm", "vm.jitsu.example", more)
 
 static const char *in_dir(const char *text)
@@ -273,6 +275,33 @@ static void test_with_its_template(void **state)
 	assert_int_equal(w.n, 1);
 }
 
+/* Another machine has its address: it is given another, and is an instance still. */
+static void test_its_address_is_in_use(void **state)
+{
+	struct msg_hold_event event = { .what = HOLD_IN_USE, .mac = { { 2, 0, 0, 0, 0, 9 } } };
+
+	(void)state;
+	assert_int_equal(ip_run("ip address add 10.77.0.1/24 dev br0"), 0);
+	begin(in_dir(TEMPLATE_HELD(",\"instance_ttl\":\"4s\"")));
+	meet(&w.synproxy, ROLE_SYNPROXY);
+	made("a", "vm-a", 101);
+	expect(w.be, MSG_BE_INSPECT); /* there is no such domain */
+	say_result(got.target.req, got.target.domain, -ENOENT, "", -1);
+	settle();
+	event.svc = of("vm-a")->svc;
+	event.gen = of("vm-a")->gen;
+	event.addr = of("vm-a")->addrs[0];
+	while (hear(w.synproxy, WAIT_MS) != MSG_HOLD_SERVICE || got.hold_service.svc != event.svc)
+		;
+	say(w.synproxy, MSG_HOLD_EVENT, &event);
+	hear_snapshot_after_states();
+	assert_int_equal(of("vm-a")->addrs[0].b[15], 102);
+	assert_string_equal(field(CTL_SHOW, "vm-a", "template"), "vm");
+	assert_int_equal(number_of("vm", "instances"), 1);
+	hear_snapshot_after_states(); /* it ends as others do */
+	assert_int_equal(w.n, 1);
+}
+
 static void test_commands(void **state)
 {
 	static struct msg_ctl_request m = { .admin = true, .uid = 1, .client = 1, .n = 100 };
@@ -305,29 +334,32 @@ static void test_commands(void **state)
 }
 
 /* One that a command has added, and takes away. */
-static void test_of_the_registry(void **state)
+static void edit(enum ctl_verb verb, const char *service, const char *record)
 {
-	static struct msg_ctl_request m = { .admin = true, .uid = 1, .client = 1, .n = 100 };
+	static struct msg_ctl_request m;
 
-	(void)state;
-	begin(in_dir(SERVICE("x", "1", LAZY)));
-	m.id = ++w.last_id;
-	m.verb = CTL_ADD;
-	str_copy(m.record, in_dir(TEMPLATE("")));
+	m = (struct msg_ctl_request){ .admin = true, .uid = 1, .client = 1, .id = ++w.last_id, .verb = (uint8_t)verb };
+	str_copy(m.service, service);
+	str_copy(m.record, record);
 	say(w.control, MSG_CTL_REQUEST, &m);
 	expect(w.control, MSG_CTL_ROW);
 	hear_snapshot_after_states();
 	settle();
 	while (hear(w.dns, QUIET_MS) == MSG_BEGIN)
 		hear_rest_of_snapshot();
+}
+
+static void test_of_the_registry(void **state)
+{
+	(void)state;
+	begin(in_dir(SERVICE("x", "1", LAZY)));
+	edit(CTL_ADD, "", in_dir(TEMPLATE("")));
 	made("a", "vm-a", 101);
-	m = (struct msg_ctl_request){ .admin = true, .uid = 1, .client = 1, .id = ++w.last_id, .verb = CTL_REMOVE };
-	str_copy(m.service, "vm");
-	say(w.control, MSG_CTL_REQUEST, &m);
-	expect(w.control, MSG_CTL_ROW);
-	hear_snapshot_after_states();
+	edit(CTL_REMOVE, "vm", "");
 	assert_int_equal(w.n, 1);
 	of("x");
+	edit(CTL_ADD, "", in_dir(TEMPLATE(""))); /* a new one */
+	assert_int_equal(w.n, 2);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup_instances, teardown_instances)
@@ -346,6 +378,7 @@ int main(void)
 		T(test_it_ends),
 		T(test_not_before_it_is_known_what_runs),
 		T(test_with_its_template),
+		T(test_its_address_is_in_use),
 		T(test_commands),
 		T(test_of_the_registry),
 	};
