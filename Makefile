@@ -217,8 +217,9 @@ $(BUILD)/tests/list: Makefile
 include tests/guests/guests.mk
 
 # What can be built only after the packages are there: each goal installs them first, and then
-# calls make again.
-AFTER_DEPS = $(Q)scripts/deps.sh --missing && $(MAKE) --no-print-directory
+# calls make again, with a job for each CPU where nobody has said how many.
+JOBS = $(if $(findstring j,$(filter-out --%,$(MAKEFLAGS))),,-j$(shell nproc))
+AFTER_DEPS = $(Q)scripts/deps.sh --missing && $(MAKE) --no-print-directory $(JOBS)
 
 deps:
 	$(Q)scripts/deps.sh
@@ -258,7 +259,7 @@ check-arm64-xen-now: guests-linux deps-arm64
 # The tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 ASAN := BUILD=$(BUILD)-asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined -DJITSU_SANITIZED" HARDEN=-fPIE
 check-asan:
-	$(Q)scripts/deps.sh --missing && $(MAKE) --no-print-directory $(ASAN) check-asan-now
+	$(AFTER_DEPS) $(ASAN) check-asan-now
 check-asan-now: all $(TEST_BINS) $(BUILD)/tests/list $(PACKETS) guests guests-linux
 	$(Q)SANITIZED=1 scripts/check.sh $(BUILD)
 
@@ -266,7 +267,7 @@ check-asan-now: all $(TEST_BINS) $(BUILD)/tests/list $(PACKETS) guests guests-li
 TSAN_TESTS := dns/test_queue dns/test_rate dns/test_view dns/test_workers
 TSAN := BUILD=$(BUILD)-tsan SAN="-fsanitize=thread -DJITSU_SANITIZED" HARDEN=-fPIE
 check-tsan:
-	$(Q)scripts/deps.sh --missing && $(MAKE) --no-print-directory $(TSAN) check-tsan-now
+	$(AFTER_DEPS) $(TSAN) check-tsan-now
 check-tsan-now: $(foreach t,$(TSAN_TESTS),$(call test_bin,$(t)))
 	$(Q)for t in $^; do TSAN_OPTIONS=halt_on_error=1 setarch -R $$t || exit 1; done
 

@@ -88,7 +88,7 @@ run_contract() { # run_contract MODE...
 
 # Runs a script that prints "ok", "not ok" and "skip" lines, shows them as they come, counts them.
 run_script() { # run_script SECONDS COMMAND...
-    local limit=$1 status p f s
+    local limit=$1 status p f s began=$SECONDS
     shift
     timeout --kill-after=20 "$limit" "$@" 2>&1 < /dev/null | tee "$log"
     status=${PIPESTATUS[0]}
@@ -100,6 +100,7 @@ run_script() { # run_script SECONDS COMMAND...
         echo "not ok - $*: status $status$([ "$status" = 124 ] && echo ": over its $limit s")"
         f=1
     fi
+    echo "# ${*##*/}: $((SECONDS - began)) s"
     passed=$((passed + p))
     failed=$((failed + f))
     skipped=$((skipped + s))
