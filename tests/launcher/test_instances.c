@@ -387,5 +387,6 @@ int main(void)
 		printf("skipped: a network namespace of its own needs root\n");
 		return 77;
 	}
+	loads_at_once = true;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
