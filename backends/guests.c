@@ -118,6 +118,17 @@ static void on_wakeup(evutil_socket_t fd, short what, void *arg)
 	pthread_mutex_unlock(&g->lock);
 }
 
+void guests_tell(struct guests *g, const char *name)
+{
+	const struct stream *s;
+
+	pthread_mutex_lock(&g->lock);
+	s = find(&g->streams, name);
+	if (s)
+		g->tell(g->arg, &s->id, s->fd);
+	pthread_mutex_unlock(&g->lock);
+}
+
 void guests_on_launcher(struct guests *g)
 {
 	struct stream *s;
@@ -130,7 +141,7 @@ void guests_on_launcher(struct guests *g)
 
 void guests_take(struct guests *g, const char *name, const char *uuid, int fd)
 {
-	struct stream *s = calloc(1, sizeof(*s));
+	struct stream *s = calloc(1, sizeof(*s)), *old;
 	bool room;
 
 	if (!s) {
@@ -142,6 +153,9 @@ void guests_take(struct guests *g, const char *name, const char *uuid, int fd)
 	str_copy(s->id.name, name);
 	str_copy(s->id.uuid, uuid);
 	pthread_mutex_lock(&g->lock);
+	old = find(&g->fresh, name); /* the loop takes them in no order */
+	if (old)
+		stream_free(old);
 	room = g->n_streams < STREAMS_MAX;
 	if (room) {
 		LIST_INSERT_HEAD(&g->fresh, s, next);

@@ -26,6 +26,10 @@ void guests_free(struct guests *g); /* NULL is fine */
 /* Loop thread: the launcher's channel is new.  Tells every stream again. */
 void guests_on_launcher(struct guests *g);
 
+/* Loop thread.  The launcher hears of that domain: tells its stream again, if it has one.  The service that it is of
+ * may be newer than the stream. */
+void guests_tell(struct guests *g, const char *name);
+
 /* Any thread.  A stream of that domain's; takes `fd`. */
 void guests_take(struct guests *g, const char *name, const char *uuid, int fd);
 /* Any thread; does not block.  QEMU listens at `path` for whoever wants to hear the domain's guest.  Nothing is done

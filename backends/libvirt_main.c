@@ -39,8 +39,11 @@ struct program {
 static void tell(void *arg, enum msg_type type, const void *body)
 {
 	struct program *p = arg;
+	const struct msg_be_domain *d = body;
 
 	child_tell(p->child, type, body);
+	if (p->guests && type == MSG_BE_DOMAIN && d->domain_id >= 0)
+		guests_tell(p->guests, d->name);
 }
 
 static void tell_guest(void *arg, const struct msg_be_guest *m, int fd)

@@ -58,10 +58,12 @@ static void follow(struct program *p, enum msg_type type, const void *body)
 {
 	const struct msg_be_domain *d = body;
 
-	if (type == MSG_BE_EVENT)
+	if (type == MSG_BE_EVENT) {
 		follow_event(p, body);
-	else if (type == MSG_BE_DOMAIN && d->domain_id >= 0)
+	} else if (type == MSG_BE_DOMAIN && d->domain_id >= 0) {
+		guests_tell(p->guests, d->name);
 		xenstore_guests_began(p->xenstore, d->domain_id, d->name, d->uuid);
+	}
 }
 
 static void begin_guests(struct program *p, struct event_base *base)

@@ -1,5 +1,6 @@
 #include <inttypes.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "launcher/launcher.h"
 
@@ -121,12 +122,21 @@ static struct service *service_of(struct hypervisor *hv, const struct msg_be_gue
 	return NULL;
 }
 
+/* Backends tell a stream more than once. */
+static bool is_same(int a, int b)
+{
+	struct stat of_a, of_b;
+
+	return a >= 0 && fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+	       of_a.st_ino == of_b.st_ino;
+}
+
 /* A domain that is none of a service's: what its guest says is nobody's business. */
 void guest_stream(struct hypervisor *hv, const struct msg_be_guest *m, int *fd)
 {
 	struct service *s = *fd >= 0 ? service_of(hv, m) : NULL;
 
-	if (!s)
+	if (!s || is_same(s->guest.stream_fd, *fd))
 		return;
 	close_stream(s);
 	s->guest.stream++;

@@ -84,6 +84,17 @@ static unsigned watches(void)
 	return n;
 }
 
+static bool has_watch(const char *path)
+{
+	bool has = false;
+
+	pthread_mutex_lock(&store.lock);
+	for (unsigned i = 0; i < WATCHES; i++)
+		has |= strcmp(store.watches[i].path, path) == 0;
+	pthread_mutex_unlock(&store.lock);
+	return has;
+}
+
 struct xs_handle *xs_open(unsigned long flags)
 {
 	(void)flags;
@@ -322,6 +333,37 @@ static void test_the_end(void **state)
 }
 
 /* Thousands of writes are some reads, and the last one is heard. */
+/* The loop was busy while the domain ended and began again: the stream that it has is the last one. */
+static void test_the_next_boot_at_once(void **state)
+{
+	uint64_t until = clock_now_ms() + WAIT_MS;
+
+	(void)state;
+	xenstore_guests_began(x, 5, "jitsu-a", "uuid-a");
+	xenstore_guests_gone(x, 5);
+	xenstore_guests_began(x, 6, "jitsu-a", "uuid-a");
+	set_text("/local/domain/6/data/jitsu", "ready");
+	while (!has_watch("/local/domain/6/data/jitsu") && clock_now_ms() < until)
+		usleep(1000);
+	for (int i = 0; i < 5; i++)
+		turn();
+	hear("ready\n");
+}
+
+/* For a service that is newer than its domain's stream. */
+static void test_a_stream_is_told_again(void **state)
+{
+	(void)state;
+	begin(5);
+	guests_tell(streams, "jitsu-b");
+	assert_int_equal(n_told, 1);
+	guests_tell(streams, "jitsu-a");
+	assert_int_equal(n_told, 2);
+	assert_string_equal(told.uuid, "uuid-a");
+	set_text("/local/domain/5/data/jitsu", "busy");
+	hear("busy\n");
+}
+
 static void test_a_guest_that_writes_too_much(void **state)
 {
 	char text[32];
@@ -402,8 +444,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_a_value_is_a_line), CASE(test_long_values_are_cut), CASE(test_the_end),
-		CASE(test_a_guest_that_writes_too_much), CASE(test_keys_are_told_when_they_are_there),
-		CASE(test_keys_go_with_the_domain),
+		CASE(test_the_next_boot_at_once), CASE(test_a_stream_is_told_again), CASE(test_a_guest_that_writes_too_much),
+		CASE(test_keys_are_told_when_they_are_there), CASE(test_keys_go_with_the_domain),
 	};
 
 	evthread_use_pthreads();

@@ -318,6 +318,29 @@ static void test_a_stream_takes_the_place_of_the_last(void **state)
 	assert_int_equal(recv(stranger, &old, 1, 0), 0); /* nobody keeps it */
 }
 
+/* A backend tells it behind each look at the domain. */
+static void test_the_same_stream_is_nothing_new(void **state)
+{
+	struct msg_be_guest m = { .name = "dom-a" };
+	int fds[2];
+
+	(void)state;
+	begin(SERVICE("a", "1", LAZY));
+	no_streams();
+	bring_up("a", "dom-a", DOM_ID);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	say_fd(w.be, MSG_BE_GUEST, &m, fds[1]);
+	expect_stream();
+	say_fd(w.be, MSG_BE_GUEST, &m, fds[1]);
+	quiet(w.synproxy);
+	say_words((struct msg_guest_said){ .ended = true });
+	settle();
+	say_fd(w.be, MSG_BE_GUEST, &m, fds[1]); /* synproxy has lost it, and the backend has not */
+	expect_stream();
+	close(fds[0]);
+	close(fds[1]);
+}
+
 /* What it has said is known to the next launcher, which counts from the same clock. */
 static void test_a_new_launcher_knows_it(void **state)
 {
@@ -406,6 +429,7 @@ int main(int argc, char **argv)
 		CASE(test_nonsense_from_synproxy),
 		CASE(test_a_new_synproxy_has_the_stream),
 		CASE(test_a_stream_takes_the_place_of_the_last),
+		CASE(test_the_same_stream_is_nothing_new),
 		CASE(test_a_new_launcher_knows_it),
 		CASE(test_ready_when_the_keys_are_there),
 	};
