@@ -252,10 +252,8 @@ static int create(struct libxl *l, struct xl_ctx *x, libxl_domain_config *c, boo
 	rc = libxl_domain_create_new(x->xl, c, &f->domid, NULL, NULL);
 	if (rc == 0 && !paused)
 		rc = libxl_domain_unpause(x->xl, f->domid, NULL);
-	if (rc == 0) {
-		xl_note_set(&l->notes, &c->c_info.uuid, XL_NOTE_OURS);
+	if (rc == 0)
 		return 0;
-	}
 	xl_say(x, rc, e);
 	if (f->domid != 0 && f->domid != (uint32_t)INVALID_DOMID)
 		libxl_domain_destroy(x->xl, f->domid, NULL);
@@ -279,6 +277,8 @@ static int start_config(struct libxl *l, struct xl_ctx *x, libxl_domain_config *
 	str_copy(f.name, c->c_info.name);
 	fill_result(x, &f, r);
 	tell(l, &f, paused ? XL_PAUSED : XL_RUNNING);
+	/* not before it is in the table, or the end of the boot before would take the note away */
+	xl_note_set(&l->notes, &c->c_info.uuid, XL_NOTE_OURS);
 	return 0;
 }
 

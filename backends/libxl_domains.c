@@ -348,6 +348,18 @@ static void look_at(struct xl_domains *d, const libxl_dominfo *info, uint64_t lo
 		bury(d, k);
 }
 
+/* A domain may die slowly: its next boot, which has the same UUID and the same note, runs meanwhile. */
+static bool has_next_boot(struct xl_domains *d, const struct known *of)
+{
+	const struct known *k;
+
+	LIST_FOREACH (k, &d->all, next) {
+		if (k != of && k->life != XL_GONE && libxl_uuid_compare(&k->uuid, &of->uuid) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Those that the list does not have any more. */
 static void look_for_gone(struct xl_domains *d, uint64_t look)
 {
@@ -358,7 +370,7 @@ static void look_for_gone(struct xl_domains *d, uint64_t look)
 		if (k->seen == look || k->newer_than >= look)
 			continue;
 		move(d, k, XL_GONE, LIBXL_SHUTDOWN_REASON_UNKNOWN);
-		if (xl_note_get(d->notes, &k->uuid) == XL_NOTE_OURS)
+		if (xl_note_get(d->notes, &k->uuid) == XL_NOTE_OURS && !has_next_boot(d, k))
 			xl_note_set(d->notes, &k->uuid, XL_NOTE_NONE);
 		drop(d, k);
 	}

@@ -77,31 +77,27 @@ enum xl_note xl_note_get(const struct xl_notes *n, const libxl_uuid *uuid)
 
 /* ---- what an earlier process has left ---- */
 
-static const libxl_dominfo *find(const libxl_dominfo *list, int n, const libxl_uuid *uuid)
-{
-	for (int i = 0; i < n; i++) {
-		if (libxl_uuid_compare(&list[i].uuid, uuid) == 0)
-			return &list[i];
-	}
-	return NULL;
-}
-
-/* True when a domain was destroyed. */
+/* True when a domain was destroyed.  There may be two of one UUID: one that dies slowly, and its next boot. */
 static bool clear_one(const struct xl_notes *n, struct xl_ctx *x, const libxl_dominfo *list, int count, const char *name)
 {
 	libxl_uuid uuid;
-	const libxl_dominfo *d;
 	enum xl_note note;
-	bool ended;
+	bool ended = false, stays = false;
 
 	if (libxl_uuid_from_string(&uuid, name) != 0)
 		return false;
-	d = find(list, count, &uuid);
 	note = xl_note_get(n, &uuid);
-	if (d && note == XL_NOTE_OURS && !d->shutdown)
-		return false;
-	ended = d && d->domid != 0 && libxl_domain_destroy(x->xl, d->domid, NULL) == 0;
-	if (!d || ended)
+	for (int i = 0; i < count; i++) {
+		const libxl_dominfo *d = &list[i];
+
+		if (libxl_uuid_compare(&d->uuid, &uuid) != 0)
+			continue;
+		if (d->domid != 0 && (note != XL_NOTE_OURS || d->shutdown) && libxl_domain_destroy(x->xl, d->domid, NULL) == 0)
+			ended = true;
+		else
+			stays = true;
+	}
+	if (!stays)
 		xl_note_set(n, &uuid, XL_NOTE_NONE);
 	return ended;
 }
