@@ -190,7 +190,7 @@ static int inspect(struct request *r)
 {
 	const struct backend_ops *ops = r->b->ops;
 	const struct msg_be_target *t = &r->body.target;
-	int error = ops->inspect(r->b->hv, t->domain, &r->domain, &r->err);
+	int error = ops->inspect(r->b->hv, t, &r->domain, &r->err);
 
 	if (error == 0 && t->how == INSPECT_ADDRESSES && r->domain.state == DOMAIN_RUNNING && ops->addresses)
 		ops->addresses(r->b->hv, t->domain, &r->domain);

@@ -10,7 +10,8 @@
  * - Each request (START, STOP, RESUME, INSPECT) gets exactly one MSG_BE_RESULT with its `req`,
  *   whatever happens: after BACKEND_DEADLINE_MS it is -ETIMEDOUT, and what the call may still do
  *   is told by events.  INSPECT, when it succeeds, gets one MSG_BE_DOMAIN before it, which has the domain's
- *   addresses only if INSPECT_ADDRESSES was asked for and it runs.  LIST gets a
+ *   addresses only if INSPECT_ADDRESSES was asked for and it runs.  Where the hypervisor keeps no definitions, a
+ *   domain that is off is told as the xl configuration says that came with INSPECT.  LIST gets a
  *   MSG_BE_DOMAIN for each domain (running or not) and one MSG_BE_LIST_END, or a MSG_BE_RESULT
  *   with the error.  More than BACKEND_REQUESTS_MAX at once: -EBUSY.
  * - Requests for one domain are carried out in the order given; those for different domains side
@@ -63,7 +64,7 @@ struct backend_ops {
 	int (*start)(void *hv, const struct msg_be_start *m, struct msg_be_result *r, struct err *e);
 	int (*stop)(void *hv, const char *domain, enum stop_how how, struct msg_be_result *r, struct err *e);
 	int (*resume)(void *hv, const char *domain, struct msg_be_result *r, struct err *e);
-	int (*inspect)(void *hv, const char *domain, struct msg_be_domain *d, struct err *e);
+	int (*inspect)(void *hv, const struct msg_be_target *t, struct msg_be_domain *d, struct err *e);
 	/* After inspect, of a domain that runs: which addresses it is known to have, as far as there is room.  May be
 	 * NULL: nothing is known. */
 	void (*addresses)(void *hv, const char *domain, struct msg_be_domain *d);

@@ -280,15 +280,15 @@ static int fake_resume(void *hv, const char *domain, struct msg_be_result *r, st
 	return leave(f, 0);
 }
 
-static int fake_inspect(void *hv, const char *domain, struct msg_be_domain *d, struct err *e)
+static int fake_inspect(void *hv, const struct msg_be_target *t, struct msg_be_domain *d, struct err *e)
 {
 	struct fake *f = hv;
 	struct fake_domain *k;
 
-	enter(f, domain);
-	k = find(f, domain);
+	enter(f, t->domain);
+	k = find(f, t->domain);
 	if (!k)
-		return leave(f, err_set(e, -ENOENT, "Domain not found: no domain with matching name '%s'", domain));
+		return leave(f, err_set(e, -ENOENT, "Domain not found: no domain with matching name '%s'", t->domain));
 	*d = k->d;
 	return leave(f, 0);
 }

@@ -586,10 +586,10 @@ static int libvirt_resume(void *hv, const char *domain, struct msg_be_result *r,
 
 /* ---- inspect and list ---- */
 
-static int libvirt_inspect(void *hv, const char *domain, struct msg_be_domain *out, struct err *e)
+static int libvirt_inspect(void *hv, const struct msg_be_target *t, struct msg_be_domain *out, struct err *e)
 {
 	cleanup_conn virConnectPtr c = get_conn(hv, e);
-	cleanup_domain virDomainPtr d = c ? lookup(c, domain, e) : NULL;
+	cleanup_domain virDomainPtr d = c ? lookup(c, t->domain, e) : NULL;
 
 	return d ? describe(hv, c, d, out, e) : e->code;
 }

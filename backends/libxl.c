@@ -412,15 +412,32 @@ static int libxl_resume(void *hv, const char *domain, struct msg_be_result *r, s
 
 /* ---- inspect and list ---- */
 
-static int libxl_inspect(void *hv, const char *domain, struct msg_be_domain *out, struct err *e)
+static int describe_file(const struct libxl *l, const struct msg_be_target *t, struct msg_be_domain *out,
+			 struct err *e)
+{
+	libxl_domain_config c;
+	int error;
+
+	libxl_domain_config_init(&c);
+	error = xl_file_read(t->xl_config, t->domain, &l->host, &c, e);
+	if (error == 0)
+		xl_file_tell(&c, out);
+	libxl_domain_config_dispose(&c);
+	return error;
+}
+
+static int libxl_inspect(void *hv, const struct msg_be_target *t, struct msg_be_domain *out, struct err *e)
 {
 	struct libxl *l = hv;
 	cleanup_xl struct xl_ctx *x = xl_take(l->pool, e);
 	struct found f;
 
-	if (!x || find(x, domain, &f, e) < 0)
+	if (!x)
 		return e->code;
-	describe(x, &f, out);
+	if (find(x, t->domain, &f, e) == 0)
+		describe(x, &f, out);
+	else
+		return e->code == -ENOENT && t->xl_config[0] ? describe_file(l, t, out, e) : e->code;
 	return 0;
 }
 

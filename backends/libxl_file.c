@@ -10,6 +10,8 @@
 #include "base/buf.h"
 #include "base/xl_text.h"
 
+#define DEFAULT_BRIDGE "xenbr0" /* libxl's own, where vif names none */
+
 struct file {
 	const char *path, *text;
 	const struct xl_host *host;
@@ -332,8 +334,6 @@ static int read_nic(struct file *f, libxl_device_nic *nic, const char *spec)
 		*value++ = '\0';
 		r = set_nic_option(f, nic, key, value);
 	}
-	if (r == 0 && memcmp(nic->mac, (const uint8_t[6]){ 0 }, 6) == 0)
-		return wrong(f, "vif", "mac is missing: without it the VM would have another one at each start");
 	if (r == 0 && !nic->script && f->host->vif_script && !(nic->script = strdup(f->host->vif_script)))
 		return no_memory(f);
 	return r;
@@ -411,6 +411,24 @@ int xl_file_parse(const char *path, const char *text, const struct xl_host *host
 	int r = xl_text_each(text, check_option, &f, e);
 
 	return in_file(&f, r < 0 ? r : parse_with(&f));
+}
+
+void xl_file_tell(const libxl_domain_config *c, struct msg_be_domain *out)
+{
+	*out = (struct msg_be_domain){ .domain_id = -1, .state = DOMAIN_OFF };
+	str_copy(out->name, c->c_info.name);
+	xl_uuid_format(&c->c_info.uuid, out->uuid);
+	out->memory_bytes = c->b_info.max_memkb * 1024;
+	for (int i = 0; i < c->num_disks; i++)
+		out->writable_disk |= c->disks[i].readwrite && !c->disks[i].is_cdrom;
+	for (int i = 0; i < c->num_nics; i++) {
+		struct msg_nic *nic = &out->nics[out->n_nics++];
+
+		xl_conf_tell_nic(0, &c->nics[i], nic);
+		nic->ifname[0] = '\0'; /* it has no port yet */
+		if (!nic->bridge[0])
+			str_copy(nic->bridge, DEFAULT_BRIDGE);
+	}
 }
 
 int xl_file_read(const char *path, const char *name, const struct xl_host *host, libxl_domain_config *c, struct err *e)

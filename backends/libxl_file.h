@@ -13,7 +13,11 @@
  * disposed of by the caller whatever this returns.  0, or -errno with "PATH:LINE: ..." in *e. */
 int xl_file_parse(const char *path, const char *text, const struct xl_host *host, libxl_domain_config *c, struct err *e);
 
-/* The same, read from there; its domain must be called `name`. */
+/* What is known by it of a domain that is off.  A NIC without a MAC of its own has 00:00:00:00:00:00: it will be
+ * another one at each start. */
+void xl_file_tell(const libxl_domain_config *c, struct msg_be_domain *out);
+
+/* The same as xl_file_parse(), read from there; its domain must be called `name`. */
 int xl_file_read(const char *path, const char *name, const struct xl_host *host, libxl_domain_config *c, struct err *e);
 
 #endif

@@ -346,7 +346,8 @@ MSG_TABLE(be_start, msg_be_start, F_U32(struct msg_be_start, req), F_U32(struct 
 	     F_LIST(struct msg_be_start, nics, n_nics, nic));
 
 MSG_TABLE(be_target, msg_be_target, F_U32(struct msg_be_target, req), F_U32(struct msg_be_target, svc),
-	     F_U32(struct msg_be_target, gen), F_STR(struct msg_be_target, domain), F_U8(struct msg_be_target, how));
+	     F_U32(struct msg_be_target, gen), F_STR(struct msg_be_target, domain), F_U8(struct msg_be_target, how),
+	     F_STR(struct msg_be_target, xl_config));
 
 MSG_TABLE(be_console, msg_be_console, F_U32(struct msg_be_console, svc), F_U32(struct msg_be_console, gen),
 	     F_STR(struct msg_be_console, name), F_BOOL(struct msg_be_console, over));

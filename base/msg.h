@@ -928,6 +928,7 @@ struct msg_be_target { /* MSG_BE_STOP, MSG_BE_RESUME, MSG_BE_INSPECT, MSG_BE_LIS
 	uint32_t req, svc, gen;
 	char domain[MSG_NAME_MAX * 2]; /* name or UUID */
 	uint8_t how; /* MSG_BE_STOP: enum stop_how; MSG_BE_INSPECT: enum inspect_what */
+	char xl_config[MSG_PATH_MAX]; /* MSG_BE_INSPECT: of one that is off, what this xl configuration says; "": nothing */
 };
 
 /* The serial console of this domain goes to this bounded ring file from now on. */

@@ -115,7 +115,8 @@ static const struct opt machine_opts[] = {
 	{ "xl_config", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, xl_config), .text = &text_path,
 	  .help = "With Xen, the configuration file of an existing domain, as xl.cfg(5) says, below one of image_dirs, "
 	          "instead of domain and of all options below.  The domain has the name that is in there.  Its kind "
-	          "must be pv or pvh; what else is not supported is refused at the start, with its line." },
+	          "must be pv or pvh; what else is not supported is refused at the start, with its line.  To be held, its "
+	          "first vif needs a mac=; it is read again after each run, and by jitsuctl reload." },
 	{ "kernel", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, kernel), .text = &text_path,
 	  .help = "The unikernel or kernel to boot, below one of image_dirs.  Required without domain and xl_config." },
 	{ "initrd", OPT_TEXT, OPT_UNSET, AT(char *, machine_conf, initrd), .text = &text_path,

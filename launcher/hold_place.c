@@ -31,6 +31,28 @@ int hold_place_check_nic(const struct msg_nic *n, struct err *e)
 	return 0;
 }
 
+/* Of an existing domain. */
+static int find_known_nic(const struct service *s, struct msg_nic *out, struct err *e)
+{
+	const struct machine_conf *m = &s->conf->machine;
+
+	if (s->n_nics > 0 && s->hold.mac_varies)
+		return err_set(e, -EOPNOTSUPP, "the first vif in %s has no MAC, so that each start gives it another one: "
+					       "give it mac=", m->xl_config);
+	if (s->n_nics > 0) {
+		*out = s->nics[0];
+		return 0;
+	}
+	if (s->hold.unread[0])
+		return err_set(e, -EOPNOTSUPP, "%s", s->hold.unread);
+	if (!s->hold.known)
+		return err_set(e, -EAGAIN, "hypervisor \"%s\" has not told yet which NICs its domain has",
+			       m->hypervisor);
+	if (m->xl_config[0])
+		return err_set(e, -EOPNOTSUPP, "%s gives its domain no NIC: add vif", m->xl_config);
+	return err_set(e, -EOPNOTSUPP, "hypervisor \"%s\" knows no domain \"%s\" with a NIC", m->hypervisor, s->target);
+}
+
 /* As the VM has it, or will have it at its next start. */
 static int find_nic(struct service *s, struct msg_nic *out, struct err *e)
 {
@@ -43,14 +65,7 @@ static int find_nic(struct service *s, struct msg_nic *out, struct err *e)
 		start_describe_nic(s, 0, out);
 		return 0;
 	}
-	if (s->n_nics > 0) {
-		*out = s->nics[0];
-		return 0;
-	}
-	if (!s->hold.known)
-		return err_set(e, -EAGAIN, "hypervisor \"%s\" has not told yet which NICs its domain has",
-			       m->hypervisor);
-	return err_set(e, -EOPNOTSUPP, "hypervisor \"%s\" knows no domain \"%s\" with a NIC", m->hypervisor, s->target);
+	return find_known_nic(s, out, e);
 }
 
 /* Before our tap is made: to make it for nothing would be news of the bridge, and it would be tried again. */

@@ -53,6 +53,8 @@ struct hold_place {
 struct hold {
 	bool look_again; /* its VM's NICs were told: they may be others */
 	bool known; /* its hypervisor has told whether its VM runs, and which NICs a domain has */
+	bool mac_varies; /* the xl configuration says no MAC, so each start has another one */
+	const char *unread; /* a note: why the xl configuration of its domain does not tell its NICs */
 	const char *refused; /* a note: why it is not held although the record wants it */
 	struct hold_place place;
 	uint64_t claim; /* stands for the place; as run_state.claim: nobody else has the addresses */

@@ -118,6 +118,18 @@ static int send_request(struct hypervisor *hv, enum msg_type type, const void *b
 	return r == -EPIPE ? 0 : r;
 }
 
+/* Xen knows nothing of a domain that is off: its file does. */
+static void ask_file(struct service *s, struct msg_be_target *m)
+{
+	struct err e;
+
+	if (!s->conf->machine.xl_config[0] || state_counts(s->state) || s->stop_under_way)
+		return;
+	note_clear(&s->hold.unread);
+	if (start_name_file(s, m->domain, m->xl_config, &e) < 0)
+		note_set(&s->hold.unread, "%s", e.text);
+}
+
 static int send_target(struct service *s, enum msg_type type, enum request_kind kind, uint8_t how)
 {
 	struct msg_be_target m = { .svc = s->index, .gen = s->gen, .how = how };
@@ -126,6 +138,8 @@ static int send_target(struct service *s, enum msg_type type, enum request_kind 
 	if (!hypervisor_ready(s->hv))
 		return -ENOTCONN;
 	str_copy(m.domain, s->target);
+	if (kind == REQUEST_DISCOVER)
+		ask_file(s, &m);
 	r = request_new(s->hv, kind, s);
 	r->how = how;
 	m.req = r->req;
@@ -331,9 +345,12 @@ void hypervisor_end_console(const struct service *s)
 /* Its ports, if it had any, are of a boot that is over. */
 static void learn_absent(struct service *s, const struct msg_be_domain *d)
 {
+	s->memory_bytes = d->memory_bytes;
 	if (s->on_taps || d->n_nics == 0)
 		return;
 	learn_nics(s, d->n_nics, d->nics);
+	if (d->state == DOMAIN_OFF)
+		s->hold.mac_varies = s->conf->machine.xl_config[0] && mac_is_zero(&d->nics[0].mac);
 	for (uint16_t i = 0; i < s->n_nics; i++)
 		s->nics[i].ifname[0] = '\0';
 }
@@ -345,7 +362,6 @@ static void settle(struct hypervisor *hv, struct service *s)
 
 		if (!is_of(d, s))
 			continue;
-		s->memory_bytes = d->memory_bytes;
 		if (d->state != DOMAIN_RUNNING && d->state != DOMAIN_PAUSED) {
 			learn_absent(s, d);
 			break;
@@ -357,7 +373,8 @@ static void settle(struct hypervisor *hv, struct service *s)
 		holds_judge(s, false);
 		return;
 	}
-	s->hold.known = true;
+	if (!s->conf->machine.xl_config[0]) /* else service_gone() asks its file */
+		s->hold.known = true;
 	tell_absent(s);
 	holds_judge(s, false);
 }
@@ -580,6 +597,8 @@ static void on_result(struct hypervisor *hv, const struct msg_be_result *m)
 	case REQUEST_DISCOVER:
 		if (m->error == 0 || m->error == -ENOENT)
 			s->hold.known = true;
+		if (m->error < 0 && s->conf->machine.xl_config[0] && !s->hold.unread[0])
+			note_set(&s->hold.unread, "%s", m->text);
 		discovered(s, &r);
 		if (r.again)
 			hypervisor_discover(s);

@@ -353,6 +353,8 @@ void start_describe_nic(const struct service *s, size_t nic, struct msg_nic *out
 int start_send(struct service *s, struct err *e);
 /* What an existing domain is called; the path of its xl configuration while that cannot be read. */
 void start_name_domain(const struct service *s, char *name, size_t size);
+/* The domain that the xl configuration has now, and that file, which may be used.  0 or -errno with *e. */
+int start_name_file(struct service *s, char domain[MSG_NAME_MAX * 2], char file[MSG_PATH_MAX], struct err *e);
 void start_name_nics(struct service *s); /* of a machine that we define: we know them best */
 void start_clean_up(struct service *s); /* taps and ports of a VM that is gone */
 void start_open_ports(struct service *s);

@@ -195,6 +195,8 @@ static bool says_the_same(const struct service_conf *a, const struct service_con
 	return text_a.n == text_b.n && memcmp(text_a.text, text_b.text, text_a.n) == 0 && pools_same(a, b);
 }
 
+static bool is_busy(const struct service *s) { return state_counts(s->state) || s->stop_under_way; }
+
 void reload_put(struct launcher *l, struct conf_ref *ref, const struct service_conf *c, bool judge)
 {
 	struct service *s = service_by_name_any(l, c->name);
@@ -214,9 +216,9 @@ void reload_put(struct launcher *l, struct conf_ref *ref, const struct service_c
 	} else {
 		service_set_conf(s, ref, c, false);
 	}
+	if (c->machine.xl_config[0] && !is_busy(s))
+		hypervisor_discover(s); /* that file may have changed, too */
 }
-
-static bool is_busy(const struct service *s) { return state_counts(s->state) || s->stop_under_way; }
 
 void reload_remove(struct service *s)
 {

@@ -491,6 +491,8 @@ void service_gone(struct service *s)
 	holds_judge(s, false);
 	if (s->removed)
 		service_arm(s, TIMER_FORGET, 0);
+	else if (s->conf->machine.xl_config[0])
+		hypervisor_discover(s); /* what its file says now */
 }
 
 /* Not from inside an event: whoever brought it still looks at the service. */
@@ -659,7 +661,7 @@ struct service *service_new(struct launcher *l, struct conf_ref *ref, const stru
 	s->domain_id = -1;
 	s->probe_fd = -1;
 	guest_init(&s->guest);
-	s->last_error = s->stop_reason = s->hold.refused = NOTE_NONE;
+	s->last_error = s->stop_reason = s->hold.refused = s->hold.unread = NOTE_NONE;
 	s->trusted = true;
 	s->since_ms = clock_now_ms();
 	l->services[s->index] = s;
@@ -726,6 +728,7 @@ void service_free(struct service *s)
 	note_free(&s->last_error);
 	note_free(&s->stop_reason);
 	note_free(&s->hold.refused);
+	note_free(&s->hold.unread);
 	if (s->ref->instance_of && s->removed)
 		instances_freed(s);
 	l->services[s->index] = NULL;

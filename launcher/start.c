@@ -133,14 +133,14 @@ void start_name_domain(const struct service *s, char *name, size_t size)
 		str_copy_n(name, size, m->domain[0] ? m->domain : m->xl_config);
 }
 
-static int fill_xl_config(struct service *s, struct msg_be_start *m, struct err *e)
+int start_name_file(struct service *s, char domain[MSG_NAME_MAX * 2], char file[MSG_PATH_MAX], struct err *e)
 {
-	int r = read_xl_name(s, m->domain, sizeof(m->domain), e);
+	int r = read_xl_name(s, domain, MSG_NAME_MAX * 2, e);
 
 	if (r < 0)
 		return r;
-	service_set_target(s, m->domain);
-	str_copy(m->xl_config, s->conf->machine.xl_config);
+	service_set_target(s, domain);
+	str_copy_n(file, MSG_PATH_MAX, s->conf->machine.xl_config);
 	return 0;
 }
 
@@ -353,7 +353,7 @@ int start_send(struct service *s, struct err *e)
 
 	s->run.boots++;
 	if (s->conf->machine.xl_config[0])
-		r = fill_xl_config(s, &m, e);
+		r = start_name_file(s, m.domain, m.xl_config, e);
 	else if (s->conf->machine.domain[0])
 		str_copy(m.domain, s->conf->machine.domain);
 	else

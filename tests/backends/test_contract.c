@@ -1263,6 +1263,52 @@ static void test_domain_from_an_xl_config(void **state)
 	expect(ask(MSG_BE_STOP, EXISTING, STOP_SHUTDOWN), 0);
 }
 
+static uint32_t inspect_xl(const char *name, const char *file)
+{
+	struct msg_be_target m = { .req = ++be.last_req, .svc = 2, .gen = 1 };
+
+	str_copy(m.domain, name);
+	str_copy(m.xl_config, file);
+	say(MSG_BE_INSPECT, &m);
+	return m.req;
+}
+
+/* Of a domain that is off, its file tells all; of one that runs, nothing. */
+static void test_inspect_reads_an_xl_config(void **state)
+{
+	const char *file = xl_path(EXISTING);
+	uint32_t req;
+
+	(void)state;
+	write_xl(EXISTING, EXISTING_UUID, "");
+	expect(inspect_xl(EXISTING, ""), -ENOENT);
+	req = inspect_xl(EXISTING, file);
+	hear_until(MSG_BE_DOMAIN);
+	assert_int_equal(got.domain.req, req);
+	assert_int_equal(got.domain.state, DOMAIN_OFF);
+	assert_int_equal(got.domain.domain_id, -1);
+	assert_string_equal(got.domain.name, EXISTING);
+	assert_string_equal(got.domain.uuid, EXISTING_UUID);
+	assert_int_equal(got.domain.memory_bytes, 16 << 20);
+	assert_int_equal(got.domain.n_nics, 1);
+	assert_int_equal(got.domain.nics[0].mac.b[5], 0x99);
+	assert_string_equal(got.domain.nics[0].bridge, "br-test");
+	assert_string_equal(got.domain.nics[0].ifname, "");
+	expect(req, 0);
+	assert_int_equal(row_of(EXISTING).state, DOMAIN_STATE_N); /* looking starts nothing */
+	expect(inspect_xl("other", file), -EINVAL);
+	assert_true(strstr(got.result.text, "is called " EXISTING " now") != NULL);
+	expect(inspect_xl(EXISTING, "/nowhere/none.cfg"), -ENOENT);
+	assert_true(strstr(got.result.text, "/nowhere/none.cfg") != NULL);
+	start_xl(EXISTING, file, 0);
+	req = inspect_xl(EXISTING, "/nowhere/none.cfg");
+	hear_until(MSG_BE_DOMAIN);
+	assert_int_equal(got.domain.state, DOMAIN_RUNNING);
+	assert_string_equal(got.domain.nics[0].ifname, port_of(0, got.domain.domain_id));
+	expect(req, 0);
+	stop(EXISTING);
+}
+
 static void test_xl_config_that_cannot_be(void **state)
 {
 	(void)state;
@@ -1405,6 +1451,7 @@ static int prepare_xen(void)
 
 static const struct CMUnitTest with_xen[] = {
 	cmocka_unit_test(test_domain_from_an_xl_config),
+	cmocka_unit_test(test_inspect_reads_an_xl_config),
 	cmocka_unit_test(test_xl_config_that_cannot_be),
 	cmocka_unit_test(test_guests_outlive_the_process),
 	cmocka_unit_test(test_console_is_kept),

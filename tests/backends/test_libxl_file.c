@@ -67,6 +67,37 @@ static void test_all_of_a_file(void **state)
 	libxl_domain_config_dispose(&c);
 }
 
+/* Of a domain that is off. */
+static void test_what_is_told(void **state)
+{
+	static const char two[] = "name = 'a'\nkernel = '/k'\nmemory = 8\ndisk = [ '/d,raw,xvda,ro' ]\n"
+				  "vif = [ 'mac=00:16:3e:00:00:01,vifname=web', 'bridge=br1' ]\n";
+	struct msg_be_domain d[2];
+	libxl_domain_config c;
+	struct err e = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		libxl_domain_config_init(&c);
+		assert_int_equal(xl_file_parse("f", i == 0 ? whole : two, &pc, &c, &e), 0);
+		xl_file_tell(&c, &d[i]);
+		libxl_domain_config_dispose(&c);
+		assert_int_equal(d[i].state, DOMAIN_OFF);
+		assert_int_equal(d[i].domain_id, -1);
+		assert_int_equal(d[i].n_nics, 2);
+		assert_string_equal(d[i].nics[0].ifname, "");
+	}
+	assert_string_equal(d[0].name, "web");
+	assert_string_equal(d[0].uuid, "9b4c2e1a-0000-4000-8000-0000000000b2");
+	assert_int_equal(d[0].memory_bytes, 96 << 20);
+	assert_true(d[0].writable_disk);
+	assert_string_equal(d[0].nics[0].bridge, "br0");
+	assert_int_equal(d[0].nics[0].mac.b[5], 1);
+	assert_false(d[1].writable_disk);
+	assert_string_equal(d[1].nics[0].bridge, "xenbr0");
+	assert_true(mac_is_zero(&d[1].nics[1].mac)); /* each start gives it another one */
+}
+
 /* The least there is, and what follows from it. */
 static void test_defaults(void **state)
 {
@@ -114,7 +145,6 @@ static void test_refused(void **state)
 		{ "name = 'a'\nuuid = 'x'\nkernel = '/k'\nmemory = 8\n", -EINVAL, "f:2: uuid:", "UUID" },
 		{ "name = 'a'\nkernel = [ '/k' ]\nmemory = 8\n", -EINVAL, "f:2: kernel:", "text" },
 		{ "name = 'a'\nkernel = '/k'\nmemory = 8\nvif = 'mac=1'\n", -EINVAL, "f:4: vif:", "list" },
-		{ "name = 'a'\nkernel = '/k'\nmemory = 8\nvif = [ 'bridge=b' ]\n", -EINVAL, "f:4: vif:", "mac is missing" },
 		{ "name = 'a'\nkernel = '/k'\nmemory = 8\nvif = [ 'mac=zz' ]\n", -EINVAL, "f:4: vif:", "expected mac=" },
 		{ "name = 'a'\nkernel = '/k'\nmemory = 8\nvif = [ 'bridge' ]\n", -EINVAL, "f:4: vif:", "KEY=VALUE" },
 		{ "name = 'a'\nkernel = '/k'\nmemory = 8\nvif = [ 'mac=00:16:3e:00:00:01,backend=d' ]\n", -EINVAL, "f:4: vif:",
@@ -183,7 +213,8 @@ static void test_files(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_all_of_a_file), cmocka_unit_test(test_defaults), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_all_of_a_file), cmocka_unit_test(test_what_is_told), cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_too_many),      cmocka_unit_test(test_files),
 	};
 

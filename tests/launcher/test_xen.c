@@ -1,6 +1,8 @@
 /* The launcher and a hypervisor that is Xen: domains from xl's files, and machines whose ports are Xen's. */
 #include "tests/launcher/peers.h"
 
+#include "tests/netns.h"
+
 #define HOLD_OFF_ ",\"hold\":\"off\",\"ready\":[\"delay:10\"],\"stop\":\"destroy\"" LAZY "}"
 
 static const char *file_path(void)
@@ -21,18 +23,34 @@ static void write_file(const char *text)
 }
 
 /* "a" is the domain of that file. */
-static void begin_with_file(const char *text)
+static const char *service_of_file(const char *more)
 {
-	char service[512];
+	static char service[512];
 
+	w.uri = "libxl:///";
+	snprintf(service, sizeof(service),
+		 "{\"name\":\"a\",\"dns\":[\"a.jitsu.example\"],\"ip\":[\"10.77.0.1/24\"],\"machine\":{\"xl_config\":\"%s\"}%s",
+		 file_path(), more);
+	return service;
+}
+
+/* It is off, and the backend is asked what its file says; "": it is not to read it. */
+static uint32_t expect_question_(const char *domain, const char *file, const char *source, int line)
+{
+	uint32_t req = expect_target_(MSG_BE_INSPECT, domain, source, line);
+
+	assert_string_equal(got.target.xl_config, file);
+	return req;
+}
+#define expect_question(domain, file) expect_question_(domain, file, __FILE__, __LINE__)
+
+static void begin_with_file(const char *text, const char *domain)
+{
 	if (geteuid() != 0)
 		skip(); /* what is root's is what may be started */
 	write_file(text);
-	w.uri = "libxl:///";
-	snprintf(service, sizeof(service),
-		 "{\"name\":\"a\",\"dns\":[\"a.jitsu.example\"],\"ip\":[\"10.77.0.1/24\"],\"machine\":{\"xl_config\":\"%s\"}"
-		 HOLD_OFF_, file_path());
-	begin(service);
+	begin(service_of_file(HOLD_OFF_));
+	say_result(expect_question(domain, domain[0] == '/' ? "" : file_path()), "x", -ENOENT, "no domain runs", -1);
 }
 
 static void test_domain_has_the_name_in_its_file(void **state)
@@ -40,7 +58,7 @@ static void test_domain_has_the_name_in_its_file(void **state)
 	uint32_t req;
 
 	(void)state;
-	begin_with_file("name = 'dom-db'\nmemory = 8\n");
+	begin_with_file("name = 'dom-db'\nmemory = 8\n", "dom-db");
 	assert_string_equal(field(CTL_SHOW, "a", "domain"), "dom-db");
 	assert_string_equal(field(CTL_SHOW, "a", "xl_config"), file_path());
 	wake("a");
@@ -56,7 +74,7 @@ static void test_domain_has_the_name_in_its_file(void **state)
 static void test_file_is_read_at_each_start(void **state)
 {
 	(void)state;
-	begin_with_file("name = 'dom-db'\n");
+	begin_with_file("name = 'dom-db'\n", "dom-db");
 	write_file("name = 'dom-new'\n");
 	wake("a");
 	expect_start("dom-new");
@@ -66,7 +84,7 @@ static void test_file_is_read_at_each_start(void **state)
 static void test_file_that_cannot_be(void **state)
 {
 	(void)state;
-	begin_with_file("memory = 8\n");
+	begin_with_file("memory = 8\n", file_path());
 	assert_string_equal(field(CTL_SHOW, "a", "domain"), file_path());
 	wake("a");
 	expect_state("a", STATE_STARTING);
@@ -77,7 +95,7 @@ static void test_file_that_cannot_be(void **state)
 static void test_file_that_others_may_write(void **state)
 {
 	(void)state;
-	begin_with_file("name = 'dom-db'\n");
+	begin_with_file("name = 'dom-db'\n", "dom-db");
 	assert_int_equal(chmod(file_path(), 0666), 0);
 	wake("a");
 	expect_state("a", STATE_STARTING);
@@ -123,7 +141,144 @@ static void test_machine_has_xens_port(void **state)
 	assert_non_null(strstr(field(CTL_SHOW, "m", "nics"), "vif7.0"));
 }
 
+/* ---- held before it first runs ---- */
+
+static int setup_bridge(void **state)
+{
+	if (ip_run("ip link add br0 type bridge && ip link set br0 address 02:00:00:00:00:fe up && ip addr add "
+		   "10.77.0.254/24 dev br0") < 0)
+		return -1;
+	w.bridge = "br0";
+	return setup(state);
+}
+
+static int teardown_bridge(void **state)
+{
+	int r = teardown(state);
+
+	ip_run("ip link del br0 2>/dev/null");
+	w.bridge = NULL;
+	return r;
+}
+
+/* What the file says, by the backend; no MAC: it has none. */
+static void tell_file(uint32_t req, const char *domain, const char *mac)
+{
+	struct msg_be_domain m = { .req = req, .domain_id = -1, .state = DOMAIN_OFF, .memory_bytes = 1 << 24, .n_nics = 1 };
+
+	str_copy(m.name, domain);
+	str_copy(m.nics[0].bridge, "br0");
+	str_copy(m.nics[0].kind, "vif");
+	if (mac)
+		assert_int_equal(mac_parse(mac, &m.nics[0].mac), 0);
+	say(w.be, MSG_BE_DOMAIN, &m);
+	say_result(req, domain, 0, "", -1);
+}
+
+static uint32_t begin_asking(void)
+{
+	write_file("name = 'dom-a'\n");
+	begin(service_of_file(",\"ready\":[\"delay:10\"],\"stop\":\"destroy\"" LAZY "}"));
+	return expect_question("dom-a", file_path());
+}
+
+static void expect_refused(const char *why)
+{
+	const char *said;
+
+	settle();
+	said = field(CTL_SHOW, "a", "not_held_because");
+	if (!strstr(said, why))
+		fail_msg("\"%s\" is not the reason; it is: %s", why, said);
+}
+
+/* synproxy is told that the service is held, with this MAC. */
+static void expect_held(const char *mac)
+{
+	char text[MAC_TEXT_MAX];
+	enum msg_type type;
+	unsigned n = 0;
+
+	meet(&w.synproxy, ROLE_SYNPROXY);
+	while ((type = hear(w.synproxy, WAIT_MS)) != MSG_END) {
+		assert_int_not_equal(type, 0);
+		if (type != MSG_HOLD_SERVICE)
+			continue;
+		assert_string_equal(mac_format(&got.hold_service.mac, text), mac);
+		n++;
+	}
+	assert_int_equal(n, 1);
+}
+
+static void knock(void)
+{
+	struct msg_wake m = { .svc = of("a")->svc, .gen = of("a")->gen, .cause = CAUSE_SYN, .t_ns = clock_now_ns() };
+
+	assert_int_equal(ip_parse("192.0.2.1", &m.client), 0);
+	say(w.synproxy, MSG_WAKE, &m);
+}
+
+static void test_held_before_it_first_runs(void **state)
+{
+	struct msg_hold_event free_ = { .what = HOLD_FREE, .n = 1 };
+
+	(void)state;
+	tell_file(begin_asking(), "dom-a", "52:54:00:00:00:0a");
+	settle();
+	expect_held("52:54:00:00:00:0a");
+	assert_string_equal(field(CTL_SHOW, "a", "memory_bytes"), "16777216");
+	free_.svc = of("a")->svc;
+	free_.gen = of("a")->gen;
+	say(w.synproxy, MSG_HOLD_EVENT, &free_);
+	expect(w.synproxy, MSG_HOLD_STAGE);
+	assert_int_equal(got.hold_stage.stage, HOLD_STAGE_SLEEP);
+	knock();
+	say_result(expect_start("dom-a"), "dom-a", 0, "", 4);
+	assert_string_equal(got.start.xl_config, file_path());
+}
+
+/* Off again, its file may say something else by now. */
+static void test_file_is_asked_again_after_each_run(void **state)
+{
+	uint32_t req;
+
+	(void)state;
+	tell_file(begin_asking(), "dom-a", "52:54:00:00:00:0a");
+	settle();
+	bring_up("a", "dom-a", 4);
+	write_file("name = 'dom-b'\n");
+	ask(CTL_STOP, "a", true);
+	req = expect_target(MSG_BE_STOP, "dom-a");
+	say_result(req, "dom-a", 0, "", -1);
+	tell_file(expect_question("dom-b", file_path()), "dom-b", "52:54:00:00:00:0b");
+	settle();
+	expect_held("52:54:00:00:00:0b");
+}
+
+static void test_file_without_a_mac(void **state)
+{
+	(void)state;
+	tell_file(begin_asking(), "dom-a", NULL);
+	expect_refused("give it mac=");
+	expect_refused(file_path());
+	wake("a"); /* its name wakes it all the same */
+	say_result(expect_start("dom-a"), "dom-a", 0, "", 4);
+	expect_refused("give it mac="); /* which it has until it is off, and not again */
+}
+
+static void test_file_that_is_refused(void **state)
+{
+	(void)state;
+	say_result(begin_asking(), "dom-a", -ENOTSUP, "db.cfg:9: usb: is not supported here", -1);
+	expect_refused("db.cfg:9: usb");
+	write_file("memory = 8\n");
+	reload_with(service_of_file(",\"ready\":[\"delay:10\"],\"stop\":\"destroy\"" LAZY "}"));
+	expect_question("dom-a", "");
+	expect_refused("it has no \"name\"");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define HELD(name) cmocka_unit_test_setup_teardown(name, setup_bridge, teardown_bridge)
 
 int main(void)
 {
@@ -134,6 +289,15 @@ int main(void)
 		CASE(test_file_that_others_may_write),
 		CASE(test_machine_has_xens_port),
 	};
+	static const struct CMUnitTest held[] = {
+		HELD(test_held_before_it_first_runs),
+		HELD(test_file_is_asked_again_after_each_run),
+		HELD(test_file_without_a_mac),
+		HELD(test_file_that_is_refused),
+	};
+	int failed = cmocka_run_group_tests_name("the launcher and Xen", tests, NULL, NULL);
 
-	return cmocka_run_group_tests_name("the launcher and Xen", tests, NULL, NULL);
+	if (failed > 0 || !netns_enter())
+		return failed;
+	return cmocka_run_group_tests_name("holds on Xen", held, NULL, NULL);
 }

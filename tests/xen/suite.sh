@@ -89,6 +89,27 @@ test_xl_config() {
     wait_state file off || fail "it is $(state_of file)"
 }
 
+# ... and held before it first runs, by what that file says: the first SYN is answered.  The same after a run.
+test_xl_config_is_held() {
+    write_xl_config file 22 /build/jitsu-vif
+    configure "$(domain_service file 22 machine.domain '' machine.xl_config "\"$dir/images/file.cfg\"")"
+    start_jitsud && wait_held file || return 1
+    nothing_runs || fail "it runs already: $(domains)" || return 1
+    local round took
+    for round in 1 2; do
+        took=$(connect 10.77.0.22) || fail "round $round: no page: $(ctl show file)" || return 1
+        at_once "$took" file || fail "round $round: connecting took $took s: $(ctl trace file)" || return 1
+        grep -q '^name file' "$dir/connected" || fail "another page: $(cat "$dir/connected")" || return 1
+        ctl why file | grep -q syn || fail "why: $(ctl why file)" || return 1
+        ctl stop file > /dev/null || fail "it cannot be stopped: $(ctl show file)" || return 1
+        wait_until 20 nothing_runs && wait_held file || fail "left: $(domains) $(ctl show file)" || return 1
+    done
+    sed -i 's/mac=[^,]*,//' "$dir/images/file.cfg"
+    ctl reload > /dev/null && wait_until 10 eval 'ctl show file | grep -q "give it mac="' ||
+        fail "held without a MAC: $(ctl show file)" || return 1
+    summon file | grep -q '^name file' || fail "its name does not wake it: $(ctl show file)"
+}
+
 # Every process of ours is killed while a VM runs and another is woken: the first lives on, the second comes up.
 kill_and_look() { # kill_and_look PROCESS
     local process=$1 pid domid
