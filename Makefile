@@ -172,13 +172,14 @@ TEST_LIBS_control := control
 TEST_LIBS_hooks := hooks
 TEST_LIBS_launcher := launcher dns
 TEST_LIBS_backends := backends
+TEST_PARTS_backends/test_contract := $(addprefix backends/contract_,process cases guests libvirt xen)
 TEST_LIBS_cmd := cmd backends synproxy
 
 test_bin = $(BUILD)/tests/$(1)
 TEST_BINS := $(foreach t,$(TESTS),$(call test_bin,$(t)))
 
 define test_program
-$(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(foreach l,$(TEST_LIBS_$(patsubst %/,%,$(dir $(1)))) config base,$(call lib,$(l)))
+$(BUILD)/tests/$(1): $(BUILD)/tests/$(1).o $(TEST_PARTS_$(1):%=$(BUILD)/tests/%.o) $(foreach l,$(TEST_LIBS_$(patsubst %/,%,$(dir $(1)))) config base,$(call lib,$(l)))
 	$$(call say,LD,$$@)
 	$(Q)$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka $(DNS_LIBS) $(LAUNCHER_LIBS) $(LIBVIRT_LIBS) $$(if $$(findstring libxl,$$@),$(LIBXL_LIBS)) $(CONTROL_LIBS) $(HOOKS_LIBS) $(BASE_LIBS)
 endef
