@@ -28,8 +28,8 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SAN)
 
 # ---- sources: one list per folder ----
 
-BASE := addr addr_list buf child clock codec err ipc json log metric msg nearest proc ring_file sandbox slots utf8 xl_text
-CONFIG := check check_pools claims complete load manual pool print read registry registry_db schema value
+BASE := addr addr_list buf child clock codec err ipc json log metric msg nearest proc program ring_file sandbox slots utf8 xl_text
+CONFIG := check check_pools claims complete load manual pool print programs read registry registry_db schema value
 DNS := answer canonical changes changing cookie count forward key load main name notify nsec peers queue rate serve sign signatures special tcp \
 	transfer tsig udp view waiting wire worker zone zone_build zone_file zone_rrset zone_static zone_touch zone_walk
 SYNPROXY := agenda claim flows frame guest_words guests handover handover_packets handover_ports handover_release hold hold_store learn learners \
@@ -66,7 +66,7 @@ BACKEND_PROGRAMS := jitsu-libvirt $(if $(XENSTORE),jitsu-libxl jitsu-vif)
 
 # ---- tests: folder/name of each cmocka program; the libraries it needs follow from its folder ----
 
-TESTS := base/test_addr base/test_codec base/test_sandbox base/test_ipc base/test_json base/test_slots
+TESTS := base/test_addr base/test_codec base/test_program base/test_sandbox base/test_ipc base/test_json base/test_slots
 TESTS += dns/test_queue dns/test_view dns/test_workers
 TESTS += dns/test_wake_dns dns/test_amplify dns/test_templates
 TESTS += dns/test_answer dns/test_cookie dns/test_nsd dns/test_rate dns/test_static dns/test_zone_file dns/test_process dns/test_serve dns/test_tcp dns/test_waiting dns/test_wire dns/test_zone dns/test_signed dns/test_delv

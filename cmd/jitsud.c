@@ -50,11 +50,18 @@ static struct conf *load(const char *path)
 
 static int check_config(const char *path)
 {
+	cleanup_buf struct buf mistakes = { 0 };
 	struct conf *conf = load(path);
+	int error;
 
 	if (!conf)
 		return 1;
+	error = conf_check_programs(path, conf, &mistakes);
 	conf_free(conf);
+	if (error < 0) {
+		fputs(mistakes.text ? mistakes.text : "out of memory\n", stderr);
+		return 1;
+	}
 	printf("%s: no mistakes\n", path);
 	return 0;
 }

@@ -27,6 +27,10 @@ void conf_free(struct conf *c); /* NULL is fine */
 
 const struct hypervisor_conf *conf_hypervisor(const struct conf *c, const char *name); /* NULL: there is none */
 
+/* The programs of its hooks: 0, or -EPERM and in `mistakes` a line for each that others than root and users.hooks can
+ * change, or that is not there (base/program.h).  `name` as above. */
+int conf_check_programs(const char *name, const struct conf *c, struct buf *mistakes);
+
 /* The secrets in it become "***": for people to see, not to be used any more. */
 void conf_hide_secrets(struct conf *c);
 

@@ -488,7 +488,8 @@ static const struct opt hook_opts[] = {
 	          "runs any more (all-idle)." },
 	{ "exec", OPT_TEXT, OPT_UNSET, AT(char *, hook_conf, exec), .text = &text_path,
 	  .help = "The program that is run, without arguments, by users.hooks.  What happened is on its standard "
-	          "input, a line of JSON.  Its environment is PATH and LANG." },
+	          "input, a line of JSON.  Its environment is PATH and LANG.  It must be root's or users.hooks' own, as must "
+	          "be the directories that it lies in, and writable by the owner alone; no symbolic link." },
 	{ "webhook", OPT_TEXT, OPT_UNSET | OPT_SECRET, AT(char *, hook_conf, webhook), .text = &text_url,
 	  .help = "Or: the http or https URL that the line is posted to.  Certificates are verified.  It is tried "
 	          "three times." },

@@ -4,6 +4,9 @@
  *     jobs_add() --> waiting --start()--> running --SIGCHLD--> forgotten, counted
  *                      \ full: dropped       \ its time is over: killed, then SIGCHLD
  *
+ * A program that others could change is not run (base/program.h); the launcher has said so when it took the
+ * configuration.
+ *
  * A webhook is a process, too: a fork of ours that talks to the network and ends, so that what it reads
  * there can harm nobody else, and a name server that does not answer holds up nobody.
  */
@@ -20,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/program.h"
 #include "hooks/webhook.h"
 
 struct job {
@@ -143,23 +147,39 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 	kill(-job->pid, SIGKILL);
 }
 
-/* False when it could not be. */
-static bool start(struct jobs *j, struct job *job)
+/* Looked at each time, because files change. */
+static int check_and_fork(struct job *job, struct err *e)
+{
+	char name[MSG_PATH_MAX];
+	int r = job->hook.exec[0] ? program_check(job->hook.exec, geteuid(), e) : 0;
+
+	if (r < 0)
+		return r;
+	r = fork_job(job);
+	return r < 0 ? err_set_errno(e, r, "cannot run %s", name_of(job, name, sizeof(name))) : 0;
+}
+
+static void tell_counts(struct jobs *j)
+{
+	if (j->fn)
+		j->fn(j->arg, &j->counts);
+}
+
+static void start(struct jobs *j, struct job *job)
 {
 	struct timeval tv = clock_timeval_ms(job->hook.timeout_ms);
-	char name[MSG_PATH_MAX];
-	int r = fork_job(job);
+	struct err e;
 
-	if (r < 0) {
-		log_limited(LOG_ERROR, "cannot run %s: %s", name_of(job, name, sizeof(name)), strerror(-r));
+	if (check_and_fork(job, &e) < 0) {
+		log_limited(LOG_ERROR, "%s", e.text);
 		j->counts.failed++;
+		tell_counts(j);
 		job_free(job);
-		return false;
+		return;
 	}
 	TAILQ_INSERT_TAIL(&j->running, job, next);
 	j->n_running++;
 	event_add(job->limit, &tv);
-	return true;
 }
 
 static void start_waiting(struct jobs *j)
@@ -171,12 +191,6 @@ static void start_waiting(struct jobs *j)
 		j->n_waiting--;
 		start(j, job);
 	}
-}
-
-static void tell_counts(struct jobs *j)
-{
-	if (j->fn)
-		j->fn(j->arg, &j->counts);
 }
 
 void jobs_add(struct jobs *j, const struct msg_hook *hook, unsigned number, const char *text)

@@ -18,6 +18,7 @@
 #include <sys/xattr.h>
 
 #include "base/msg.h"
+#include "base/program.h"
 
 /* ---- who reads ---- */
 
@@ -185,21 +186,6 @@ static int walk(struct walk *w, const char *rest, struct stat *st)
 
 /* ---- which image directory ---- */
 
-/* Absolute, no empty, "." or ".." component, no slash at the end, and short enough. */
-static bool is_plain(const char *path)
-{
-	if (path[0] != '/' || strlen(path) >= MSG_PATH_MAX)
-		return false;
-	while (*path == '/') {
-		size_t n = strcspn(++path, "/");
-
-		if (n == 0 || (n == 1 && path[0] == '.') || (n == 2 && path[0] == '.' && path[1] == '.'))
-			return false;
-		path += n;
-	}
-	return true;
-}
-
 /* The length of `dir` when `path` lies under it, else 0. */
 static size_t under(const char *path, const char *dir)
 {
@@ -218,7 +204,7 @@ int image_check(const struct string_list *image_dirs, const char *path, enum ima
 	size_t longest = 0;
 	int r;
 
-	if (!is_plain(path))
+	if (!path_is_plain(path))
 		return err_set(e, -EINVAL, "%s %s: give an absolute path without \".\", \"..\" or \"//\"", w.what, path);
 	for (size_t i = 0; i < image_dirs->n; i++)
 		longest = MAX(longest, under(path, image_dirs->v[i]));

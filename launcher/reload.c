@@ -387,6 +387,10 @@ int reload_first(struct launcher *l)
 		conf_free(conf);
 		return e.code;
 	}
+	if (conf_check_programs(l->args->conf_path, conf, &mistakes) < 0) {
+		log_mistakes(&mistakes); /* jitsu-hooks does not run them; the rest goes on */
+		buf_clear(&mistakes);
+	}
 	return apply_first(l, conf, &mistakes);
 }
 
@@ -406,7 +410,8 @@ int reload(struct launcher *l, struct buf *mistakes)
 		conf_free(conf);
 		return -EINVAL;
 	}
-	if (registrar_gather(l, conf, false, &v, mistakes) < 0) {
+	if (conf_check_programs(l->args->conf_path, conf, mistakes) < 0 ||
+	    registrar_gather(l, conf, false, &v, mistakes) < 0) {
 		log_mistakes(mistakes);
 		conf_free(conf);
 		return -EINVAL;

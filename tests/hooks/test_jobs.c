@@ -144,6 +144,28 @@ static void test_failures_are_counted(void **state)
 	wait_for(0, 3);
 }
 
+/* Looked at each time: one that was good before is refused, and good again. */
+static void test_others_could_change_it(void **state)
+{
+	struct msg_hook h = script("hook", "echo >> $d/ran", LONG_MS);
+
+	(void)state;
+	jobs_add(w.jobs, &h, 0, "");
+	wait_for(1, 0);
+	chmod(h.exec, 0777);
+	jobs_add(w.jobs, &h, 0, "");
+	wait_for(1, 1);
+	chmod(h.exec, 0755);
+	chmod(w.dir, 0777);
+	jobs_add(w.jobs, &h, 0, "");
+	wait_for(1, 2);
+	chmod(w.dir, 0700);
+	assert_string_equal(content("ran"), "\n");
+	jobs_add(w.jobs, &h, 0, "");
+	wait_for(2, 2);
+	assert_string_equal(content("ran"), "\n\n");
+}
+
 /* The whole group of it: what it started goes with it. */
 static void test_time_is_limited(void **state)
 {
@@ -234,6 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_what_it_finds),	  TEST(test_failures_are_counted), TEST(test_time_is_limited),
+		TEST(test_others_could_change_it),
 		TEST(test_numbers_are_bounded),	  TEST(test_what_runs_ends_with_us),
 		cmocka_unit_test(test_event_text),
 	};

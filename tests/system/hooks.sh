@@ -50,4 +50,24 @@ test_a_hook_that_hangs_delays_nobody() {
     wait_until 10 eval '! alive "$(process_pid hooks)"' || fail "it runs without hooks"
 }
 
+# Who can change it would run what he likes as the user of hooks.
+test_a_hook_that_others_can_change() {
+    make_hook hook "cat >> $dir/out/events"
+    configure "$(service www 20)"
+    start_jitsud || return 1
+    top_keys="\"hooks\": [{\"on\": [\"up\"], \"exec\": \"$dir/hook\"}],"
+    configure "$(service www 20)"
+    chmod o+w "$dir/hook"
+    ctl reload > "$dir/said" 2>&1 && fail "it is taken" && return 1
+    grep -q "hooks\[0\].exec: $dir/hook is not run: .*chmod go-w" "$dir/said" || fail "it says: $(cat "$dir/said")" || return 1
+    "$BUILD/jitsud" --check-config "$dir/jitsud.json" > "$dir/said" 2>&1 && fail "no mistake" && return 1
+    grep -q 'hooks\[0\].exec' "$dir/said" || fail "checked, it says: $(cat "$dir/said")" || return 1
+    chmod o-w "$dir/hook"
+    ctl reload || return 1
+    chmod g+w "$dir/hook"
+    summon www > /dev/null || fail "no page" || return 1
+    wait_until 10 grep -q "$dir/hook is not run" "$dir/log" || fail "nothing is said of it" || return 1
+    [ -z "$(heard)" ] || fail "it was run"
+}
+
 run_tests "$@"
