@@ -298,7 +298,8 @@ MSG_TABLE(ctl_request, msg_ctl_request, F_U32(struct msg_ctl_request, id), F_U8(
 	     F_BOOL(struct msg_ctl_request, ds_gone), F_BOOL(struct msg_ctl_request, force),
 	     F_STR(struct msg_ctl_request, to), F_U64(struct msg_ctl_request, revision),
 	     F_BOOL(struct msg_ctl_request, dry_run), F_BOOL(struct msg_ctl_request, more),
-	     F_BOOL(struct msg_ctl_request, exact), F_U32(struct msg_ctl_request, client),
+	     F_BOOL(struct msg_ctl_request, exact), F_BOOL(struct msg_ctl_request, fresh),
+	     F_U32(struct msg_ctl_request, client),
 	     F_STR(struct msg_ctl_request, record),
 	     F_BOOL(struct msg_ctl_request, follow), F_BOOL(struct msg_ctl_request, admin),
 	     F_U32(struct msg_ctl_request, uid));

@@ -780,6 +780,7 @@ struct msg_ctl_request {
 	bool dry_run;
 	bool more;
 	bool exact; /* CTL_IMPORT: services that it does not have are removed */
+	bool fresh; /* CTL_IMPORT: none of its services is there yet, or it is refused */
 	uint32_t client; /* control's number of the connection */
 	char record[MSG_RECORD_MAX]; /* a JSON object, as control has written it; "": none */
 	bool follow;

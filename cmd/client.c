@@ -106,6 +106,8 @@ static void put_edit(struct json_writer *w, const struct client_request *q)
 		json_put_bool(w, "more", true);
 	if (q->exact)
 		json_put_bool(w, "exact", true);
+	if (q->fresh)
+		json_put_bool(w, "new", true);
 	if (q->record)
 		json_put_raw(w, "record", q->record);
 }

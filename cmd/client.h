@@ -20,7 +20,7 @@ struct client_request {
 	bool force, ds_gone;
 	const char *to, *record; /* NULL: none; `record` is JSON */
 	int64_t revision; /* -1: not given */
-	bool dry_run, more, exact;
+	bool dry_run, more, exact, fresh;
 };
 
 enum reply_kind { REPLY_ROW, REPLY_DATA, REPLY_END };

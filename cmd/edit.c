@@ -286,7 +286,7 @@ static int add_service(struct buf *part, const char *text, size_t n, edit_part_f
 	return error;
 }
 
-static int split(const struct json_node *list, edit_part_fn *each, void *arg, struct err *e)
+int edit_split_list(const struct json_node *list, edit_part_fn *each, void *arg, struct err *e)
 {
 	cleanup_buf struct buf part = { 0 };
 	int error = 0;
@@ -320,7 +320,7 @@ int edit_split(const char *path, edit_part_fn *each, void *arg, struct err *e)
 	if (!list || json_type(list) != JSON_ARRAY)
 		error = err_set(e, -EINVAL, "%s: expected {\"services\": [...]}, as \"jitsuctl export\" writes it", path);
 	else
-		error = split(list, each, arg, e);
+		error = edit_split_list(list, each, arg, e);
 	json_free(doc);
 	return error;
 }

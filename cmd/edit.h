@@ -49,5 +49,7 @@ void edit_render_difference(const struct json_node *row, const struct term *t, u
  * the record of each part and whether it is the last.  0, or what `each` returned, or -errno with *e. */
 typedef int edit_part_fn(void *arg, const char *record, bool last);
 int edit_split(const char *path, edit_part_fn *each, void *arg, struct err *e);
+/* The same of an array. */
+int edit_split_list(const struct json_node *list, edit_part_fn *each, void *arg, struct err *e);
 
 #endif

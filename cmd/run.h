@@ -21,7 +21,7 @@ struct run {
 	char **args;
 	int n_old; /* what follows `import-jitsu` */
 	char **old;
-	bool old_dry_run;
+	bool only_new; /* an import takes only services that are not there yet */
 	struct client *client;
 	struct term term;
 	bool out_failed;

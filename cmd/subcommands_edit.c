@@ -94,6 +94,7 @@ static int send_part(void *arg, const char *record, bool last)
 	q.record = record;
 	q.more = !last;
 	q.exact = r->opt.edit.exact;
+	q.fresh = r->only_new;
 	q.dry_run = r->opt.edit.dry_run;
 	return run_ask_this(r, &q, run_print_shape, &shape);
 }
@@ -131,27 +132,35 @@ int subcommand_do_edit(struct run *r)
 
 /* ---- the first jitsu's command line ---- */
 
-static int add_record(struct run *r, const char *record, bool dry_run)
+static int add_one(struct run *r, const struct old_jitsu *old)
 {
 	struct run_shape shape = { .row = edit_render_result };
 	struct client_request q = run_request("add");
 
-	q.record = record;
-	q.dry_run = dry_run;
-	return run_ask_this(r, &q, dry_run && !r->old_dry_run ? run_drop_row : run_print_shape, &shape);
+	q.record = old->records[0];
+	q.dry_run = old->dry_run;
+	return run_ask_this(r, &q, run_print_shape, &shape);
 }
 
-/* All are looked at before the first is added. */
-static int add_records(struct run *r, const struct old_jitsu *old)
+/* All or none, in one revision. */
+static int add_several(struct run *r, const struct old_jitsu *old)
 {
-	int status = EXIT_OK;
+	cleanup_buf struct buf text = { 0 };
+	cleanup_json struct json *doc = NULL;
+	struct json_place at;
+	struct err e;
+	int status;
 
-	r->old_dry_run = old->dry_run;
-	for (size_t i = 0; i < old->n && status == EXIT_OK && (old->dry_run || old->n > 1); i++)
-		status = add_record(r, old->records[i], true);
-	for (size_t i = 0; i < old->n && status == EXIT_OK && !old->dry_run; i++)
-		status = add_record(r, old->records[i], false);
-	return status;
+	for (size_t i = 0; i < old->n; i++)
+		buf_addf(&text, "%c%s", i == 0 ? '[' : ',', old->records[i]);
+	buf_adds(&text, "]");
+	doc = text.error ? NULL : json_parse(text.text, text.n, &at, &e);
+	if (!doc)
+		return run_complain(text.error ? "out of memory" : e.text);
+	r->opt.edit.dry_run = old->dry_run;
+	r->only_new = true;
+	status = edit_split_list(json_root(doc), send_part, r, &e);
+	return status < 0 ? run_complain(e.text) : status;
 }
 
 int subcommand_do_import_jitsu(struct run *r)
@@ -168,7 +177,7 @@ int subcommand_do_import_jitsu(struct run *r)
 		usage_print_old();
 	} else {
 		r->opt.json |= old.json;
-		status = add_records(r, &old);
+		status = old.n > 1 ? add_several(r, &old) : add_one(r, &old);
 	}
 	old_jitsu_free(&old);
 	return status;

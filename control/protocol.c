@@ -39,7 +39,7 @@ enum {
 	TAKES_REVISION = 1 << 16,
 	NEEDS_REVISION = 1 << 17 | TAKES_REVISION,
 	CHANGES = 1 << 18 | ADMIN, /* "dry_run" */
-	TAKES_PARTS = 1 << 19, /* "more", "exact" */
+	TAKES_PARTS = 1 << 19, /* "more", "exact", "new" */
 };
 
 enum { DO_CANCEL = CTL_VERB_N, DO_WATCH, DO_N };
@@ -279,6 +279,11 @@ static int take_exact(const struct json_node *v, struct protocol_request *out, s
 	return take_truth(v, "exact", &out->msg.exact, e);
 }
 
+static int take_new(const struct json_node *v, struct protocol_request *out, struct err *e)
+{
+	return take_truth(v, "new", &out->msg.fresh, e);
+}
+
 static const struct key {
 	const char *name;
 	unsigned bit; /* taken by the verbs that have it */
@@ -294,6 +299,7 @@ static const struct key {
 	{ "dry_run", CHANGES & ~(unsigned)ADMIN, take_dry_run },
 	{ "more", TAKES_PARTS, take_more },
 	{ "exact", TAKES_PARTS, take_exact },
+	{ "new", TAKES_PARTS, take_new },
 	{ "zone", TAKES_ZONE, take_zone }, { "algorithm", TAKES_ALGORITHM, take_algorithm },
 	{ "force", TAKES_FORCE, take_force }, { "ds_gone", TAKES_DS_GONE, take_ds_gone },
 	{ "ds_ttl_s", TAKES_DS_TTL, take_ds_ttl },

@@ -105,6 +105,17 @@ static struct edit edit_of(struct launcher *l, const struct msg_ctl_request *ask
 
 /* ---- one service ---- */
 
+/* Where only what is new is taken. */
+static int check_new(struct launcher *l, const char *name, struct err *e)
+{
+	cleanup_buf struct buf body = { 0 };
+	struct err none;
+
+	if (service_by_name(l, name) || registrar_record(l, name, &body, &none) == 0)
+		return err_set(e, -EEXIST, "name: there is a service \"%.60s\" already: \"jitsuctl set\" changes it", name);
+	return 0;
+}
+
 static void do_add(struct launcher *l, const struct msg_ctl_request *ask)
 {
 	cleanup_buf struct buf body = { 0 }, command = { 0 }, known = { 0 };
@@ -128,12 +139,10 @@ static void do_add(struct launcher *l, const struct msg_ctl_request *ask)
 			return;
 		}
 	}
-	if (service_by_name(l, known.text) || registrar_record(l, known.text, &body, &e) == 0) {
-		err_set(&e, -EEXIST, "name: there is a service \"%.60s\" already: \"jitsuctl set\" changes it", known.text);
+	if (check_new(l, known.text, &e) < 0) {
 		refuse(l, ask, &e);
 		return;
 	}
-	buf_clear(&body);
 	edits_patch(doc, name ? json_root(name) : json_root(doc), &body);
 	buf_addf(&command, "%s %s", ctl_verb_name(ask->verb), known.text);
 	ed.command = command.text;
@@ -609,9 +618,12 @@ static void finish_import(struct launcher *l, const struct msg_ctl_request *ask)
 	struct registry *reg = registrar_registry(l, &e);
 	int error = reg ? add_records(&ed, l->import, &e) : e.code;
 
+	for (size_t i = 0; ask->fresh && i < ed.n && error == 0; i++)
+		error = check_new(l, ed.v[i].name, &e);
 	others.n = ed.n;
 	ed.named = true;
-	snprintf(command, sizeof(command), "import%s (%zu services)", ask->exact ? " --exact" : "", ed.n);
+	snprintf(command, sizeof(command), "import%s%s (%zu services)", ask->exact ? " --exact" : "",
+		 ask->fresh ? " of new ones" : "", ed.n);
 	if (error == 0 && ask->exact)
 		error = registry_each(reg, REGISTRY_SERVICE, "", remove_other, &others, &e);
 	edits_free_import(l);

@@ -195,9 +195,9 @@ static void test_changes_of_the_registry(void **state)
 	assert_string_equal(p.msg.record, "{\"ttl\":\"1s\",\"machine\":{\"memory\":null},\"ports\":[80,1e1]}");
 	assert_true(p.msg.dry_run);
 	assert_true(p.needs_admin);
-	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"import\",\"more\":true,\"exact\":true,"
+	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"import\",\"more\":true,\"exact\":true,\"new\":true,"
 			       "\"record\":{\"services\":[]}}", &p, &e), 0);
-	assert_true(p.msg.more && p.msg.exact);
+	assert_true(p.msg.more && p.msg.exact && p.msg.fresh);
 	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"rollback\",\"revision\":0}", &p, &e), 0);
 	assert_int_equal(p.msg.revision, 0);
 	assert_int_equal(parse("{\"version\":1,\"id\":1,\"do\":\"rename\",\"service\":\"a\",\"to\":\"b\"}", &p, &e), 0);

@@ -248,6 +248,35 @@ static void test_imports(void **state)
 	assert_int_equal(w.n, 3);
 }
 
+/* One that is there already, in the file or the registry: none is added. */
+static void test_an_import_of_new_ones(void **state)
+{
+	static struct msg_ctl_request m = { .verb = CTL_IMPORT, .admin = true, .client = 1, .fresh = true };
+
+	(void)state;
+	begin(FILE_SERVICE);
+	made(CTL_ADD, "", RECORD("b", "2", LAZY), "", 0);
+	str_copy(m.record, "{\"services\":[" RECORD("c", "3", LAZY) "," RECORD("b", "4", LAZY) "]}");
+	m.id = ++w.last_id;
+	say(w.control, MSG_CTL_REQUEST, &m);
+	expect_end(m.id, -EEXIST);
+	assert_non_null(strstr(got.end.text, "there is a service \"b\" already"));
+	str_copy(m.record, "{\"services\":[" RECORD("c", "3", LAZY) "," RECORD("a", "4", LAZY) "]}");
+	m.id = ++w.last_id;
+	say(w.control, MSG_CTL_REQUEST, &m);
+	expect_end(m.id, -EEXIST);
+	quiet(w.dns);
+	str_copy(m.record, "{\"services\":[" RECORD("c", "3", LAZY) "," RECORD("d", "4", LAZY) "]}");
+	m.id = ++w.last_id;
+	say(w.control, MSG_CTL_REQUEST, &m);
+	expect(w.control, MSG_CTL_ROW);
+	assert_int_equal(number_of("revision"), 2);
+	say_loaded(hear_tables());
+	expect_end(m.id, 0);
+	assert_int_equal(w.n, 4);
+	assert_int_equal(of("b")->addrs[0].b[15], 2);
+}
+
 static void test_another_launcher_knows_all(void **state)
 {
 	(void)state;

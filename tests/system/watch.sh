@@ -191,10 +191,15 @@ cmdline=ip=10.77.0.31/24 gw=10.77.0.1 name=old" > "$dir/out" 2>&1 || fail "$(cat
     ctl import-jitsu "dns=c.jitsu.example,ip=10.77.0.33,name=c,$kernel" "dns=d.jitsu.example,ip=10.77.0.20,name=d,$kernel" \
         2> "$dir/out" && fail "a used address is taken" && return 1
     grep -q 'ip\[0\]: .* is used already by service "file"' "$dir/out" || fail "$(cat "$dir/out")" || return 1
+    # likewise if one of them is there already, whatever it would become
+    ctl import-jitsu "dns=c.jitsu.example,ip=10.77.0.33,name=c,$kernel" "dns=old.jitsu.example,ip=10.77.0.34,name=old,$kernel" \
+        2> "$dir/out" && fail "an existing service is changed" && return 1
+    grep -q 'there is a service "old" already' "$dir/out" || fail "$(cat "$dir/out")" || return 1
     ctl import-jitsu --dry-run "dns=c.jitsu.example,ip=10.77.0.33,name=c,$kernel" | grep -q 'nothing was changed' || return 1
     [ "$(ctl history | wc -l)" = 1 ] || fail "something was added: $(ctl history)" || return 1
     ctl import-jitsu "dns=c.jitsu.example,ip=10.77.0.33,name=c,$kernel" "dns=d.jitsu.example,ip=10.77.0.34,name=d,$kernel" \
-        > /dev/null || fail "two are not added" || return 1
+        > "$dir/out" || fail "two are not added" || return 1
+    [ "$(cat "$dir/out")" = "revision 2" ] || fail "not in one revision: $(cat "$dir/out")" || return 1
     [ "$(ask c)" = 10.77.0.33 ] && [ "$(ask d)" = 10.77.0.34 ] || fail "not served"
 }
 
