@@ -7,7 +7,6 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <pwd.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "backends/backend.h"
@@ -20,7 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { WORKERS = 4, FILES_MAX = 65536, SLOW_CHECK_MS = 500, HOUSEKEEPING_MS = 60 * 1000 };
+enum { WORKERS = 4, SLOW_CHECK_MS = 500, HOUSEKEEPING_MS = 60 * 1000 };
 
 struct program {
 	struct child *child;
@@ -81,16 +80,9 @@ static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const
  * where QEMU is. */
 static void set_environment(void)
 {
-	struct rlimit files;
-
 	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
 	/* What matters of its log comes as errors of calls; operators may still ask for more. */
 	setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0);
-	/* A guest takes about six descriptors of ours. */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < FILES_MAX) {
-		files.rlim_cur = MIN(files.rlim_max, FILES_MAX);
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
 	umask(022);
 }
 

@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -212,6 +213,16 @@ static struct event_base *new_base(void)
 	base = event_base_new_with_config(config);
 	event_config_free(config);
 	return base;
+}
+
+void child_want_files(unsigned n)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= n)
+		return;
+	files.rlim_cur = MIN((rlim_t)n, files.rlim_max);
+	setrlimit(RLIMIT_NOFILE, &files);
 }
 
 struct child *child_new(const struct child_args *args, const struct child_ops *ops, void *arg)

@@ -55,6 +55,9 @@ struct child_ops {
 	void (*on_stop)(void *arg);
 };
 
+/* This process, and those that it starts, may have so many descriptors: as far as the host allows. */
+void child_want_files(unsigned n);
+
 /* Never NULL: exits with a log line when anything is missing. */
 struct child *child_new(const struct child_args *args, const struct child_ops *ops, void *arg);
 struct event_base *child_base(struct child *c);

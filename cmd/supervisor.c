@@ -30,6 +30,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
@@ -50,6 +51,7 @@ enum {
 	STOP_WAIT_MS = 3000,
 	LOOKS_PER_PERIOD = 4, /* of the watchdog */
 	TAKEOVER_WAIT_MS = 1000,
+	FILES_MAX = 65536, /* as in etc/jitsud.service */
 };
 
 struct process {
@@ -709,6 +711,7 @@ static int prepare(struct supervisor *s, struct err *e)
 	const struct conf *conf = s->programs.conf;
 	int r = programs_find(&s->programs, e);
 
+	child_want_files(FILES_MAX); /* of each process: a guest takes about six of its backend's */
 	if (r == 0)
 		r = users_find(&conf->users, &s->programs.users, e);
 	if (r == 0)

@@ -8,7 +8,6 @@
 #include "control/main.h"
 
 #include <seccomp.h>
-#include <sys/resource.h>
 
 #include "base/log.h"
 #include "control/requests.h"
@@ -99,18 +98,6 @@ static void on_supervisor_msg(void *arg, struct ipc *ch, enum msg_type type, con
 	ready_if_complete(c);
 }
 
-/* A descriptor for each client and watcher, and some to spare. */
-static void want_descriptors(void)
-{
-	struct rlimit limit;
-	rlim_t wanted = REQUESTS_CLIENTS_MAX + WATCHERS_MAX + 64;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
-		return;
-	limit.rlim_cur = MIN(wanted, limit.rlim_max);
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int control_main(const struct child_args *args)
 {
 	static const struct child_ops ops = {
@@ -131,7 +118,7 @@ int control_main(const struct child_args *args)
 	struct http_conf metrics = { .tell = tell_launcher, .arg = &c };
 	int status;
 
-	want_descriptors();
+	child_want_files(REQUESTS_CLIENTS_MAX + WATCHERS_MAX + 64); /* each client and watcher, and some to spare */
 	http_prepare();
 	c.child = child_new(args, &ops, &c);
 	c.server = server_new(child_base(c.child), &conf);

@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -25,7 +26,7 @@
 
 #define REPORT "JITSU_TEST_REPORT"
 
-enum { WAIT_MS = 20000, LINE_MAX_BYTES = 256 };
+enum { WAIT_MS = 20000, LINE_MAX_BYTES = 256, FILES_FEW = 256, FILES_MANY = 4096 };
 
 /* ---- a process ---- */
 
@@ -135,6 +136,7 @@ static pid_t start_supervisor(void)
 	pid = fork();
 	if (pid == 0) {
 		log_init("jitsud", LOG_ERROR);
+		setrlimit(RLIMIT_NOFILE, &(struct rlimit){ FILES_FEW, FILES_MANY });
 		_exit(supervisor_run(conf, "/nowhere/t.json"));
 	}
 	conf_free(conf);
@@ -287,6 +289,20 @@ static void test_kept_descriptors_outlive_the_launcher(void **state)
 	}
 }
 
+/* Started by hand it has as many as under a service manager: hosts have more VMs than a shell has descriptors. */
+static void test_processes_have_room_for_descriptors(void **state)
+{
+	struct rlimit files;
+	struct heard h;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	h = expect("launcher", msg_name(MSG_SLOTS));
+	assert_int_equal(prlimit(h.pid, RLIMIT_NOFILE, NULL, &files), 0);
+	assert_int_equal(files.rlim_cur, FILES_MANY);
+}
+
 static void test_a_second_one_does_not_start(void **state)
 {
 	pid_t second;
@@ -304,6 +320,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_held_packets_outlive_synproxy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kept_descriptors_outlive_the_launcher, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_processes_have_room_for_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_second_one_does_not_start, setup, teardown),
 	};
 
