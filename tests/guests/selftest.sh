@@ -364,11 +364,13 @@ filtered() {        # our address is not let in, another one is; pings are not i
 }
 
 speaks_ipv6() {     # its first frame is an MLD report that Linux takes for a good one
-    inside python3 - "$tap" >"$scratch/first" <<'END' &
+    rm -f "$scratch/listens"
+    inside python3 - "$tap" "$scratch/listens" >"$scratch/first" <<'END' &
 import socket, sys
 card = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
 card.bind((sys.argv[1], 0))
-card.settimeout(5)
+card.settimeout(20)
+open(sys.argv[2], 'w').close()
 while True:
     frame, where = card.recvfrom(2000)
     if where[2] != socket.PACKET_OUTGOING:
@@ -380,8 +382,11 @@ while total >> 16:
     total = (total & 0xffff) + (total >> 16)
 print(frame[0:6].hex(), frame[12:14].hex(), report[0], total == 0xffff)
 END
-    local listener=$!
-    sleep 0.3
+    local listener=$! i
+    for i in {1..200}; do
+        [ -e "$scratch/listens" ] && break
+        sleep 0.1
+    done
     boot 'mld=1 arp_delay=500'
     wait "$listener"
     [ "$(cat "$scratch/first")" = '333300000016 86dd 143 True' ] && serves
