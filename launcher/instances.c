@@ -41,12 +41,23 @@ static bool is_of(const struct service *s, const struct service *template)
 	return !s->removed && strcmp(instances_template(s), template->conf->name) == 0;
 }
 
+void instances_follow(struct service *s, bool there)
+{
+	bool is_made = there && s->ref->instance_of;
+
+	if (is_made && !s->is_made)
+		LIST_INSERT_HEAD(&s->l->made, s, made);
+	else if (!is_made && s->is_made)
+		LIST_REMOVE(s, made);
+	s->is_made = is_made;
+}
+
 size_t instances_count(const struct service *template)
 {
 	const struct service *s;
 	size_t n = 0;
 
-	FOR_EACH_SERVICE(template->l, s)
+	LIST_FOREACH(s, &template->l->made, made)
 		n += is_of(s, template);
 	return n;
 }
@@ -59,7 +70,7 @@ static size_t count_unproven(const struct service *template)
 	const struct service *s;
 	size_t n = 0;
 
-	FOR_EACH_SERVICE(template->l, s)
+	LIST_FOREACH(s, &template->l->made, made)
 		n += is_of(s, template) && is_unproven(s);
 	return n;
 }
@@ -371,16 +382,12 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 void instances_begin(struct launcher *l)
 {
 	struct timeval tv = clock_timeval_ms(LOOK_MS);
-	struct service *s;
-	bool any = false;
 
-	FOR_EACH_SERVICE(l, s)
-		any = any || s->ref->instance_of;
 	if (!l->instances)
 		l->instances = evtimer_new(l->base, on_look, l);
 	if (!l->instances)
 		abort();
-	if (any && !evtimer_pending(l->instances, NULL))
+	if (!LIST_EMPTY(&l->made) && !evtimer_pending(l->instances, NULL))
 		event_add(l->instances, &tv);
 }
 

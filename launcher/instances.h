@@ -23,6 +23,8 @@ const char *instances_split(char *text);
 
 /* A configuration is in force, perhaps with instances that were there before. */
 void instances_begin(struct launcher *l);
+/* It has this record now, or (not `there`) will be gone. */
+void instances_follow(struct service *s, bool there);
 /* It is freed, and will not come back: so are its files. */
 void instances_freed(const struct service *s);
 

@@ -130,6 +130,8 @@ struct service {
 	struct learning *learning; /* NULL: its record has them all */
 	struct service *same_name, *same_mac; /* the next ones in launcher.by_name's and by_mac's chains */
 	TAILQ_ENTRY(service) busy;
+	LIST_ENTRY(service) made;
+	bool is_made; /* in launcher.made */
 	bool is_busy; /* in launcher.busy */
 	TAILQ_ENTRY(service) refused;
 	TAILQ_ENTRY(service) undiscovered;
@@ -269,6 +271,7 @@ struct launcher {
 	struct service_queue unlearned; /* the registry shall have what came of them */
 	struct registrar *registrar;
 	struct pools *pools;
+	LIST_HEAD(, service) made; /* the instances: who asks for names has them counted, and there may be many others */
 	struct event *instances; /* when instances are looked after; NULL: there was none yet */
 	struct import *import; /* the parts of one that have come; NULL: none */
 	struct event *orders; /* there are some: they are looked after */

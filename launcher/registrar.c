@@ -20,7 +20,16 @@
 #include "launcher/pools.h"
 #include "launcher/zone_files.h"
 
-enum { TELL_MS = 20, TELL_CALM_MS = 100 /* when nobody waits for it */, TELL_SHARE = 2, AGAIN_MS = 5, LEARN_MS = 5000, LEARN_SOON_MS = 100, FORGET_MS = 1000, MANY = 64 };
+enum {
+	TELL_MS = 20,
+	TELL_CALM_MS = 100, /* when nobody waits for it */
+	TELL_SHARE = 2,
+	AGAIN_MS = 5,
+	LEARN_MS = 5000,
+	LEARN_SOON_MS = 100,
+	FORGET_MS = 1000,
+	MANY = 64,
+};
 
 struct registrar {
 	struct launcher *l;
@@ -252,7 +261,7 @@ void registrar_learn_soon(struct service *s)
 }
 
 /* What is remembered of services that are gone: from the file while nobody looked, with the launcher that was about
- * to forget them, or with their template.  Or it would meet who has got their addresses since, when they come back. */
+ * to forget them, or with their template.  When they come back, others may have got their addresses. */
 struct stale {
 	const struct launcher *l;
 	size_t n, room;

@@ -669,6 +669,7 @@ struct service *service_new(struct launcher *l, struct conf_ref *ref, const stru
 	follow_conf(s);
 	run_state_load(l->conf->run_dir, conf->name, &s->run);
 	learning_configured(s);
+	instances_follow(s, true);
 	return s;
 }
 
@@ -682,6 +683,7 @@ void service_set_conf(struct service *s, struct conf_ref *ref, const struct serv
 	s->conf = conf;
 	s->removed = false;
 	learning_configured(s);
+	instances_follow(s, true);
 	conf_unref(old);
 	if (!changed)
 		return;
@@ -729,6 +731,7 @@ void service_free(struct service *s)
 	note_free(&s->stop_reason);
 	note_free(&s->hold.refused);
 	note_free(&s->hold.unread);
+	instances_follow(s, false);
 	if (s->ref->instance_of && s->removed)
 		instances_freed(s);
 	l->services[s->index] = NULL;
