@@ -82,7 +82,7 @@ static_assert(ARRAY_SIZE(verb_names) == CTL_VERB_N, "a verb has no name");
 static const char *const event_names[] = {
 	[CTL_EVENT_BEGIN] = "begin", [CTL_EVENT_STATE] = "state",	[CTL_EVENT_WAKE] = "wake",
 	[CTL_EVENT_WOKEN] = "woken", [CTL_EVENT_REVISION] = "revision", [CTL_EVENT_ADDRESS] = "address",
-	[CTL_EVENT_HYPERVISOR] = "hypervisor",
+	[CTL_EVENT_HYPERVISOR] = "hypervisor", [CTL_EVENT_RELOAD] = "reload",
 };
 static_assert(ARRAY_SIZE(event_names) == CTL_EVENT_N, "an event has no name");
 

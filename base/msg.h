@@ -837,6 +837,7 @@ enum ctl_event {
 	CTL_EVENT_REVISION, /* the registry has a new one; text: the command */
 	CTL_EVENT_ADDRESS, /* of its addresses one from a pool, or a learned one, is another; text: which, and why */
 	CTL_EVENT_HYPERVISOR, /* its process does not answer, is replaced, or answers again; text: which, and what */
+	CTL_EVENT_RELOAD, /* the configuration was read again; result: "done" or "refused"; text: what is in force, or why not */
 	CTL_EVENT_N
 };
 const char *ctl_event_name(unsigned event); /* "begin", "state" .. */
@@ -851,7 +852,7 @@ struct msg_ctl_event {
 	uint8_t cause; /* enum wake_cause */
 	struct ip_addr client; /* zero: none */
 	uint64_t ms;
-	char result[16]; /* CTL_EVENT_WOKEN: as in a trace */
+	char result[16]; /* CTL_EVENT_WOKEN: as in a trace; CTL_EVENT_RELOAD */
 	uint64_t revision;
 	uint32_t changes; /* objects that it changed */
 	uint32_t uid; /* whose command it was */

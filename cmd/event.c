@@ -51,6 +51,8 @@ static void describe(const struct json_node *row, const char *event, struct buf 
 		add_revision(row, out);
 	else if (strcmp(event, "address") == 0)
 		buf_addf(out, "%s: its address", row_text_or(row, "service", "?"));
+	else if (strcmp(event, "reload") == 0)
+		buf_addf(out, "reload: %s", row_text_or(row, "result", "?"));
 	else
 		buf_adds(out, event);
 	if (*reason)
@@ -65,6 +67,8 @@ static enum color color_of(const struct json_node *row, const char *event)
 		return render_state_color(row_text_or(row, "state", ""));
 	if (strcmp(event, "woken") == 0)
 		return strcmp(result, "up") == 0 ? COLOR_GREEN : COLOR_RED;
+	if (strcmp(event, "reload") == 0 && strcmp(result, "refused") == 0)
+		return COLOR_RED;
 	return strcmp(event, "missed") == 0 ? COLOR_YELLOW : COLOR_NONE;
 }
 

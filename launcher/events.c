@@ -12,6 +12,7 @@
 
 #include "base/bucket.h"
 #include "launcher/launcher.h"
+#include "launcher/registrar.h"
 
 enum { EVENTS_BURST = 4000, EVENTS_PER_S = 2000 };
 
@@ -121,6 +122,35 @@ void events_hypervisor(struct launcher *l, const char *fmt, ...)
 	vsnprintf(m.text, sizeof(m.text), fmt, ap);
 	va_end(ap);
 	tell(l, &m, CTL_EVENT_HYPERVISOR);
+}
+
+/* The first line, and how many more there are. */
+static void put_mistakes(const struct buf *mistakes, char *out, size_t size)
+{
+	const char *text = mistakes->text ? mistakes->text : "out of memory\n";
+	int n = (int)strcspn(text, "\n");
+	unsigned more = 0;
+
+	for (const char *c = text + n + (text[n] == '\n'); *c; c++)
+		more += *c == '\n';
+	if (more > 0)
+		snprintf(out, size, "%.*s (and %u more)", MIN(n, (int)size - 32), text, more);
+	else
+		snprintf(out, size, "%.*s", n, text);
+}
+
+void events_reloaded(struct launcher *l, bool done, const struct buf *mistakes)
+{
+	struct msg_ctl_event m = { 0 };
+
+	if (!is_told(l))
+		return;
+	str_copy(m.result, done ? "done" : "refused");
+	if (done)
+		snprintf(m.text, sizeof(m.text), "%zu services", registrar_count(l));
+	else
+		put_mistakes(mistakes, m.text, sizeof(m.text));
+	tell(l, &m, CTL_EVENT_RELOAD);
 }
 
 static uint64_t took_ms(const struct wake_trace *w)

@@ -471,6 +471,8 @@ void events_address(const struct service *s, const char *fmt, ...) PRINTF_LIKE(2
 void events_readdressed(const struct service *s, const char *why);
 /* A hypervisor's process: a sentence. */
 void events_hypervisor(struct launcher *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The configuration was read again: it is in force, or was refused for these mistakes, a line each. */
+void events_reloaded(struct launcher *l, bool done, const struct buf *mistakes);
 
 /* ---- zones.c ---- */
 void zones_describe(const struct launcher *l, const struct zone_conf *z, struct msg_ctl_row *row);

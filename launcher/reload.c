@@ -394,7 +394,7 @@ int reload_first(struct launcher *l)
 	return apply_first(l, conf, &mistakes);
 }
 
-int reload(struct launcher *l, struct buf *mistakes)
+static int read_again(struct launcher *l, struct buf *mistakes)
 {
 	struct conf *conf = conf_load(l->args->conf_path, mistakes);
 	struct inventory v;
@@ -428,4 +428,12 @@ int reload(struct launcher *l, struct buf *mistakes)
 	registrar_sweep(l);
 	log_info("configuration read again: %zu services", registrar_count(l));
 	return 0;
+}
+
+int reload(struct launcher *l, struct buf *mistakes)
+{
+	int error = read_again(l, mistakes);
+
+	events_reloaded(l, error == 0, mistakes);
+	return error;
 }

@@ -229,6 +229,8 @@ static const struct {
 	  "\"result\":\"up\",\"took_ms\":97,\"reason\":\"\"}", " 8 www: wake 3: up after 97 ms\n" },
 	{ "{\"number\":9,\"wall_ms\":1767323045678,\"event\":\"revision\",\"service\":\"www\",\"revision\":12,\"changes\":1,"
 	  "\"uid\":0,\"command\":\"set www ttl=5s\"}", " 9 registry: revision 12 by uid 0: set www ttl=5s\n" },
+	{ "{\"number\":9,\"event\":\"reload\",\"result\":\"refused\",\"reason\":\"x: ttl (and 1 more)\"}",
+	  "9 reload: refused: x: ttl (and 1 more)\n" },
 	{ "{\"event\":\"missed\",\"missed\":17}", "17 events were missed: this is read too slowly\n" },
 	{ "{\"number\":10,\"event\":\"a later one\",\"reason\":\"\\u001b[31mx\"}", "10 a later one: ?[31mx\n" },
 };

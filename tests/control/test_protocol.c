@@ -497,6 +497,10 @@ static void test_events_become_objects(void **state)
 	protocol_event(&m, &out);
 	assert_contains(out.text, "\"state\":\"up\",\"before\":\"booting\",\"reason\":\"ready\"}");
 	buf_clear(&out);
+	m = (struct msg_ctl_event){ .number = 8, .event = CTL_EVENT_RELOAD, .result = "refused", .text = "x" };
+	protocol_event(&m, &out);
+	assert_contains(out.text, "\"event\":\"reload\",\"result\":\"refused\",\"reason\":\"x\"}");
+	buf_clear(&out);
 	protocol_event_line("\"x\"", "{\"a\":1}", &out);
 	protocol_missed("7", 9, &out);
 	assert_string_equal(out.text, "{\"id\":\"x\",\"row\":{\"a\":1}}\n"

@@ -136,6 +136,33 @@ static void test_revisions_are_events(void **state)
 	assert_int_equal(m.revision, 2); /* the dry one is none */
 }
 
+static void test_reloads_are_events(void **state)
+{
+	struct msg_ctl_event m;
+	uint32_t id;
+
+	(void)state;
+	begin(SERVICE("a", "1", LAZY));
+	watch(true);
+	next_event();
+	write_conf("", SERVICE("a", "1", LAZY ",\"ttl\":\"abc\",\"tll\":\"1s\""));
+	id = ask(CTL_RELOAD, "", true);
+	m = next_event();
+	assert_int_equal(m.event, CTL_EVENT_RELOAD);
+	assert_string_equal(m.result, "refused");
+	assert_non_null(strstr(m.text, "services[0].t"));
+	assert_non_null(strstr(m.text, " (and 1 more)"));
+	assert_null(strchr(m.text, '\n'));
+	expect_end(id, -EINVAL);
+	write_conf("", SERVICE("a", "1", LAZY) "," SERVICE("b", "2", LAZY));
+	say(w.supervisor, MSG_RELOAD, NULL);
+	m = next_event();
+	assert_int_equal(m.event, CTL_EVENT_RELOAD);
+	assert_string_equal(m.service, "");
+	assert_string_equal(m.result, "done");
+	assert_string_equal(m.text, "2 services");
+}
+
 static void test_nobody_watches_any_more(void **state)
 {
 	(void)state;
@@ -201,6 +228,7 @@ int main(void)
 		TEST(test_a_failure_says_why),
 		TEST(test_a_stop_from_outside_says_so),
 		TEST(test_revisions_are_events),
+		TEST(test_reloads_are_events),
 		TEST(test_nobody_watches_any_more),
 		TEST(test_zones_are_rows),
 	};
