@@ -266,6 +266,7 @@ static struct service *make(struct service *template, const char *label, struct 
 static void say_no(struct service *template, const struct msg_wake *m, enum refused_how how, const char *why)
 {
 	template->wakers.refused++;
+	trace_refused(template->l->trace, CAUSE_DNS);
 	note_set(&template->last_error, "%s", why);
 	log_limited(LOG_WARN, "service=%s no instance is made for \"%s\": %s", template->conf->name, m->label, why);
 	if (m->token)

@@ -86,6 +86,8 @@ void trace_end(struct trace *t, uint64_t number, enum trace_result result, const
 	tell(t, w);
 }
 
+void trace_refused(struct trace *t, enum wake_cause cause) { wake_stats_refused(&t->stats, cause); }
+
 const struct wake_trace *trace_get(const struct trace *t, uint64_t number)
 {
 	return find((struct trace *)t, number);

@@ -54,6 +54,9 @@ uint64_t trace_begin(struct trace *t, const char *service, enum wake_cause cause
 void trace_mark(struct trace *t, uint64_t number, enum trace_mark mark, uint64_t at_ns);
 void trace_end(struct trace *t, uint64_t number, enum trace_result result, const char *reason);
 
+/* One was refused that is not traced, because anybody can cause as many as he likes: it is counted. */
+void trace_refused(struct trace *t, enum wake_cause cause);
+
 /* The wake, or NULL when it is not in the ring (any more). */
 const struct wake_trace *trace_get(const struct trace *t, uint64_t number);
 /* The newest number; 0 before the first. */

@@ -202,6 +202,7 @@ static void refuse_for_now(struct service *s, const struct msg_wake *m, const ch
 		return;
 	}
 	s->wakers.refused++;
+	trace_refused(s->l->trace, CAUSE_DNS);
 	if (m->token)
 		dns_refuse(s, m->token, REFUSED_PROVE, why);
 }

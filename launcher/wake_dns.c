@@ -125,6 +125,7 @@ void wake_dns_judge(struct service *s, bool came)
 static void say_no(struct service *s, const struct msg_wake *m, enum refused_how how, const char *why)
 {
 	s->wakers.refused++;
+	trace_refused(s->l->trace, CAUSE_DNS);
 	if (m->token)
 		dns_refuse(s, m->token, how, why);
 }

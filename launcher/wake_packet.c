@@ -54,6 +54,7 @@ void wake_packet_refuse(struct service *s, const struct msg_wake *m, bool never)
 	char text[ADDR_TEXT_MAX];
 
 	s->hold.wakes_refused++;
+	trace_refused(l->trace, (enum wake_cause)m->cause);
 	if (ip_is_zero(&m->client))
 		return;
 	synproxy_say_drop(s, &m->client, never);

@@ -44,3 +44,9 @@ void wake_stats_end(struct wake_stats *s, const struct wake_trace *w)
 	if (w->cause < CAUSE_N)
 		s->ended[w->cause][w->result]++;
 }
+
+void wake_stats_refused(struct wake_stats *s, enum wake_cause cause)
+{
+	if (cause < CAUSE_N)
+		s->ended[cause][TRACE_REFUSED]++;
+}

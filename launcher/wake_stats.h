@@ -40,5 +40,7 @@ const char *wake_phase_name(unsigned phase);
 void wake_stats_mark(struct wake_stats *s, const struct wake_trace *w, enum trace_mark mark);
 /* It has its result now. */
 void wake_stats_end(struct wake_stats *s, const struct wake_trace *w);
+/* One was refused before it was one. */
+void wake_stats_refused(struct wake_stats *s, enum wake_cause cause);
 
 #endif

@@ -13,6 +13,7 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 
+#include "base/metric.h"
 #include "launcher/netlink_internal.h"
 #include "tests/netns.h"
 
@@ -971,6 +972,48 @@ static void test_no_packet_wakes(void **state)
 	expect_start("dom-a");
 }
 
+/* As the metrics have it. */
+static uint64_t wakes_refused(enum wake_cause cause)
+{
+	struct msg_metrics_id ask = { .id = ++w.last_id };
+	const struct msg_metrics *m = (const void *)&got;
+	struct msg_dns_counts none = { 0 };
+	uint64_t n = UINT64_MAX;
+	enum msg_type type;
+
+	say(w.control, MSG_METRICS_ASK, &ask);
+	while ((type = hear(w.dns, WAIT_MS)) != MSG_DNS_COUNTS_ASK)
+		assert_int_not_equal(type, 0);
+	say(w.dns, MSG_DNS_COUNTS, &none);
+	while ((type = hear(w.control, WAIT_MS)) != MSG_METRICS_END) {
+		assert_int_not_equal(type, 0);
+		for (unsigned i = 0; type == MSG_METRICS && i < m->n; i++) {
+			const struct msg_sample *s = &m->samples[i];
+
+			if (s->metric == METRIC_WAKES && strcmp(s->labels[0].text, cause_name(cause)) == 0 &&
+			    strcmp(s->labels[1].text, "refused") == 0)
+				n = s->value;
+		}
+	}
+	return n;
+}
+
+static void test_refused_packets_are_counted(void **state)
+{
+	(void)state;
+	begin_asleep(SERVICE("a", "1", LAZY ",\"wake_deny\":[\"192.0.2.0/24\"]"));
+	knock("a", CAUSE_SYN, "192.0.2.1");
+	expect_drop(false);
+	knock("a", CAUSE_SYN, "192.0.2.2");
+	expect_drop(false);
+	knock("a", CAUSE_UDP, "192.0.2.1");
+	expect_drop(false);
+	assert_int_equal(wakes_refused(CAUSE_SYN), 2);
+	assert_int_equal(wakes_refused(CAUSE_UDP), 1);
+	assert_int_equal(wakes_refused(CAUSE_PING), 0);
+	assert_int_equal(wakes_refused(CAUSE_DNS), 0);
+}
+
 static void test_packets_wake_after_an_answer(void **state)
 {
 	(void)state;
@@ -1890,6 +1933,7 @@ int main(int argc, char **argv)
 		HOLDS(test_in_use_while_suspended),
 		HOLDS(test_in_use_by_its_own_vm),
 		HOLDS(test_no_packet_wakes),
+		HOLDS(test_refused_packets_are_counted),
 		HOLDS(test_packets_wake_after_an_answer),
 		HOLDS(test_who_may_wake),
 		HOLDS(test_pings),

@@ -168,6 +168,26 @@ static void test_a_wake(void **state)
 	assert_null(sample(METRIC_SERVICE_UP, "www", "")); /* nobody asked for these */
 }
 
+/* Also those that are not traced. */
+static void test_refused_queries_are_counted(void **state)
+{
+	(void)state;
+	begin_limited("\"wakes_unverified\":\"1/h\",\"max_starting\":8",
+		      SERVICE("www", "20", LAZY ",\"wake_dns\":\"off\"") "," SERVICE("mail", "21", LAZY) ","
+		      SERVICE("ftp", "22", LAZY));
+	wake_as("www", 0, "192.0.2.1", true);
+	wake_as("mail", 0, "192.0.2.1", false);
+	expect_start("dom-mail");
+	expect_state("mail", STATE_STARTING);
+	scrape(0);
+	assert_int_equal(value(METRIC_WAKES, "dns", "refused"), 1);
+	wake_as("ftp", 0, "192.0.2.2", false);
+	wake_as("ftp", 0, "192.0.2.2", false);
+	scrape(0);
+	assert_int_equal(value(METRIC_WAKES, "dns", "refused"), 3);
+	assert_int_equal(value(METRIC_WAKES, "syn", "refused"), 0);
+}
+
 /* Each counter of dns only ever rises, though dns is started again and counts from zero. */
 static void test_dns_is_restarted(void **state)
 {
@@ -285,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_tally),
 		cmocka_unit_test(test_phases),
 		TEST(test_a_wake),
+		TEST(test_refused_queries_are_counted),
 		TEST(test_dns_is_restarted),
 		TEST(test_dns_does_not_answer),
 		TEST(test_processes),
