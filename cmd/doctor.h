@@ -1,6 +1,7 @@
 /* `jitsuctl doctor`: is this host fit for jitsud, and what is to be done where it is not?
  *
- * It asks the host, so that it helps where jitsud does not start; and jitsud, where it runs, for what it cannot hold.
+ * It asks the host, so that it helps where jitsud does not start; and jitsud, where it runs, for the hypervisors that it does not
+ * reach and what it cannot hold.
  * Nothing is changed.
  */
 #ifndef CMD_DOCTOR_H
@@ -47,7 +48,7 @@ bool doctor_number(const struct doctor *d, const char *path, long *out);
 
 /* Who holds the port of `listen`, and what each resolver here has to be told (doctor_port.c). */
 void doctor_check_port(struct doctor *d);
-/* What jitsud says of its services, if it answers there (doctor_services.c). */
+/* What jitsud says of its hypervisors and services, if it answers there (doctor_services.c). */
 void doctor_check_services(struct doctor *d, const char *socket);
 
 #endif

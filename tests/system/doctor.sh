@@ -46,4 +46,15 @@ test_what_cannot_be_held() {
     return 0
 }
 
+# ... and which hypervisor it does not reach.
+test_a_hypervisor_that_is_not_there() {
+    hypervisors="{\"name\": \"none\", \"uri\": \"qemu+unix:///system?socket=$dir/nobody\"}"
+    configure "$(service www 20 machine.hypervisor '"none"')"
+    start_jitsud || return 1
+    wait_until 20 eval "ctl status | grep -q 'none: not connected: .'" || fail "$(ctl status)" || return 1
+    doctor -S "$dir/run/control.sock" --json doctor "$dir/jitsud.json" > "$dir/out" && fail "all is well" && return 1
+    grep '"check":"hypervisors","grade":"bad"' "$dir/out" | grep -q "hypervisor none: not connected: .*$dir/nobody" ||
+        fail "$(grep hypervisors "$dir/out")"
+}
+
 run_tests "$@"

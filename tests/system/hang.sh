@@ -76,6 +76,10 @@ test_a_process_that_was_slow() {
     kill -STOP "$pid"
     page 10.77.0.21 60 > "$dir/held" & local asking=$!
     wait_until 10 is_silent || fail "nobody noticed: $(ctl status)" || return 1
+    in_host "$BUILD/jitsuctl" -S "$dir/run/control.sock" --json doctor "$dir/jitsud.json" > "$dir/doctor"
+    grep '"check":"hypervisors","grade":"bad"' "$dir/doctor" | grep -q 'hypervisor bad: its process has not answered' &&
+        grep '"check":"hypervisors","grade":"good"' "$dir/doctor" | grep -q 'hypervisor good: connected' ||
+        fail "the doctor says: $(grep hypervisor "$dir/doctor")" || return 1
     others_are_served || return 1
     kill -CONT "$pid"
     wait "$asking"
