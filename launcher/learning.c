@@ -486,6 +486,40 @@ void learning_know(struct service *s, const char *text)
 	list(s);
 }
 
+static bool has_own_macs(const struct service_conf *c)
+{
+	static const struct mac_addr derived;
+
+	for (size_t i = 0; i < c->machine.nics.n; i++) {
+		if (memcmp(&c->machine.nics.v[i].mac, &derived, sizeof(derived)) == 0)
+			return false;
+	}
+	return true;
+}
+
+char *learning_to_keep(const struct service *s, const struct service_conf *c)
+{
+	char text[LEARNED_TEXT_MAX];
+	char *kept;
+
+	if (!learning_print(s, text) || !is_learned(c) || !has_own_macs(c))
+		return NULL;
+	kept = strdup(text);
+	if (!kept)
+		abort();
+	return kept;
+}
+
+/* Its boots are counted anew: the next one is another than the last that was counted. */
+void learning_take_over(struct service *s, const char *text)
+{
+	learning_know(s, text);
+	if (!s->learning || learning_is_unknown(s))
+		return;
+	s->learning->address.boot = 0;
+	change(s);
+}
+
 bool learning_print(const struct service *s, char out[LEARNED_TEXT_MAX])
 {
 	if (!s->learning || learning_is_unknown(s))

@@ -8,6 +8,7 @@ struct launcher;
 struct msg_be_domain;
 struct msg_ctl_row;
 struct service;
+struct service_conf;
 
 struct learning; /* of a service */
 
@@ -16,6 +17,10 @@ void learning_configured(struct service *s);
 void learning_free(struct service *s); /* it is about to be forgotten */
 /* From the registry, at start. */
 void learning_know(struct service *s, const char *text);
+/* What of it another one takes over that has this record: the same VM under another name.  To be freed; NULL: nothing,
+ * also where its MACs follow from the name, so that another address is as likely. */
+char *learning_to_keep(const struct service *s, const struct service_conf *c);
+void learning_take_over(struct service *s, const char *text);
 /* For the registry; false when there is nothing to keep. */
 bool learning_print(const struct service *s, char out[LEARNED_TEXT_MAX]);
 

@@ -415,6 +415,7 @@ static void free_change(struct edit_change *c)
 	conf_unref(c->ref);
 	free(c->name);
 	free(c->was);
+	free(c->learned);
 	free(c->body);
 }
 
@@ -640,6 +641,15 @@ static void say_new_names(struct edit *ed)
 	}
 }
 
+/* Before the service of that name is forgotten. */
+static void keep_learned(struct edit_change *c, struct launcher *l)
+{
+	const struct service *s = c->was ? service_by_name(l, c->was) : NULL;
+
+	if (s && c->ref)
+		c->learned = learning_to_keep(s, c->ref->service);
+}
+
 static void put_in_force(struct edit *ed)
 {
 	struct launcher *l = ed->l;
@@ -650,6 +660,8 @@ static void put_in_force(struct edit *ed)
 			    (ed->v[i].ref && conf_is_template(ed->v[i].ref->service));
 
 	say_old_names(ed);
+	for (size_t i = 0; i < ed->n; i++)
+		keep_learned(&ed->v[i], l);
 	for (size_t i = 0; i < ed->n; i++) { /* first, so that their places are free */
 		if (!ed->v[i].old || ed->v[i].ref)
 			continue;
@@ -662,6 +674,8 @@ static void put_in_force(struct edit *ed)
 		services |= c->kind == REGISTRY_SERVICE;
 		if (c->ref)
 			reload_put(l, c->ref, c->ref->service, ed->n <= MANY);
+		if (c->learned)
+			learning_take_over(service_by_name(l, c->name), c->learned);
 	}
 	say_new_names(ed);
 	for (size_t i = 0; i < ed->n; i++) {

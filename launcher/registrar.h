@@ -38,7 +38,8 @@ void registrar_begin(struct launcher *l);
 struct edit_change {
 	enum registry_kind kind;
 	char *name;
-	char *was; /* its name before, or NULL */
+	char *was; /* its name before, or NULL; */
+	char *learned; /* and what it keeps of what was learned under that, or NULL */
 	char *body; /* NULL: removed */
 	struct conf_ref *ref; /* of a service that is there afterwards */
 	struct service *old; /* that was in force under this name; its claims are taken back until all is decided */

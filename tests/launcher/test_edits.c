@@ -360,6 +360,65 @@ static void test_what_was_learned_is_kept(void **state)
 	assert_string_equal(field(CTL_SHOW, "a", "wakes"), "1");
 }
 
+#define LEARNED(name, machine)                                                                              \
+	"{\"name\":\"" name "\",\"dns\":[\"" name ".jitsu.example\"],\"ip\":[\"learned\"],\"hold\":\"off\","   \
+	"\"machine\":{\"hypervisor\":\"hv\"," machine "},\"idle_timeout\":\"1h\"}"
+
+/* As if it had been learned by a launcher before. */
+static void put_learned(const char *name, const char *text)
+{
+	char path[128], statement[256];
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/registry.db", w.dir);
+	snprintf(statement, sizeof(statement), "INSERT INTO learned (name, key, value, wall_ms) "
+		 "VALUES ('%s', 'address', '%s', 1)", name, text);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, statement, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void add_with_kernel(const char *name, const char *nic)
+{
+	char record[1024];
+
+	snprintf(record, sizeof(record), LEARNED("%s", "\"kernel\":\"%s/k\",\"nics\":[{%s}]"), name, name, w.dir, nic);
+	made(CTL_ADD, "", record, "", 0);
+}
+
+/* By another name an existing domain is the same VM, as is one with a MAC of its own. */
+static void test_a_renamed_one_keeps_its_learned_address(void **state)
+{
+	(void)state;
+	w.bridge = "br0";
+	begin(FILE_SERVICE);
+	made(CTL_ADD, "", LEARNED("b", "\"domain\":\"dom-b\""), "", 0);
+	add_with_kernel("own", "\"mac\":\"52:54:00:00:00:07\"");
+	add_with_kernel("derived", "");
+	kill(w.pid, SIGTERM);
+	end_launcher();
+	put_learned("b", "10.77.0.5/24 arp 1000 1 4294967297 new");
+	put_learned("own", "10.77.0.6/24 arp 1000 2 2 stable");
+	put_learned("derived", "10.77.0.7/24 arp 1000 2 2 stable");
+	begin(FILE_SERVICE);
+	assert_string_equal(field(CTL_SHOW, "b", "ip"), "10.77.0.5");
+	assert_string_equal(field(CTL_SHOW, "own", "ip"), "10.77.0.6");
+	assert_string_equal(field(CTL_SHOW, "derived", "ip"), "10.77.0.7");
+	made(CTL_RENAME, "b", "", "c", 0);
+	made(CTL_RENAME, "own", "", "ours", 0);
+	made(CTL_RENAME, "derived", "", "other", 0);
+	assert_string_equal(field(CTL_SHOW, "c", "ip"), "10.77.0.5");
+	assert_string_equal(field(CTL_SHOW, "c", "ip_stable"), "false");
+	assert_string_equal(field(CTL_SHOW, "ours", "ip"), "10.77.0.6");
+	assert_string_equal(field(CTL_SHOW, "ours", "ip_stable"), "true");
+	assert_string_not_equal(field(CTL_SHOW, "other", "ip"), "10.77.0.7");
+	kill(w.pid, SIGTERM);
+	end_launcher();
+	begin(FILE_SERVICE);
+	assert_string_equal(field(CTL_SHOW, "c", "ip"), "10.77.0.5");
+	w.bridge = NULL;
+}
+
 /* Another program has the database: refused, and all goes on. */
 static void test_a_locked_registry(void **state)
 {
@@ -410,6 +469,7 @@ int main(void)
 		T(test_a_reload_with_a_name_in_both_is_refused),
 		T(test_history_and_diff),
 		T(test_what_was_learned_is_kept),
+		T(test_a_renamed_one_keeps_its_learned_address),
 		T(test_a_locked_registry),
 		T(test_without_dns),
 	};

@@ -193,6 +193,16 @@ test_adopt() {
     run_once web-server-1 Web || return 1
     wait_held web-server-1 || return 1
     page 10.77.0.30 | grep -q '^name Web' || fail "a connection does not wake it" || return 1
+    # by another name it is the same VM, so that what was learned of it holds; also for the next launcher
+    ctl stop web-server-1 > /dev/null && wait_state web-server-1 off || return 1
+    ctl rename web-server-1 site > /dev/null || fail "it is not renamed" || return 1
+    is_learned site 10.77.0.30 && is_stable site || fail "its address is forgotten: $(ctl show site)" || return 1
+    wait_held site || return 1
+    page 10.77.0.30 | grep -q '^name Web' || fail "a connection does not wake it by its new name" || return 1
+    ctl stop site > /dev/null && wait_state site off || return 1
+    sleep 1
+    kill -9 "$(process_pid launcher)"
+    wait_until 10 is_learned site 10.77.0.30 && is_stable site || fail "the next launcher has forgotten it" || return 1
     vsh dumpxml --inactive 'Web.Server 1' > "$dir/after"
     cmp -s "$dir/before" "$dir/after" || fail "the domain was changed"
 }
