@@ -63,7 +63,8 @@ static struct request *request_new(struct hypervisor *hv, enum request_kind kind
 			abort();
 	}
 	r = &hv->requests[hv->n_requests++];
-	*r = (struct request){ .kind = kind, .req = ++hv->l->last_req, .svc = s->index, .gen = s->gen };
+	*r = (struct request){ .kind = kind, .req = ++hv->l->last_req, .svc = s->index, .gen = s->gen,
+				.boot = s->domain_id };
 	return r;
 }
 
@@ -538,6 +539,12 @@ static void discovered(struct service *s, const struct request *r)
 		tell_found(s, r->domain);
 }
 
+/* The answer shows the boot that it was asked for, which has ended meanwhile: the event overtook it. */
+static bool is_overtaken(const struct service *s, const struct request *r)
+{
+	return r->domain && r->boot >= 0 && r->domain->domain_id == r->boot && s->domain_id != r->boot;
+}
+
 static void verified(struct service *s, const struct request *r, const struct msg_be_result *m)
 {
 	bool runs = m->error == 0 && r->domain &&
@@ -552,7 +559,7 @@ static void verified(struct service *s, const struct request *r, const struct ms
 		learn(s, r->domain->uuid, r->domain->domain_id, r->domain->n_nics, r->domain->nics);
 	if (runs && s->hold.port_lost)
 		holds_look_at_port(s);
-	if (runs || (m->error < 0 && m->error != -ENOENT))
+	if (runs || (m->error < 0 && m->error != -ENOENT) || is_overtaken(s, r))
 		return;
 	if (s->state == STATE_OFF || s->state == STATE_FAILED)
 		service_gone(s);

@@ -88,6 +88,7 @@ struct request {
 	uint32_t req, svc, gen;
 	uint8_t how; /* REQUEST_STOP: enum stop_how */
 	bool again; /* REQUEST_VERIFY: asked for once more before its answer came */
+	int32_t boot; /* the domain's number as it was when this was asked; -1: none */
 	struct msg_be_domain *domain; /* that came; NULL: none did */
 };
 

@@ -325,6 +325,27 @@ static void test_shutdown_waits_for_the_guest(void **state)
 	expect_state("a", STATE_OFF);
 }
 
+/* What is seen of a guest that is quick may be told after its end: it does not run again. */
+static void test_shutdown_that_overtakes_a_look(void **state)
+{
+	uint32_t req;
+
+	(void)state;
+	begin(SERVICE_AS("a", "1", "10", "shutdown", EAGER));
+	bring_up("a", "dom-a", 3);
+	say_result(drain_and_stop("a", "dom-a"), "dom-a", 0, "", 3);
+	req = expect_target(MSG_BE_INSPECT, "dom-a");
+	say_event("dom-a", EVENT_STOPPED, 3, "shutdown");
+	expect_state("a", STATE_OFF);
+	say_domain(req, &(struct domain){ "dom-a", 3, DOMAIN_RUNNING });
+	say_result(req, "dom-a", 0, "", 3);
+	say_event("dom-a", EVENT_STARTED, 4, "started"); /* asked about only while it is off */
+	inspected("dom-a", -1, DOMAIN_OFF);
+	quiet(w.dns);
+	assert_string_equal(state_of("a"), "off");
+	bring_up("a", "dom-a", 4);
+}
+
 static void test_shutdown_that_the_guest_ignores(void **state)
 {
 	(void)state;
@@ -1497,6 +1518,7 @@ static const struct CMUnitTest first_half[] = {
 	CASE(test_woken_while_stopping),
 	CASE(test_a_stop_that_fails_leaves_it_up),
 	CASE(test_shutdown_waits_for_the_guest),
+	CASE(test_shutdown_that_overtakes_a_look),
 	CASE(test_shutdown_that_the_guest_ignores),
 	CASE(test_shutdown_by_force),
 	CASE(test_shutdown_of_what_is_off),
