@@ -197,10 +197,11 @@ $(BUILD)/tests/list-arm64: Makefile tests/arm64.txt
 	@mkdir -p $(@D)
 	$(Q)printf '%s\n' $(ARM64_TESTS) > $@
 
-# Without a compiler, or where the libraries cannot be had, check.sh tells so.
+# Without a compiler, or where the libraries cannot be had, check.sh and matrix.sh tell so.
+IF_ARM64 = $(Q)! { command -v $(ARM64)-gcc >/dev/null && scripts/sysroot.sh $(BUILD)-arm64/root arm64; } || \
+	$(MAKE) --no-print-directory CROSS=$(ARM64)
 arm64-for-check:
-	$(Q)! { command -v $(ARM64)-gcc >/dev/null && scripts/sysroot.sh $(BUILD)-arm64/root arm64; } || \
-		$(MAKE) --no-print-directory CROSS=$(ARM64) arm64-for-check-now
+	$(IF_ARM64) arm64-for-check-now
 arm64-for-check-now: all $(foreach t,$(ARM64_TESTS),$(call test_bin,$(t))) $(BUILD)/tests/list-arm64
 
 # What system tests send and see on the wire.
@@ -283,6 +284,7 @@ matrix:
 	$(AFTER_DEPS) matrix-now
 matrix-now: all guests guests-linux
 	-$(Q)$(MAKE) --no-print-directory guests-linux-arm64
+	$(IF_ARM64) all
 	$(Q)BUILD=$(BUILD) scripts/matrix.sh
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call objs,tests/bench,page capture) $(call lib,base)

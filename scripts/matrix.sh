@@ -5,6 +5,7 @@
 #
 #     HYPERVISORS="embed libvirtd libxl" ARCHES="x86_64 aarch64"   what of it
 #     GUESTS, HOLDS, STOPS, IMAGE, CMDLINE, INITRD, MEMORY, PORT   as in cells.sh; an IMAGE is of one architecture
+#     CPU=qemu64,+npt                                              of the x86-64 machine that nested Xen is in
 #     NESTED_LIMIT=2400                                            seconds that a nested machine may take
 #
 # Exit status 0 when no cell failed.  Needs root.
@@ -47,18 +48,31 @@ write_script() { # write_script ARCH RUN
     printf 'exec /host/source/%s libxl %q\n' "$cells_of" "$1"
 }
 
+# What makes run.sh's machine one of that architecture.
+machine_of() { # machine_of ARCH
+    case $1 in
+    x86_64) echo "CPU=${CPU:-qemu64,+npt}" ;;
+    aarch64) echo 'ARCH=arm64' ;;
+    esac
+}
+
 nested() { # nested ARCH: all of libxl's cells
-    local run status result=fail machine=tests/xen/run.sh
-    [ "$1" = x86_64 ] || machine=tests/xen/run-arm64.sh
-    [ -x $machine ] || { INSTEAD=skipped WHY="no nested Xen of this architecture" $cells_of libxl "$1"; return; }
+    local run status why result=fail programs=$BUILD
+    [ "$1" = x86_64 ] || programs=$BUILD-arm64
+    if [ ! -x "$programs/jitsu-libxl" ]; then
+        INSTEAD=skipped WHY="jitsu-libxl is not built for this architecture" $cells_of libxl "$1"
+        return
+    fi
     run=$(mktemp -d "$BUILD/matrix-XXXXXX")
     write_script "$1" "$run" > "$run/cells"
-    RUN=$run CPU=${CPU:-qemu64,+npt} $machine "$BUILD" "$run/cells" "${NESTED_LIMIT:-2400}" > "$run/said" 2>&1
+    env -u CPU RUN="$run" "$(machine_of "$1")" tests/xen/run.sh "$BUILD" "$run/cells" \
+        "${NESTED_LIMIT:-2400}" > "$run/said" 2>&1
     status=$?
     grep -P '^libxl\t' "$run/said" | tee "$run/told"
     grep -vP '^libxl\t' "$run/said" >&2
     [ $status != 77 ] || result=skipped
-    [ $status = 0 ] || INSTEAD=$result WHY="nested Xen: $(tail -n 1 "$run/said" | tr -d '\t')" $cells_of libxl "$1" |
+    why="nested Xen: $(grep -vP '^libxl\t' "$run/said" | tail -n 1 | tr -d '\t')"
+    [ $status = 0 ] || INSTEAD=$result WHY=$why $cells_of libxl "$1" |
         grep -vFf <(cut -f 1-5 "$run/told" | sed 's/$/\t/')
     rm -rf "$run"
 }

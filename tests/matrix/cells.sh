@@ -24,6 +24,7 @@ hypervisor=${1:?usage: cells.sh HYPERVISOR ARCH}
 arch=${2:?usage: cells.sh HYPERVISOR ARCH}
 lib=system/lib.sh
 [ "$hypervisor" != libxl ] || [ -n "${INSTEAD:-}" ] || lib=xen/lib.sh
+[ "$hypervisor-$arch" != libxl-aarch64 ] || PATIENCE=${PATIENCE:-240} # a Linux is slow there
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/../$lib"
 big_guests=$guests
@@ -58,7 +59,13 @@ unikernel_file() { # unikernel_file GUEST
 # image NAME FILE: copies it where QEMU's user can read it
 image() { install -m 644 "$2" "$dir/images/$1" 2> /dev/null || { because="no $2"; return 1; }; }
 
-linux_dir() { if [ "$arch" = aarch64 ]; then echo "$big_guests/linux-arm64"; else echo "$big_guests/linux"; fi; }
+linux_dir() {
+    case $hypervisor-$arch in
+    libxl-aarch64) echo "$guests/linux" ;; # its kernel is that dom0's, and with it in memory
+    *-aarch64) echo "$big_guests/linux-arm64" ;;
+    *) echo "$big_guests/linux" ;;
+    esac
+}
 
 linux_console() {
     case $hypervisor-$arch in
@@ -74,7 +81,7 @@ because=
 prepare_guest() { # prepare_guest GUEST
     local line='ip={ip}/{prefix} gw={gw} name={name} boot={boot}'
     because=
-    keys=(machine.arch "\"$arch\"" start_timeout '"180s"' max_hold '"180s"' stop_timeout '"60s"')
+    keys=(machine.arch "\"$arch\"" start_timeout '"240s"' max_hold '"240s"' stop_timeout '"60s"')
     case $1 in
     unikernel*)
         image "$1" "$guests/$(unikernel_file "$1")"

@@ -80,6 +80,7 @@ up_to_date() {
             [ "$out/$made" -nt "$source" ] || return 1
         done
     done
+    [ "$arch" = amd64 ] || [ "$out/guest.cpio" -nt "$linux_guest" ]
 }
 
 # Of this host's architecture by its own apt, else by one with a state of its own.

@@ -11,7 +11,7 @@
 #     MEMORY, DOM0        MB of the machine (1280), of dom0 (640)
 #     RUN=DIR             the directory of this run, made and kept; else it is made, and removed at the end
 #     PASS='A=1 2'        one more variable for the script, which also gets LONG, KEEP, PATIENCE, SLOWNESS
-#     ARCH=arm64          Xen, dom0 and our programs (BUILD-arm64) are arm64's; the guest is a small Linux
+#     ARCH=arm64          Xen, dom0 and our programs (BUILD-arm64) are arm64's; so are the guests
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -29,10 +29,13 @@ programs='jitsud jitsuctl jitsu-libxl jitsu-hooks jitsu-vif tests/system/packets
 
 arch=${ARCH:-amd64}
 case $arch in
-amd64) emulator=qemu-system-x86_64 xen=xen suffix='' strip=strip bus=pci lib=usr/lib/x86_64-linux-gnu ;;
+amd64) emulator=qemu-system-x86_64 xen=xen suffix='' strip=strip bus=pci lib=usr/lib/x86_64-linux-gnu
+    kernels='*.elf'
+    ;;
 arm64)
     emulator=qemu-system-aarch64 xen=xen-arm64 suffix=-arm64 strip=aarch64-linux-gnu-strip bus=device
     lib=usr/lib/aarch64-linux-gnu
+    kernels='*-xen-arm64.img'
     cpu=${CPU:-cortex-a57}
     memory=${MEMORY:-1792}
     ;;
@@ -46,6 +49,7 @@ free=$(awk '/^MemAvailable/ { print int($2 / 1024) }' /proc/meminfo)
 [ "$free" -ge $((memory + 500)) ] || skip "it takes $((memory + 500)) MB of memory, and $free are free"
 "$here/image.sh" "$build" || exit
 xen=$(cd "$build/$xen" && pwd)
+guests=$(cd "$build/guests" 2> /dev/null && pwd)
 build=$(cd "$build$suffix" && pwd) || exit 125
 if [ -n "${RUN:-}" ]; then
     mkdir -p "$RUN" && run=$(cd "$RUN" && pwd) || exit 125
@@ -84,7 +88,7 @@ add_programs() {
     while read -r path; do
         grep -qx "$lib/$(basename "$path")" "$xen/files" || cp -L "$path" "$root/$lib/"
     done < "$run/libraries"
-    for path in "$build"/guests/*.elf; do
+    for path in "$guests"/$kernels; do
         [ ! -f "$path" ] || install -m 644 "$path" "$root/build/guests/"
     done
     [ "$arch" = amd64 ] || mkdir "$root/build/guests/linux"
