@@ -837,7 +837,7 @@ enum ctl_event {
 	CTL_EVENT_REVISION, /* the registry has a new one; text: the command */
 	CTL_EVENT_ADDRESS, /* of its addresses one from a pool, or a learned one, is another; text: which, and why */
 	CTL_EVENT_HYPERVISOR, /* its process does not answer, is replaced, or answers again; text: which, and what */
-	CTL_EVENT_RELOAD, /* the configuration was read again; result: "done" or "refused"; text: what is in force, or why not */
+	CTL_EVENT_RELOAD, /* result: "done" or "refused"; text: what is in force, or why not */
 	CTL_EVENT_N
 };
 const char *ctl_event_name(unsigned event); /* "begin", "state" .. */
