@@ -51,6 +51,19 @@ static void tell_xen(struct libxl *l, libxl_ctx *xl, struct msg_be_hello *hello)
 										      "PV guests alone: no hardware virtualisation");
 }
 
+/* Where libxl looks for the one that serves disks: Debian's, and Xen's own. */
+static bool has_qemu(void)
+{
+	static const char *const paths[] = { "/usr/libexec/xen-qemu-system-i386", "/usr/lib/xen/bin/qemu-system-i386",
+					     "/usr/local/lib/xen/bin/qemu-system-i386" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		if (access(paths[i], X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int look_at_host(struct libxl *l, struct xl_ctx *x, struct err *e)
 {
 	libxl_physinfo info;
@@ -63,6 +76,7 @@ static int look_at_host(struct libxl *l, struct xl_ctx *x, struct err *e)
 	/* a PVH guest's memory is the hardware's to translate, or Xen's (which Debian's cannot) */
 	l->host = (struct xl_host){ .pvh = info.cap_hvm && (info.cap_hap || info.cap_shadow),
 				    .pv = info.cap_pv,
+				    .qemu = has_qemu(),
 				    .arch = l->machine.machine,
 				    .vif_script = l->conf.vif_script };
 	libxl_physinfo_dispose(&info);
@@ -267,6 +281,8 @@ static int start_config(struct libxl *l, struct xl_ctx *x, libxl_domain_config *
 	struct found f = { .domid = (uint32_t)INVALID_DOMID };
 	int error = check_files(c, e);
 
+	if (error == 0)
+		error = xl_conf_place_disks(c, &l->host, e);
 	if (error == 0)
 		error = check_memory(x, c, e);
 	if (error == 0)

@@ -1,5 +1,7 @@
 #include "backends/libxl_conf.h"
 
+#include <sys/stat.h>
+
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory to describe the machine"); }
 
 /* False when there is no memory.  "" stays NULL. */
@@ -68,6 +70,38 @@ static int set_disks(const struct msg_be_start *m, libxl_domain_config *c, struc
 		c->num_disks++;
 		r = set_disk(&m->disks[i], i, &c->disks[i], e);
 	}
+	return r;
+}
+
+static int needs_qemu(const libxl_device_disk *d, const struct xl_host *host, struct err *e)
+{
+	if (host->qemu)
+		return 0;
+	return err_set(e, -ENOTSUP, "disk %s: without a QEMU in dom0, Xen serves raw disks alone: convert it (qemu-img convert "
+				    "-O raw), or install qemu-system-xen", d->pdev_path);
+}
+
+static int place_disk(libxl_device_disk *d, const struct xl_host *host, struct err *e)
+{
+	struct stat st;
+
+	if (!d->pdev_path || !d->pdev_path[0] || d->script || d->backend_domname || d->backend_domid != 0)
+		return 0;
+	if (stat(d->pdev_path, &st) < 0)
+		return err_set_errno(e, -errno, "cannot read disk %s", d->pdev_path);
+	if (d->backend == LIBXL_DISK_BACKEND_QDISK || d->format != LIBXL_DISK_FORMAT_RAW)
+		return needs_qemu(d, host, e);
+	if (S_ISREG(st.st_mode) && !set_text(&d->script, "block"))
+		return no_memory(e);
+	return 0;
+}
+
+int xl_conf_place_disks(libxl_domain_config *c, const struct xl_host *host, struct err *e)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < c->num_disks; i++)
+		r = place_disk(&c->disks[i], host, e);
 	return r;
 }
 

@@ -89,7 +89,8 @@ static const struct opt disk_opts[] = {
 	  .help = "The guest cannot write to it.  Any number of services may share such an image." },
 	{ "format", OPT_WORD, 0, AT(char *, disk_conf, format), .names = format_names, .fallback = "\"raw\"",
 	  .help = "How the image is laid out.  It is never guessed from the image, which the guest may "
-	          "have written." },
+	          "have written.  On Xen qcow2 needs a QEMU in dom0 (package qemu-system-xen), and is refused at the "
+	          "start without one; raw needs none." },
 };
 static SCHEMA(schema_disk, disk_conf, "a disk", "services[].machine.disks[]", disk_opts);
 

@@ -135,6 +135,51 @@ static void test_xl_config_that_cannot_be(void **state)
 	assert_int_equal(row_of("bad").state, DOMAIN_STATE_N);
 }
 
+static unsigned count_lines(const char *command)
+{
+	FILE *f = popen(command, "re");
+	char line[512];
+	unsigned n = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		n++;
+	pclose(f);
+	return n;
+}
+
+/* A raw file needs no QEMU: blkback has it by a loop device, which goes with the domain.  Other kinds do, and none is
+ * here. */
+static void test_disks(void **state)
+{
+	const char *loops = "cat /sys/block/loop*/loop/backing_file 2>/dev/null";
+	struct msg_be_start m = machine(1);
+	uint64_t until = clock_now_ms() + WAIT_MS;
+	cleanup_close int fd = -1;
+
+	(void)state;
+	m.n_disks = 1;
+	snprintf(m.disks[0].path, sizeof(m.disks[0].path), "%s/disk.raw", suite.dir);
+	str_copy(m.disks[0].format, "raw");
+	fd = open(m.disks[0].path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	start(&m);
+	assert_true(row_of(m.name).writable_disk);
+	assert_int_equal(count_lines(loops), 1);
+	assert_int_equal(count_lines("xenstore-ls -f /local/domain/0/backend/vbd | grep 'physical-device = '"), 1);
+	stop(m.name);
+	while (count_lines(loops) > 0 && clock_now_ms() < until)
+		usleep(100000);
+	assert_int_equal(count_lines(loops), 0);
+	m.req = ++be.last_req;
+	str_copy(m.disks[0].format, "qcow2");
+	say(MSG_BE_START, &m);
+	expect(m.req, -ENOTSUP);
+	assert_true(strstr(got.result.text, "qemu-img convert") != NULL);
+	assert_int_equal(row_of(m.name).state, DOMAIN_STATE_N);
+	unlink(m.disks[0].path);
+}
+
 static void wait_for_no(const char *name)
 {
 	uint64_t until = clock_now_ms() + WAIT_MS;
@@ -210,19 +255,6 @@ static void test_killed_in_the_middle_of_a_start(void **state)
 	}
 }
 
-static unsigned count_lines(const char *command)
-{
-	FILE *f = popen(command, "re");
-	char line[512];
-	unsigned n = 0;
-
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f))
-		n++;
-	pclose(f);
-	return n;
-}
-
 /* After all of the above: no domain, no port, no node in XenStore, no note. */
 static void test_nothing_is_left(void **state)
 {
@@ -261,6 +293,7 @@ static const struct CMUnitTest with_xen[] = {
 	cmocka_unit_test(test_domain_from_an_xl_config),
 	cmocka_unit_test(test_inspect_reads_an_xl_config),
 	cmocka_unit_test(test_xl_config_that_cannot_be),
+	cmocka_unit_test(test_disks),
 	cmocka_unit_test(test_guests_outlive_the_process),
 	cmocka_unit_test(test_console_is_kept),
 	cmocka_unit_test(test_guest_shuts_itself_down),

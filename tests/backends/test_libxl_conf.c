@@ -78,6 +78,51 @@ static void test_all_of_a_machine(void **state)
 	libxl_domain_config_dispose(&c);
 }
 
+/* What is raw needs nobody's QEMU: a block device as it is, a file by Xen's script. */
+static void test_who_serves_disks(void **state)
+{
+	static const struct {
+		const char *path;
+		libxl_disk_format format;
+		libxl_disk_backend backend;
+		bool qemu;
+		int error;
+		const char *script, *why;
+	} rows[] = {
+		{ "/proc/self/exe", LIBXL_DISK_FORMAT_RAW, LIBXL_DISK_BACKEND_UNKNOWN, false, 0, "block", NULL },
+		{ "/proc/self/exe", LIBXL_DISK_FORMAT_RAW, LIBXL_DISK_BACKEND_PHY, true, 0, "block", NULL },
+		{ "/dev/null", LIBXL_DISK_FORMAT_RAW, LIBXL_DISK_BACKEND_UNKNOWN, false, 0, NULL, NULL }, /* no file */
+		{ "/proc/self/exe", LIBXL_DISK_FORMAT_QCOW2, LIBXL_DISK_BACKEND_UNKNOWN, true, 0, NULL, NULL },
+		{ "/proc/self/exe", LIBXL_DISK_FORMAT_QCOW2, LIBXL_DISK_BACKEND_UNKNOWN, false, -ENOTSUP, NULL, "qemu-img convert" },
+		{ "/proc/self/exe", LIBXL_DISK_FORMAT_VHD, LIBXL_DISK_BACKEND_UNKNOWN, false, -ENOTSUP, NULL, "raw disks alone" },
+		{ "/proc/self/exe", LIBXL_DISK_FORMAT_RAW, LIBXL_DISK_BACKEND_QDISK, false, -ENOTSUP, NULL, "qemu-system-xen" },
+		{ "/nowhere/d.raw", LIBXL_DISK_FORMAT_RAW, LIBXL_DISK_BACKEND_UNKNOWN, true, -ENOENT, NULL, "/nowhere/d.raw" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct xl_host host = pc;
+		libxl_domain_config c;
+		struct err e = { 0 };
+
+		host.qemu = rows[i].qemu;
+		libxl_domain_config_init(&c);
+		c.disks = calloc(1, sizeof(*c.disks));
+		assert_non_null(c.disks);
+		c.num_disks = 1;
+		libxl_device_disk_init(&c.disks[0]);
+		c.disks[0].pdev_path = strdup(rows[i].path);
+		c.disks[0].format = rows[i].format;
+		c.disks[0].backend = rows[i].backend;
+		if (xl_conf_place_disks(&c, &host, &e) != rows[i].error || (rows[i].why && !strstr(e.text, rows[i].why)) ||
+		    !c.disks[0].script != !rows[i].script)
+			fail_msg("row %zu: %d, %s", i, e.code, e.text);
+		if (rows[i].script)
+			assert_string_equal(c.disks[0].script, rows[i].script);
+		libxl_domain_config_dispose(&c);
+	}
+}
+
 static void test_least_of_a_machine(void **state)
 {
 	struct msg_be_start m = { .vcpus = 1, .memory_bytes = 8 << 20 };
@@ -315,7 +360,7 @@ static void test_words(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_all_of_a_machine),
+		cmocka_unit_test(test_all_of_a_machine), cmocka_unit_test(test_who_serves_disks),
 		cmocka_unit_test(test_least_of_a_machine),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_what_cannot_be),
