@@ -1,10 +1,10 @@
 /* The clients of the hold benchmark.
  *
- *     hold wake NETNS ADDRESS [TRACE]
+ *     hold wake NETNS ADDRESS [TRACE [IFINDEX]]
  *
  * One connection, to the first byte of the page, with captures at the client (here) and at the VM's
- * port (a port in NETNS that was not there before).  Prints a line of WAKE_FIGURES; "-1" is what did
- * not happen, and the reason is on stderr.  Appends what was seen to the file TRACE.
+ * port (IFINDEX, or a port in NETNS that was not there before).  Prints a line of WAKE_FIGURES; "-1" is
+ * what did not happen, and the reason is on stderr.  Appends what was seen to the file TRACE.
  *
  *     hold clients ADDRESS FROM N SPREAD_MS
  *
@@ -28,6 +28,7 @@ enum { LIMIT_MS = 60000, CONNECT_MS = 15000, PAGE_MS = 15000, CLIENTS_MAX = 1000
 
 /* What the captures tell; the times are in ms since connect(), -1: was not seen. */
 struct story {
+	unsigned port_ifindex; /* the VM's; 0: one that was not there before */
 	double first_syn, syn_ack; /* at the client */
 	double vm_first; /* the first frame in which the VM says where its address is, at its port */
 	double vm_arp; /* the first such that answers a question */
@@ -75,7 +76,9 @@ static void note_first(double *at, bool it_is, const struct seen *s)
 
 static void at_vm(struct story *y, const struct seen *s, const struct ip_addr *vm)
 {
-	if (!s->came_later || s->outgoing || !ip_equal(&s->src, vm))
+	bool its_port = y->port_ifindex ? s->ifindex == y->port_ifindex : s->came_later;
+
+	if (!its_port || s->outgoing || !ip_equal(&s->src, vm))
 		return;
 	note_first(&y->vm_first, s->is_arp, s);
 	note_first(&y->vm_arp, s->is_arp && s->arp_op == ARPOP_REPLY, s);
@@ -87,7 +90,6 @@ static void read_captures(struct story *y, struct capture *client, struct captur
 {
 	struct seen s;
 
-	*y = (struct story){ .first_syn = -1, .syn_ack = -1, .vm_first = -1, .vm_arp = -1, .vm_open = -1 };
 	while (capture_next(client, t0, &s)) {
 		trace(f, "client", &s);
 		at_client(y, &s, vm);
@@ -110,12 +112,12 @@ static unsigned syns_too_late(const struct story *y)
 	return n;
 }
 
-static int wake(const char *netns, const char *address, const char *trace_path)
+static int wake(const char *netns, const char *address, const char *trace_path, unsigned port_ifindex)
 {
+	struct story y = { port_ifindex, .first_syn = -1, .syn_ack = -1, .vm_first = -1, .vm_arp = -1, .vm_open = -1 };
 	FILE *f = trace_path ? fopen(trace_path, "ae") : NULL;
 	struct page_times t = { -1, -1 };
 	struct capture client, host;
-	struct story y;
 	struct ip_addr vm;
 	uint64_t t0, real0;
 	bool ok;
@@ -255,11 +257,11 @@ static int many(const char *address, const char *first, unsigned n, unsigned spr
 int main(int argc, char **argv)
 {
 	limit_set(LIMIT_MS);
-	if ((argc == 4 || argc == 5) && strcmp(argv[1], "wake") == 0)
-		return wake(argv[2], argv[3], argc == 5 ? argv[4] : NULL);
+	if (argc >= 4 && argc <= 6 && strcmp(argv[1], "wake") == 0)
+		return wake(argv[2], argv[3], argc > 4 ? argv[4] : NULL, argc > 5 ? (unsigned)atoi(argv[5]) : 0);
 	if (argc == 6 && strcmp(argv[1], "clients") == 0)
 		return many(argv[2], argv[3], (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]));
-	fprintf(stderr, "usage: hold wake NETNS ADDRESS [TRACE] | hold clients ADDRESS FROM N SPREAD_MS\n"
+	fprintf(stderr, "usage: hold wake NETNS ADDRESS [TRACE [IFINDEX]] | hold clients ADDRESS FROM N SPREAD_MS\n"
 			"wake prints: " WAKE_FIGURES "\n");
 	return 2;
 }

@@ -23,7 +23,7 @@ begin() {
     start_jitsud || die "jitsud does not start"
     wait_until "$patience" is_held www && wait_until "$patience" is_held stay || die "not held: $(ctl list)"
     write_xl_config raw 40 "$stock"
-    sed -i "s|^kernel = .*|kernel = \"$kernel\"|" "$dir/raw.cfg"
+    sed -i "s|^kernel = .*|kernel = \"$kernel\"|" "$dir/images/raw.cfg"
 }
 
 # As it was before anybody came.  (What paused is held again, too.)
@@ -33,20 +33,24 @@ let_sleep() {
         die "$1 does not sleep again: $(ctl show "$1")"
 }
 
-wake() { in_client "$BUILD/tests/bench/hold" wake "/run/netns/$host" "$1"; }
+wake() { # wake ADDRESS [IFINDEX]: of the VM's port, when it is there
+    in_client "$BUILD/tests/bench/hold" wake "/run/netns/$host" "$1" "$dir/trace" "${@:2}"
+}
 
 one() { # one WHAT: a measurement, appended to $dir/ms/WHAT
     forget_neighbours
     case $1 in
     helper) "$tool" create $guest_type "$kernel" br0 /build/jitsu-vif 02:00:00:77:00:41 ;;
     stock) "$tool" create $guest_type "$kernel" br0 $stock 02:00:00:77:00:42 ;;
-    raw) in_client "$tool" raw "/run/netns/$host" "$dir/raw.cfg" $raw_ip; xl destroy raw >&2 ;;
+    raw) in_client "$tool" raw "/run/netns/$host" "$dir/images/raw.cfg" $raw_ip; xl destroy raw >&2 ;;
     cold) wake 10.77.0.20; let_sleep www off ;;
-    resume) wake 10.77.0.21; let_sleep stay suspended ;;
+    resume) wake 10.77.0.21 "$(cat "/sys/class/net/vif$(domid_of stay).0/ifindex")"; let_sleep stay suspended ;;
     esac >> "$dir/ms/$1" 2>> "$dir/bench.log"
 }
 
 all_failures() { cat "$dir"/ms/* | grep -c '^-'; }
+# Wakes in which the client had to try again although the VM was ready.
+late_wakes() { good "$dir/ms/$1" | cut -d' ' -f9 | grep -vc '^0$'; }
 first() { good "$1" | cut -d' ' -f1; }
 tell() { first "$2" > "$dir/column"; stat_row "$1" "$dir/column"; }
 median_of() { first "$dir/ms/$1" | median; }
@@ -73,8 +77,12 @@ figure xen_wake_ms "$(median_of cold)"
 figure xen_wake_ratio "$(ratio "$(median_of cold)" "$(median_of raw)")"
 figure xen_resume_ms "$(median_of resume)"
 figure xen_resume_vs_create "$(ratio "$(median_of resume)" "$(median_of cold)")"
+figure xen_cold_syn_waits "$(late_wakes cold)"
+figure xen_resume_syn_waits "$(late_wakes resume)"
 figure xen_failures "$(all_failures)"
 echo "  ratios: create $(ratio "$(median_of helper)" "$(median_of stock)"), wake" \
     "$(ratio "$(median_of cold)" "$(median_of raw)"), resume" \
-    "$(ratio "$(median_of resume)" "$(median_of cold)"); failures: $(all_failures)"
+    "$(ratio "$(median_of resume)" "$(median_of cold)"); waits for the client's own timer: $(late_wakes cold) cold," \
+    "$(late_wakes resume) resumed; failures: $(all_failures)"
+[ "$(late_wakes cold)$(late_wakes resume)" = 00 ] || sed 's/^/# /' "$dir/trace"
 [ "$(all_failures)" = 0 ] || sed 's/^/# /' "$dir/bench.log"
