@@ -65,6 +65,41 @@ test_suspend_and_resume() {
     wait_until 20 nothing_runs || fail "left: $(domains) $(vifs)"
 }
 
+# Frames for everybody fill the ring of a paused guest, and after a while netback takes its port's carrier away, so
+# that the bridge does not forward to it.  Who wakes it then loses no SYN: this client sends one, once.
+reload_netback() { rmmod xen_netback && modprobe xen_netback "$@"; }
+shout() {
+    in_client bash -c 'for i in {50..249}; do echo > "/dev/udp/10.77.0.$i/9"; done' 2> /dev/null
+    ip -n "$client" neigh flush dev eth0
+}
+stalls() {
+    shout
+    sleep 1
+    [ "$(cat "/sys/class/net/$1/carrier")" = 0 ]
+}
+answered() { seen 'tcp 10.77.0.20:80 10.77.0.250:[0-9]+ (SA|AS)' > /dev/null; }
+
+test_resume_of_a_port_without_carrier() {
+    local port
+    wait_until 20 nothing_runs && reload_netback rx_stall_timeout_msecs=2000 || fail "netback is in use" || return 1
+    configure "$(service www 20 stop '"suspend"')"
+    start_jitsud && wait_held www || return 1
+    page 10.77.0.20 | grep -q '^boot 1$' || fail "no page" || return 1
+    ctl stop www && is_state www suspended || fail "it is $(state_of www)" || return 1
+    port=vif$(domid_of www).0
+    wait_until 60 stalls "$port" || fail "$port has a carrier: $(ip -s link show "$port")" || return 1
+    ip -n "$client" addr add 10.77.0.250/24 dev eth0
+    capture_begin "$client" eth0 || return 1
+    in_client "$packets" scan eth0 10.77.0.250 1 10.77.0.20 1 80 1 1000
+    wait_until "$patience" answered || fail "the SYN was lost: $(ctl trace www)" || return 1
+    capture_end
+    [ "$(seen 'tcp 10.77.0.250:[0-9]+ 10.77.0.20:80 S ')" = 1 ] || fail "not one SYN" || return 1
+    [ "$(cat "/sys/class/net/$port/carrier")" = 1 ] || fail "$port has no carrier" || return 1
+    page 10.77.0.20 | grep -q '^boot 1$' || fail "it is another boot" || return 1
+    ctl stop www && ctl stop www && wait_until 20 nothing_runs || fail "left: $(domains) $(vifs)" || return 1
+    reload_netback || fail "netback is in use"
+}
+
 # A domain that somebody else has created, with the stock script, is served and left alone.
 test_domain_of_others() {
     write_xl_config other 21 /etc/xen/scripts/vif-bridge
