@@ -368,7 +368,7 @@ bool pools_give(struct launcher *l, const struct conf *conf, const struct claims
 		struct service_ip *ip = &s->ip.v[i];
 		bool v4 = ip_is_v4(&ip->addr);
 		struct cursor *c = cursor_of(l->pools, b->name);
-		struct ip_prefix fresh;
+		struct ip_prefix fresh = { 0 };
 
 		if (!service_ip_wanted(ip))
 			continue;

@@ -173,8 +173,11 @@ void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigne
 	pthread_mutex_lock(&store.lock);
 	store.reads++;
 	for (unsigned i = 0; i < KEYS && !value; i++) {
-		if (strcmp(store.keys[i].path, path) != 0 || !(value = malloc(store.keys[i].n + 1)))
+		if (strcmp(store.keys[i].path, path) != 0)
 			continue;
+		value = malloc(store.keys[i].n + 1);
+		if (!value)
+			break;
 		memcpy(value, store.keys[i].value, store.keys[i].n);
 		*n = store.keys[i].n;
 	}
