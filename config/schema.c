@@ -752,8 +752,7 @@ void opt_expected(const struct opt *o, struct buf *out)
 		[OPT_IP4] = "an IPv4 address",
 		[OPT_IP6] = "an IPv6 address",
 		[OPT_HOST] = "an address and its network's length, such as \"192.168.1.20/24\", or \"auto\", \"auto6\" or \"learned\"",
-		[OPT_RANGE] = "addresses and their network's length, such as \"192.168.1.100-192.168.1.199/24\" or "
-		              "\"192.168.1.0/24\"",
+		[OPT_RANGE] = "addresses and their network's length: \"192.168.1.100-192.168.1.199/24\", \"192.168.1.0/24\"",
 		[OPT_PREFIX] = "an address or a network, such as \"192.168.1.0/24\"",
 		[OPT_ENDPOINT] = "an address and a port, such as \"192.168.1.2:53\" or \"[fd00::2]:53\"",
 		[OPT_MAC] = "a unicast MAC address, such as \"52:54:00:12:34:56\"",

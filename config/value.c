@@ -270,9 +270,9 @@ int service_ip_parse(const char *text, struct service_ip *out)
 {
 	struct service_ip ip = { .how = IP_GIVEN };
 
-	for (uint8_t how = 0; how < ARRAY_SIZE(how_words); how++)
+	for (unsigned how = 0; how < ARRAY_SIZE(how_words); how++)
 		if (how_words[how] && strcmp(text, how_words[how]) == 0)
-			ip.how = how;
+			ip.how = (uint8_t)how;
 	if (ip.how == IP_GIVEN && (!strchr(text, '/') || prefix_parse(text, &ip.prefix) < 0))
 		return -EINVAL;
 	*out = ip;
