@@ -32,10 +32,10 @@ void learned_print(const struct learned_address *a, char out[LEARNED_TEXT_MAX])
 
 static bool how_of(const char *name, uint8_t *out)
 {
-	for (uint8_t i = 0; i < LEARN_N; i++) {
+	for (unsigned i = 0; i < LEARN_N; i++) {
 		if (strcmp(learn_name(i), name) != 0)
 			continue;
-		*out = i;
+		*out = (uint8_t)i;
 		return true;
 	}
 	return false;

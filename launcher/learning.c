@@ -106,10 +106,12 @@ static void list(struct service *s)
 	}
 }
 
-/* Everybody hears that it is another one. */
+/* Everybody hears that it is another one.  The VM may be ready before dns has its tables: until then its names wait. */
 static void change(struct service *s)
 {
 	xdp_side_leave(s);
+	if (s->conf->dns.n > 0)
+		dns_say_changing(s->l, s->conf, s);
 	list(s);
 	start_guard_again(s);
 	holds_judge(s, true);

@@ -30,6 +30,8 @@
  */
 #include "synproxy/learn.h"
 
+#include <assert.h>
+
 #include "base/addr.h"
 #include "base/clock.h"
 #include "synproxy/frame.h"
@@ -150,6 +152,7 @@ static void known_is_there(struct learn *l)
 
 static struct candidate *candidate_find(struct learn *l, const struct ip_addr *addr)
 {
+	assert(l); /* which the analyzer doubts */
 	for (size_t i = 0; i < ARRAY_SIZE(l->at); i++) {
 		if (ip_equal(&l->at[i].addr, addr))
 			return &l->at[i];
