@@ -84,16 +84,21 @@ static void test_or_until_it_answers_again(void **state)
 	quiet_for(w.supervisor, 100);
 }
 
-/* What it was asked for before lost its answer: the list of the next one settles it. */
-static void test_a_start_under_way_is_begun_again(void **state)
+static void begin_with_a_start_that_hangs(void)
 {
-	(void)state;
 	begin(SERVICE("a", "1", TIMEOUT("3s")));
 	w.mute = true;
 	wake("a");
 	expect_start("dom-a");
 	expect_state("a", STATE_STARTING);
 	expect_stuck();
+}
+
+/* What it was asked for before lost its answer: the list of the next one settles it. */
+static void test_a_start_under_way_is_begun_again(void **state)
+{
+	(void)state;
+	begin_with_a_start_that_hangs();
 	quiet_for(w.dns, 2000); /* its time is over, but that was not its fault */
 	w.mute = false;
 	connect_with(NULL);
@@ -106,12 +111,7 @@ static void test_a_start_under_way_is_begun_again(void **state)
 static void test_a_second_time_it_has_failed(void **state)
 {
 	(void)state;
-	begin(SERVICE("a", "1", TIMEOUT("3s")));
-	w.mute = true;
-	wake("a");
-	expect_start("dom-a");
-	expect_state("a", STATE_STARTING);
-	expect_stuck();
+	begin_with_a_start_that_hangs();
 	w.mute = false;
 	connect_with(NULL);
 	w.mute = true;
