@@ -40,7 +40,7 @@ LAUNCHER := addresses adopt bpf_load budget describe dns_side dnssec dnssec_fsm 
 	hypervisor identity idle image instances journal learned learning links main managers metrics mutes netlink note operators orders pools port prober \
 	quiesce ready reaper registrar reload rows run_state secondaries service service_fsm start sweeps synproxy_side \
 	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
-BACKENDS := backend guests listener workers
+BACKENDS := backend guests listener process workers
 HOOKS := event_text jobs webhook
 LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_file libxl_notes xenstore_guest
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale watches xml

@@ -9,12 +9,12 @@
 #include <pwd.h>
 #include <sys/stat.h>
 
-#include "backends/backend.h"
 #include "backends/kvm.h"
 #include "backends/libvirt.h"
 #include "backends/libvirt_conf.h"
 #include "backends/libvirt_events.h"
 #include "backends/orphans.h"
+#include "backends/process.h"
 #include "backends/stale.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -22,11 +22,9 @@
 enum { WORKERS = 4, SLOW_CHECK_MS = 500, HOUSEKEEPING_MS = 60 * 1000 };
 
 struct program {
-	struct child *child;
-	struct backend *backend;
+	struct backend_process process;
 	struct libvirt *libvirt;
 	struct consoles *consoles;
-	struct guests *guests;
 	struct orphans *orphans;
 	struct event *housekeeping;
 	struct kvm_user user;
@@ -35,41 +33,13 @@ struct program {
 	char console_dir[MSG_PATH_MAX], log_dir[MSG_PATH_MAX + 16];
 };
 
-static void tell(void *arg, enum msg_type type, const void *body)
-{
-	struct program *p = arg;
-	const struct msg_be_domain *d = body;
-
-	child_tell(p->child, type, body);
-	if (p->guests && type == MSG_BE_DOMAIN && d->domain_id >= 0)
-		guests_tell(p->guests, d->name);
-}
-
-static void tell_guest(void *arg, const struct msg_be_guest *m, int fd)
-{
-	struct program *p = arg;
-
-	if (child_launcher(p->child))
-		ipc_send_fd(child_launcher(p->child), MSG_BE_GUEST, m, fd);
-}
-
-static void on_launcher(void *arg)
-{
-	struct program *p = arg;
-
-	if (p->backend)
-		backend_on_launcher(p->backend);
-	if (p->guests)
-		guests_on_launcher(p->guests);
-}
-
 static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
 {
 	struct program *p = arg;
 
 	(void)ch;
 	(void)fd;
-	backend_on_msg(p->backend, type, body);
+	backend_on_msg(p->process.backend, type, body);
 }
 
 /* ---- surroundings ---- */
@@ -185,7 +155,7 @@ static void prepare(struct program *p, const struct child_args *args)
 	if (find_user(args->qemu_user, &p->user, &p->unusable) < 0)
 		return;
 	snprintf(p->console_dir, sizeof(p->console_dir), "%s/console", args->run_dir);
-	p->consoles = consoles_new(child_base(p->child), p->console_dir, p->user.uid, p->user.gid, &e);
+	p->consoles = consoles_new(child_base(p->process.child), p->console_dir, p->user.uid, p->user.gid, &e);
 	if (!p->consoles)
 		log_warn("%s: no consoles", e.text);
 	if (p->root[0])
@@ -194,7 +164,7 @@ static void prepare(struct program *p, const struct child_args *args)
 
 static void begin(struct program *p, const struct child_args *args)
 {
-	struct event_base *base = child_base(p->child);
+	struct event_base *base = child_base(p->process.child);
 	struct timeval every = clock_timeval_ms(HOUSEKEEPING_MS);
 	struct libvirt_conf conf = {
 		.uri = args->uri,
@@ -208,7 +178,7 @@ static void begin(struct program *p, const struct child_args *args)
 	conf.no_kvm = p->no_kvm.text;
 	conf.unusable = p->unusable.code ? p->unusable.text : NULL;
 	conf.consoles = p->consoles;
-	conf.guests = p->guests = guests_new(base, tell_guest, p);
+	conf.guests = p->process.guests = guests_new(base, process_tell_guest, p);
 	conf.qemu_uid = p->user.uid;
 	conf.qemu_gid = p->user.gid;
 	/* From here on there are threads. */
@@ -216,16 +186,16 @@ static void begin(struct program *p, const struct child_args *args)
 		p->orphans = orphans_new(base);
 	if (libvirt_events_register(base) < 0 || !(p->libvirt = libvirt_new(&conf)))
 		log_fatal("cannot start libvirt");
-	p->backend = backend_new(base, &libvirt_ops, p->libvirt, WORKERS, tell, p);
+	p->process.backend = backend_new(base, &libvirt_ops, p->libvirt, WORKERS, process_tell, p);
 	p->housekeeping = event_new(base, -1, EV_PERSIST, on_housekeeping, p);
-	if (!p->backend || !p->housekeeping || event_add(p->housekeeping, &every) < 0)
+	if (!p->process.backend || !p->housekeeping || event_add(p->housekeeping, &every) < 0)
 		log_fatal("cannot start the backend: %s", strerror(errno));
-	libvirt_set_backend(p->libvirt, p->backend);
+	libvirt_set_backend(p->libvirt, p->process.backend);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct child_ops ops = { .on_launcher = on_launcher, .on_launcher_msg = on_launcher_msg };
+	static const struct child_ops ops = { .on_launcher = process_on_launcher, .on_launcher_msg = on_launcher_msg };
 	static struct program p;
 	struct child_args args;
 	int status;
@@ -238,10 +208,10 @@ int main(int argc, char **argv)
 	/* libvirt's threads add and remove events. */
 	if (evthread_use_pthreads() < 0)
 		return 1;
-	p.child = child_new(&args, &ops, &p);
+	p.process.child = child_new(&args, &ops, &p);
 	begin(&p, &args);
-	child_ready(p.child);
-	status = child_run(p.child);
+	child_ready(p.process.child);
+	status = child_run(p.process.child);
 	/* A worker may hang in a call for ever, and libvirt keeps threads of its own: nothing is
 	 * freed that they may be using.  Guests live on. */
 	_exit(libvirt_ops.spent(p.libvirt) ? 1 : status);

@@ -8,10 +8,9 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-#include "backends/backend.h"
-#include "backends/guests.h"
 #include "backends/libxl.h"
 #include "backends/libxl_console.h"
+#include "backends/process.h"
 #include "backends/watches.h"
 #include "backends/xenstore_guest.h"
 #include "base/log.h"
@@ -19,30 +18,20 @@
 enum { WORKERS = 4 };
 
 struct program {
-	struct child *child;
-	struct backend *backend;
+	struct backend_process process;
 	struct libxl *libxl;
 	struct xl_consoles *consoles;
-	struct guests *guests;
 	struct xenstore_guests *xenstore; /* NULL: guests are not heard */
 	char vif_script[PATH_MAX + 16], console_dir[MSG_PATH_MAX];
 };
 
 /* ---- what guests say ---- */
 
-static void tell_guest(void *arg, const struct msg_be_guest *m, int fd)
-{
-	struct program *p = arg;
-
-	if (child_launcher(p->child))
-		ipc_send_fd(child_launcher(p->child), MSG_BE_GUEST, m, fd);
-}
-
 static void tell_key(void *arg, const struct msg_be_key *m)
 {
 	struct program *p = arg;
 
-	child_tell(p->child, MSG_BE_KEY, m);
+	child_tell(p->process.child, MSG_BE_KEY, m);
 }
 
 /* Domains begin and end by events, and those that were there before are in the launcher's first list. */
@@ -58,18 +47,17 @@ static void follow(struct program *p, enum msg_type type, const void *body)
 {
 	const struct msg_be_domain *d = body;
 
-	if (type == MSG_BE_EVENT) {
+	if (type == MSG_BE_EVENT)
 		follow_event(p, body);
-	} else if (type == MSG_BE_DOMAIN && d->domain_id >= 0) {
-		guests_tell(p->guests, d->name);
+	else if (type == MSG_BE_DOMAIN && d->domain_id >= 0)
 		xenstore_guests_began(p->xenstore, d->domain_id, d->name, d->uuid);
-	}
 }
 
 static void begin_guests(struct program *p, struct event_base *base)
 {
-	p->guests = guests_new(base, tell_guest, p);
-	p->xenstore = p->guests ? xenstore_guests_new(base, p->guests, tell_key, p) : NULL;
+	struct guests *guests = p->process.guests = guests_new(base, process_tell_guest, p);
+
+	p->xenstore = guests ? xenstore_guests_new(base, guests, tell_key, p) : NULL;
 	if (!p->xenstore)
 		log_warn("guests are not heard: XenStore cannot be reached: %s", strerror(errno));
 }
@@ -80,19 +68,9 @@ static void tell(void *arg, enum msg_type type, const void *body)
 {
 	struct program *p = arg;
 
-	child_tell(p->child, type, body);
+	process_tell(&p->process, type, body);
 	if (p->xenstore)
 		follow(p, type, body);
-}
-
-static void on_launcher(void *arg)
-{
-	struct program *p = arg;
-
-	if (p->backend)
-		backend_on_launcher(p->backend);
-	if (p->guests)
-		guests_on_launcher(p->guests);
 }
 
 static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const void *body, int *fd)
@@ -102,7 +80,7 @@ static void on_launcher_msg(void *arg, struct ipc *ch, enum msg_type type, const
 	(void)ch;
 	(void)fd;
 	if (type != MSG_BE_WATCH)
-		backend_on_msg(p->backend, type, body);
+		backend_on_msg(p->process.backend, type, body);
 	else if (p->xenstore)
 		xenstore_guests_watch(p->xenstore, body);
 }
@@ -155,7 +133,7 @@ static const char *find_vif_script(struct program *p)
 
 static void begin(struct program *p, const struct child_args *args)
 {
-	struct event_base *base = child_base(p->child);
+	struct event_base *base = child_base(p->process.child);
 	struct libxl_conf conf = { .run_dir = args->run_dir, .console = on_console, .keep = on_keep,
 				   .forget = on_forget, .arg = p };
 	struct err e;
@@ -171,15 +149,15 @@ static void begin(struct program *p, const struct child_args *args)
 	p->libxl = libxl_new(base, &conf, &e);
 	if (!p->libxl)
 		log_fatal("%s", e.text);
-	p->backend = backend_new(base, &libxl_ops, p->libxl, WORKERS, tell, p);
-	if (!p->backend)
+	p->process.backend = backend_new(base, &libxl_ops, p->libxl, WORKERS, tell, p);
+	if (!p->process.backend)
 		log_fatal("cannot start the backend: %s", strerror(errno));
-	libxl_set_backend(p->libxl, p->backend);
+	libxl_set_backend(p->libxl, p->process.backend);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct child_ops ops = { .on_launcher = on_launcher, .on_launcher_msg = on_launcher_msg };
+	static const struct child_ops ops = { .on_launcher = process_on_launcher, .on_launcher_msg = on_launcher_msg };
 	static struct program p;
 	struct child_args args;
 	int status;
@@ -192,10 +170,10 @@ int main(int argc, char **argv)
 	/* libxl is used by several threads, and each of them registers what it waits for. */
 	if (evthread_use_pthreads() < 0)
 		return 1;
-	p.child = child_new(&args, &ops, &p);
+	p.process.child = child_new(&args, &ops, &p);
 	begin(&p, &args);
-	child_ready(p.child);
-	status = child_run(p.child);
+	child_ready(p.process.child);
+	status = child_run(p.process.child);
 	/* A worker may hang in a call for ever: nothing is freed that it may be using.  Guests live on. */
 	_exit(libxl_is_lost(p.libxl) ? 1 : status);
 }
