@@ -172,6 +172,8 @@ TEST_LIBS_control := control
 TEST_LIBS_hooks := hooks
 TEST_LIBS_launcher := launcher dns
 TEST_LIBS_backends := backends
+TEST_PARTS_backends/test_libxl_domains := backends/xenstore
+TEST_PARTS_backends/test_xenstore_guest := backends/xenstore
 TEST_PARTS_backends/test_contract := $(addprefix backends/contract_,process cases guests libvirt xen)
 TEST_LIBS_cmd := cmd backends synproxy
 

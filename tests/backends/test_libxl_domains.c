@@ -1,5 +1,5 @@
-/* The table of domains and the notes of those that are ours, with a Xen in this process: libxl's and libxenstore's
- * functions are here.
+/* The table of domains and the notes of those that are ours, with a Xen in this process: libxl's functions are
+ * here.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,12 +10,11 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
-#include <xenstore.h>
 
 #include "backends/libxl_domains.h"
 #include "backends/watches.h"
 #include "base/clock.h"
+#include "tests/backends/xenstore.h"
 
 #define UUID "12345678-9abc-4def-8123-456789abcdef"
 
@@ -28,19 +27,14 @@ static struct {
 	libxl_dominfo domains[DOMAINS]; /* under lock */
 	int n; /* under lock */
 	unsigned looks, destroyed[DOMAINS], n_destroyed; /* under lock */
-	int fd;
-} xen = { .lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1 };
-
-static struct xs_handle {
-	int dummy;
-} handle;
+} xen = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 int libxl_ctx_alloc(libxl_ctx **out, int version, unsigned flags, xentoollog_logger *logger)
 {
 	(void)version;
 	(void)flags;
 	(void)logger;
-	*out = (libxl_ctx *)&handle;
+	*out = (libxl_ctx *)&xen;
 	return 0;
 }
 
@@ -116,44 +110,6 @@ int libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how
 	xen.destroyed[xen.n_destroyed++] = domid;
 	pthread_mutex_unlock(&xen.lock);
 	return 0;
-}
-
-struct xs_handle *xs_open(unsigned long flags)
-{
-	(void)flags;
-	return &handle;
-}
-
-void xs_close(struct xs_handle *h) { (void)h; }
-
-int xs_fileno(struct xs_handle *h)
-{
-	(void)h;
-	return xen.fd;
-}
-
-bool xs_watch(struct xs_handle *h, const char *path, const char *token)
-{
-	(void)h;
-	(void)path;
-	(void)token;
-	return true;
-}
-
-char **xs_check_watch(struct xs_handle *h)
-{
-	(void)h;
-	errno = EAGAIN;
-	return NULL;
-}
-
-void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned *n)
-{
-	(void)h;
-	(void)t;
-	(void)path;
-	*n = 0;
-	return NULL;
 }
 
 /* ---- a world ---- */
@@ -242,7 +198,7 @@ static int setup(void **state)
 	(void)state;
 	evthread_use_pthreads();
 	base = event_base_new();
-	xen.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	store_begin();
 	if (watches_init(base) < 0 || libxl_uuid_from_string(&uuid, UUID) != 0)
 		return -1;
 	return mkdtemp(dir) ? xl_notes_init(&notes, dir, &e) : -1;

@@ -1,4 +1,4 @@
-/* What guests of Xen say, with a XenStore in this process: libxenstore's functions are here. */
+/* What guests of Xen say, with a XenStore in this process. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,181 +9,13 @@
 #include <event2/thread.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <xenstore.h>
 
 #include "backends/xenstore_guest.h"
 #include "base/clock.h"
+#include "tests/backends/xenstore.h"
 
-enum { KEYS = 16, WATCHES = 32, FIRED = 8192, WAIT_MS = 10000 };
-
-/* ---- a XenStore ---- */
-
-struct xs_handle {
-	int dummy;
-};
-
-static struct {
-	pthread_mutex_t lock;
-	struct {
-		char path[128], value[512];
-		unsigned n;
-	} keys[KEYS];
-	struct {
-		char path[128], token[32]; /* "": free */
-	} watches[WATCHES];
-	struct {
-		char path[128], token[32];
-	} fired[FIRED];
-	unsigned n_fired, reads;
-	int fd;
-} store = { .lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1 };
-
-static struct xs_handle handle;
-
-/* Under the lock. */
-static void fire(const char *path)
-{
-	for (unsigned i = 0; i < WATCHES; i++) {
-		size_t n = strlen(store.watches[i].path);
-
-		if (n == 0 || strncmp(path, store.watches[i].path, n) != 0 || store.n_fired == FIRED)
-			continue;
-		str_copy(store.fired[store.n_fired].path, path);
-		str_copy(store.fired[store.n_fired++].token, store.watches[i].token);
-		eventfd_write(store.fd, 1);
-	}
-}
-
-static void set_key(const char *path, const void *value, unsigned n)
-{
-	unsigned i = 0;
-
-	pthread_mutex_lock(&store.lock);
-	while (store.keys[i].path[0] && strcmp(store.keys[i].path, path) != 0)
-		i++;
-	str_copy(store.keys[i].path, path);
-	memcpy(store.keys[i].value, value, n);
-	store.keys[i].n = n;
-	fire(path);
-	pthread_mutex_unlock(&store.lock);
-}
-
-static void set_text(const char *path, const char *value) { set_key(path, value, (unsigned)strlen(value)); }
-
-static unsigned watches(void)
-{
-	unsigned n = 0;
-
-	pthread_mutex_lock(&store.lock);
-	for (unsigned i = 0; i < WATCHES; i++)
-		n += store.watches[i].path[0] != '\0';
-	pthread_mutex_unlock(&store.lock);
-	return n;
-}
-
-static bool has_watch(const char *path)
-{
-	bool has = false;
-
-	pthread_mutex_lock(&store.lock);
-	for (unsigned i = 0; i < WATCHES; i++)
-		has |= strcmp(store.watches[i].path, path) == 0;
-	pthread_mutex_unlock(&store.lock);
-	return has;
-}
-
-struct xs_handle *xs_open(unsigned long flags)
-{
-	(void)flags;
-	return &handle;
-}
-
-void xs_close(struct xs_handle *h) { (void)h; }
-
-int xs_fileno(struct xs_handle *h)
-{
-	(void)h;
-	return store.fd;
-}
-
-bool xs_watch(struct xs_handle *h, const char *path, const char *token)
-{
-	unsigned i = 0;
-
-	(void)h;
-	pthread_mutex_lock(&store.lock);
-	while (store.watches[i].path[0])
-		i++;
-	str_copy(store.watches[i].path, path);
-	str_copy(store.watches[i].token, token);
-	str_copy(store.fired[store.n_fired].path, path);
-	str_copy(store.fired[store.n_fired++].token, token);
-	eventfd_write(store.fd, 1);
-	pthread_mutex_unlock(&store.lock);
-	return true;
-}
-
-bool xs_unwatch(struct xs_handle *h, const char *path, const char *token)
-{
-	bool had = false;
-
-	(void)h;
-	pthread_mutex_lock(&store.lock);
-	for (unsigned i = 0; i < WATCHES; i++) {
-		if (strcmp(store.watches[i].path, path) == 0 && strcmp(store.watches[i].token, token) == 0) {
-			store.watches[i].path[0] = '\0';
-			had = true;
-		}
-	}
-	pthread_mutex_unlock(&store.lock);
-	return had;
-}
-
-char **xs_check_watch(struct xs_handle *h)
-{
-	char **event = NULL;
-	eventfd_t n;
-
-	(void)h;
-	pthread_mutex_lock(&store.lock);
-	if (store.n_fired == 0)
-		eventfd_read(store.fd, &n);
-	if (store.n_fired > 0 && (event = malloc(2 * sizeof(*event) + sizeof(store.fired[0])))) {
-		char *text = (char *)(event + 2);
-
-		memcpy(text, &store.fired[0], sizeof(store.fired[0]));
-		event[XS_WATCH_PATH] = text;
-		event[XS_WATCH_TOKEN] = text + sizeof(store.fired[0].path);
-		memmove(&store.fired[0], &store.fired[1], --store.n_fired * sizeof(store.fired[0]));
-	}
-	pthread_mutex_unlock(&store.lock);
-	errno = EAGAIN;
-	return event;
-}
-
-void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned *n)
-{
-	char *value = NULL;
-
-	(void)h;
-	(void)t;
-	pthread_mutex_lock(&store.lock);
-	store.reads++;
-	for (unsigned i = 0; i < KEYS && !value; i++) {
-		if (strcmp(store.keys[i].path, path) != 0)
-			continue;
-		value = malloc(store.keys[i].n + 1);
-		if (!value)
-			break;
-		memcpy(value, store.keys[i].value, store.keys[i].n);
-		*n = store.keys[i].n;
-	}
-	pthread_mutex_unlock(&store.lock);
-	return value;
-}
+enum { WAIT_MS = 10000 };
 
 /* ---- around it ---- */
 
@@ -231,11 +63,8 @@ static void turn_until(const unsigned *count, unsigned wanted)
 static int setup(void **state)
 {
 	(void)state;
-	memset(store.keys, 0, sizeof(store.keys));
-	memset(store.watches, 0, sizeof(store.watches));
-	store.n_fired = store.reads = 0;
 	n_told = n_keys = 0;
-	store.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	store_begin();
 	base = event_base_new();
 	streams = guests_new(base, on_stream, NULL);
 	x = xenstore_guests_new(base, streams, on_key, NULL);
@@ -249,7 +78,7 @@ static int teardown(void **state)
 	guests_free(streams);
 	event_base_free(base);
 	fd_close(&told_fd);
-	fd_close(&store.fd);
+	store_end();
 	return 0;
 }
 
@@ -283,15 +112,15 @@ static void hear(const char *what) { hear_bytes(what, strlen(what)); }
 static void test_a_value_is_a_line(void **state)
 {
 	(void)state;
-	set_text("/local/domain/5/data/jitsu", "ready"); /* before anybody looked */
+	store_text("/local/domain/5/data/jitsu", "ready"); /* before anybody looked */
 	begin(5);
 	assert_string_equal(told.name, "jitsu-a");
 	assert_string_equal(told.uuid, "uuid-a");
 	hear("ready\n");
-	set_text("/local/domain/5/data/jitsu", "ready busy lease 30");
+	store_text("/local/domain/5/data/jitsu", "ready busy lease 30");
 	hear("ready busy lease 30\n");
-	set_text("/local/domain/6/data/jitsu", "busy"); /* a stranger's */
-	set_key("/local/domain/5/data/jitsu", "\0\xff\n", 3);
+	store_text("/local/domain/6/data/jitsu", "busy"); /* a stranger's */
+	store_key("/local/domain/5/data/jitsu", "\0\xff\n", 3);
 	hear_bytes("\0\xff\n\n", 4); /* as it is: others look at it */
 	xenstore_guests_began(x, 5, "jitsu-a", "uuid-a"); /* again is fine */
 	turn();
@@ -307,9 +136,9 @@ static void test_long_values_are_cut(void **state)
 	memset(line, 'x', sizeof(line));
 	strcpy(line + XENSTORE_VALUE_MAX, "\n");
 	begin(5);
-	set_key("/local/domain/5/data/jitsu", value, sizeof(value));
+	store_key("/local/domain/5/data/jitsu", value, sizeof(value));
 	hear(line);
-	set_text("/local/domain/5/data/jitsu", "idle");
+	store_text("/local/domain/5/data/jitsu", "idle");
 	hear("idle\n");
 }
 
@@ -321,9 +150,9 @@ static void test_the_end(void **state)
 	(void)state;
 	begin(5);
 	xenstore_guests_gone(x, 5);
-	while (watches() > 0 && clock_now_ms() < until)
+	while (store_watches() > 0 && clock_now_ms() < until)
 		turn();
-	assert_int_equal(watches(), 0);
+	assert_int_equal(store_watches(), 0);
 	while (recv(told_fd, &byte, 1, MSG_DONTWAIT) < 0 && clock_now_ms() < until)
 		turn();
 	assert_int_equal(recv(told_fd, &byte, 1, 0), 0);
@@ -335,7 +164,6 @@ static void test_the_end(void **state)
 	assert_int_equal(n_told, 2);
 }
 
-/* Thousands of writes are some reads, and the last one is heard. */
 /* The loop was busy while the domain ended and began again: the stream that it has is the last one. */
 static void test_the_next_boot_at_once(void **state)
 {
@@ -345,8 +173,8 @@ static void test_the_next_boot_at_once(void **state)
 	xenstore_guests_began(x, 5, "jitsu-a", "uuid-a");
 	xenstore_guests_gone(x, 5);
 	xenstore_guests_began(x, 6, "jitsu-a", "uuid-a");
-	set_text("/local/domain/6/data/jitsu", "ready");
-	while (!has_watch("/local/domain/6/data/jitsu") && clock_now_ms() < until)
+	store_text("/local/domain/6/data/jitsu", "ready");
+	while (!store_has_watch("/local/domain/6/data/jitsu") && clock_now_ms() < until)
 		usleep(1000);
 	for (int i = 0; i < 5; i++)
 		turn();
@@ -363,10 +191,11 @@ static void test_a_stream_is_told_again(void **state)
 	guests_tell(streams, "jitsu-a");
 	assert_int_equal(n_told, 2);
 	assert_string_equal(told.uuid, "uuid-a");
-	set_text("/local/domain/5/data/jitsu", "busy");
+	store_text("/local/domain/5/data/jitsu", "busy");
 	hear("busy\n");
 }
 
+/* Thousands of writes are some reads, and the last one is heard. */
 static void test_a_guest_that_writes_too_much(void **state)
 {
 	char text[32];
@@ -377,11 +206,11 @@ static void test_a_guest_that_writes_too_much(void **state)
 	begun = clock_now_ms();
 	for (int i = 0; i < 5000; i++) {
 		snprintf(text, sizeof(text), "lease %d", i % 10 + 10);
-		set_text("/local/domain/5/data/jitsu", text);
+		store_text("/local/domain/5/data/jitsu", text);
 		if (i % 50 == 0)
 			usleep(1000);
 	}
-	set_text("/local/domain/5/data/jitsu", "lease 77777");
+	store_text("/local/domain/5/data/jitsu", "lease 77777");
 	for (char last[12] = "", byte; strcmp(last, "lease 77777") != 0;) {
 		if (recv(told_fd, &byte, 1, MSG_DONTWAIT) == 1) {
 			memmove(last, last + 1, sizeof(last) - 2);
@@ -391,7 +220,7 @@ static void test_a_guest_that_writes_too_much(void **state)
 		}
 		assert_true(clock_now_ms() - begun < WAIT_MS);
 	}
-	assert_true(store.reads <= 12 + (clock_now_ms() - begun) / 100);
+	assert_true(store_reads() <= 12 + (clock_now_ms() - begun) / 100);
 }
 
 /* ---- keys ---- */
@@ -402,7 +231,7 @@ static void test_keys_are_told_when_they_are_there(void **state)
 				  .keys = { { "data/up" }, { "data/late" }, { "data/never" } } };
 
 	(void)state;
-	set_text("/local/domain/5/data/up", "1");
+	store_text("/local/domain/5/data/up", "1");
 	begin(5);
 	xenstore_guests_watch(x, &m);
 	turn_until(&n_keys, 1);
@@ -410,13 +239,13 @@ static void test_keys_are_told_when_they_are_there(void **state)
 	assert_int_equal(keys[0].svc, 3);
 	assert_int_equal(keys[0].gen, 9);
 	assert_int_equal(keys[0].domain_id, 5);
-	set_text("/local/domain/5/data/late", ""); /* it is there, and empty */
-	set_text("/local/domain/6/data/late", "1");
-	set_text("/local/domain/5/data/up", "2"); /* told already */
+	store_text("/local/domain/5/data/late", ""); /* it is there, and empty */
+	store_text("/local/domain/6/data/late", "1");
+	store_text("/local/domain/5/data/up", "2"); /* told already */
 	for (int i = 0; i < 20; i++)
 		turn();
 	assert_int_equal(n_keys, 1);
-	set_text("/local/domain/5/data/late", "x");
+	store_text("/local/domain/5/data/late", "x");
 	turn_until(&n_keys, 2);
 	assert_string_equal(keys[1].key, "data/late");
 	xenstore_guests_watch(x, &m); /* the next launcher asks again */
@@ -434,8 +263,8 @@ static void test_keys_go_with_the_domain(void **state)
 	xenstore_guests_watch(x, &m); /* too late */
 	for (int i = 0; i < 20; i++)
 		turn();
-	assert_int_equal(watches(), 0);
-	set_text("/local/domain/5/data/up", "1");
+	assert_int_equal(store_watches(), 0);
+	store_text("/local/domain/5/data/up", "1");
 	for (int i = 0; i < 10; i++)
 		turn();
 	assert_int_equal(n_keys, 0);
