@@ -4,25 +4,11 @@
  *     launcher 4711 MSG_KEPT tap 123        role, pid, message, name, inode of the descriptor
  *
  * The first launcher has some descriptors kept; a later one hears of them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/cmd/supervised.h"
 
-#include <cmocka.h>
-#include <event2/event.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-
-#include "base/child.h"
-#include "base/log.h"
-#include "config/load.h"
-#include "cmd/supervisor.h"
 
 #define REPORT "JITSU_TEST_REPORT"
 
@@ -30,7 +16,6 @@ enum { WAIT_MS = 20000, LINE_MAX_BYTES = 256, FILES_FEW = 256, FILES_MANY = 4096
 
 /* ---- a process ---- */
 
-static const char *my_role;
 static unsigned n_kept;
 
 static unsigned long inode(int fd)
@@ -94,55 +79,11 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 		first_launcher(ch);
 }
 
-static void on_end(void *arg, struct ipc *ch, int error)
-{
-	(void)arg;
-	(void)ch;
-	(void)error;
-	exit(0);
-}
-
-static int play(const char *role)
-{
-	struct event_base *base = event_base_new();
-
-	my_role = role;
-	signal(SIGINT, SIG_IGN);
-	if (!base || !ipc_new(base, CHILD_SUPERVISOR_FD, on_msg, on_end, NULL))
-		return 1;
-	return event_base_dispatch(base) < 0;
-}
-
 /* ---- the test ---- */
 
-static char dir[64];
 static FILE *reports;
-static pid_t supervisor;
 
-static pid_t start_supervisor(void)
-{
-	cleanup_buf struct buf text = { 0 }, mistakes = { 0 };
-	struct conf *conf;
-	pid_t pid;
-
-	buf_addf(&text,
-		 "{\"listen\":[\"127.0.0.1:53\"],\"zones\":[{\"name\":\"z\",\"ns\":[\"n.z\"]}],\"run_dir\":\"%s/run\","
-		 "\"state_dir\":\"%s/state\",\"users\":{\"dns\":\"nobody\",\"net\":\"nobody\",\"control\":\"nobody\","
-		 "\"readers\":\"nogroup\",\"admins\":\"nogroup\"}}",
-		 dir, dir);
-	conf = conf_parse("t.json", text.text, text.n, &mistakes);
-	if (!conf)
-		fail_msg("%s", mistakes.text);
-	pid = fork();
-	if (pid == 0) {
-		log_init("jitsud", LOG_ERROR);
-		setrlimit(RLIMIT_NOFILE, &(struct rlimit){ FILES_FEW, FILES_MANY });
-		_exit(supervisor_run(conf, "/nowhere/t.json"));
-	}
-	conf_free(conf);
-	assert_true(pid > 0);
-	return pid;
-}
+static void have_few_files(void) { setrlimit(RLIMIT_NOFILE, &(struct rlimit){ FILES_FEW, FILES_MANY }); }
 
 static int setup(void **state)
 {
@@ -152,8 +93,7 @@ static int setup(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		return 0;
-	snprintf(dir, sizeof(dir), "/tmp/jitsu-test-XXXXXX");
-	if (!mkdtemp(dir))
+	if (make_dir() < 0)
 		return -1;
 	snprintf(path, sizeof(path), "%s/report", dir);
 	if (mkfifo(path, 0600) < 0 || setenv(REPORT, path, 1) < 0)
@@ -163,32 +103,20 @@ static int setup(void **state)
 	if (!reports)
 		return -1;
 	setvbuf(reports, NULL, _IONBF, 0);
-	supervisor = start_supervisor();
+	supervisor = start_supervisor(have_few_files);
 	return 0;
-}
-
-static int exit_status(pid_t pid)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid)
-		return -1;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 static int teardown(void **state)
 {
-	char line[128];
-	int status;
+	int r;
 
 	(void)state;
 	if (geteuid() != 0)
 		return 0;
-	kill(supervisor, SIGTERM);
-	status = exit_status(supervisor);
-	fclose(reports);
-	snprintf(line, sizeof(line), "rm -r %s", dir);
-	return system(line) != 0 || status != 0;
+	r = stop_supervisor();
+	fclose(reports); /* processes write into it until then */
+	return r;
 }
 
 struct heard {
@@ -311,7 +239,7 @@ static void test_a_second_one_does_not_start(void **state)
 	if (geteuid() != 0)
 		skip();
 	expect("control", msg_name(MSG_LISTEN)); /* the first has the lock */
-	second = start_supervisor();
+	second = start_supervisor(have_few_files);
 	assert_int_equal(exit_status(second), 1);
 }
 
@@ -325,6 +253,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 2 && strcmp(argv[1], "--role") == 0)
-		return play(argv[2]);
+		return play(argv[2], on_msg, false);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,32 +1,17 @@
 /* What a service manager hears of a supervisor whose processes follow a script.  It runs this very program for
  * each role: it answers the supervisor's pings, unless a file $JITSU_TEST_MUTE.ROLE is there. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/cmd/supervised.h"
 
-#include <cmocka.h>
-#include <event2/event.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
-#include "base/child.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "config/load.h"
-#include "cmd/supervisor.h"
 
 #define MUTE "JITSU_TEST_MUTE"
 
 enum { WAIT_MS = 30000, PERIOD_MS = 1200 };
 
 /* ---- a process ---- */
-
-static const char *my_role;
 
 static bool is_mute(void)
 {
@@ -49,57 +34,14 @@ static void on_msg(void *arg, struct ipc *ch, enum msg_type type, const void *bo
 		ipc_send(ch, MSG_RELOADED, NULL);
 }
 
-static void on_end(void *arg, struct ipc *ch, int error)
-{
-	(void)arg;
-	(void)ch;
-	(void)error;
-	exit(0);
-}
-
-static int play(const char *role)
-{
-	struct event_base *base = event_base_new();
-	struct ipc *ch;
-
-	my_role = role;
-	signal(SIGINT, SIG_IGN);
-	ch = base ? ipc_new(base, CHILD_SUPERVISOR_FD, on_msg, on_end, NULL) : NULL;
-	if (!ch || ipc_send(ch, MSG_READY, NULL) < 0)
-		return 1;
-	return event_base_dispatch(base) < 0;
-}
-
 /* ---- the test ---- */
 
-static char dir[64];
 static int manager = -1;
-static pid_t supervisor;
 
-static pid_t start_supervisor(void)
+static void have_a_watchdog(void)
 {
-	cleanup_buf struct buf text = { 0 }, mistakes = { 0 };
-	struct conf *conf;
-	pid_t pid;
-
-	buf_addf(&text,
-		 "{\"listen\":[\"127.0.0.1:53\"],\"zones\":[{\"name\":\"z\",\"ns\":[\"n.z\"]}],\"run_dir\":\"%s/run\","
-		 "\"state_dir\":\"%s/state\",\"users\":{\"dns\":\"nobody\",\"net\":\"nobody\",\"control\":\"nobody\","
-		 "\"readers\":\"nogroup\",\"admins\":\"nogroup\"}}",
-		 dir, dir);
-	conf = conf_parse("t.json", text.text, text.n, &mistakes);
-	if (!conf)
-		fail_msg("%s", mistakes.text);
-	pid = fork();
-	if (pid == 0) {
-		setenv("WATCHDOG_USEC", "1200000", 1);
-		unsetenv("WATCHDOG_PID");
-		log_init("jitsud", LOG_ERROR);
-		_exit(supervisor_run(conf, "/nowhere/t.json"));
-	}
-	conf_free(conf);
-	assert_true(pid > 0);
-	return pid;
+	setenv("WATCHDOG_USEC", "1200000", 1);
+	unsetenv("WATCHDOG_PID");
 }
 
 static int setup(void **state)
@@ -110,8 +52,7 @@ static int setup(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		return 0;
-	snprintf(dir, sizeof(dir), "/tmp/jitsu-test-XXXXXX");
-	if (!mkdtemp(dir))
+	if (make_dir() < 0)
 		return -1;
 	snprintf(path, sizeof(path), "%s/mute", dir);
 	setenv(MUTE, path, 1);
@@ -120,23 +61,20 @@ static int setup(void **state)
 	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (manager < 0 || bind(manager, (void *)&sun, sizeof(sun)) < 0)
 		return -1;
-	supervisor = start_supervisor();
+	supervisor = start_supervisor(have_a_watchdog);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	char line[128];
-	int status = 0;
+	int r;
 
 	(void)state;
 	if (geteuid() != 0)
 		return 0;
-	kill(supervisor, SIGTERM);
-	waitpid(supervisor, &status, 0);
+	r = stop_supervisor();
 	close(manager);
-	snprintf(line, sizeof(line), "rm -r %s", dir);
-	return system(line) != 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+	return r;
 }
 
 /* The next thing said within `ms`; false when nothing is. */
@@ -298,6 +236,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 2 && strcmp(argv[1], "--role") == 0)
-		return play(argv[2]);
+		return play(argv[2], on_msg, true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
