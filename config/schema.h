@@ -100,8 +100,18 @@ enum { SCHEMA_LIST_MAX = 256 };
 extern const struct schema schema_conf; /* struct conf, and through it all others */
 extern const struct schema schema_service;
 
+/* ---- option.c ---- */
+
 /* Elements that a list may have. */
 unsigned opt_most(const struct opt *o);
+
+/* "1s..3600s or \"never\"": what one value (an element, of a list) must be. */
+void opt_expected(const struct opt *o, struct buf *out);
+
+const struct opt *schema_find(const struct schema *s, const char *key); /* or NULL */
+const char *schema_nearest(const struct schema *s, const char *key);    /* or NULL */
+
+/* ---- record.c ---- */
 
 /* What a list looks like in memory. */
 struct any_list {
@@ -112,12 +122,6 @@ struct any_list list_get(const void *record, const struct opt *o);
 void list_set(void *record, const struct opt *o, struct any_list list);
 size_t opt_element_size(const struct opt *o);
 
-/* "1s..3600s or \"never\"": what one value (an element, of a list) must be. */
-void opt_expected(const struct opt *o, struct buf *out);
-
-const struct opt *schema_find(const struct schema *s, const char *key); /* or NULL */
-const char *schema_nearest(const struct schema *s, const char *key);    /* or NULL */
-
 /* Frees what a record of this schema owns, and leaves it zeroed. */
 void schema_clear(const struct schema *s, void *record);
 
@@ -125,7 +129,9 @@ void schema_clear(const struct schema *s, void *record);
  * twice as much.  It is the caller's to free(), and nothing of it is changed.  NULL: out of memory. */
 void *schema_pack(const struct schema *s, const void *record);
 
-/* The manual's option list, in mdoc. */
+/* ---- manual.c ---- */
+
+/* The option list, in mdoc. */
 void schema_manual(struct buf *out);
 
 #endif
