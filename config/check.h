@@ -15,6 +15,18 @@ void conf_complete_service(const struct conf *c, struct service_conf *s, const s
 void conf_check_service(const struct conf *c, const struct service_conf *s, const struct spot *where,
                         struct mistakes *m);
 
+/* ---- check.c ---- */
+/* `name` must be the name, the first member, of one of n records.  `list` is what the file calls them. */
+void check_reference(struct mistakes *m, const struct spot *where, const char *name, const char *list,
+                     const void *records, size_t n, size_t size);
+/* The path must be below one of the directories of the option `name`. */
+void check_below(const struct string_list *dirs, const char *name, const char *path, const struct spot *where,
+                 struct mistakes *m);
+
+/* ---- check_machine.c ---- */
+void check_machine(const struct conf *c, const struct machine_conf *machine, const struct spot *where,
+                   struct mistakes *m);
+
 /* ---- check_pools.c ---- */
 /* Of a bridge's pools. */
 void check_ranges(const struct bridge_conf *b, const struct spot *where, struct mistakes *m);
