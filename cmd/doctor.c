@@ -1,5 +1,6 @@
 #include "cmd/doctor.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <grp.h>
@@ -265,12 +266,28 @@ static void check_libvirt(struct doctor *d)
 
 /* ---- bridges ---- */
 
+/* "jt" or "jh" and ten hex digits: a VM's port, or where its clients are held. */
+static bool is_tap_of_ours(const char *ifname)
+{
+	return strlen(ifname) == 12 && (strncmp(ifname, "jt", 2) == 0 || strncmp(ifname, "jh", 2) == 0) &&
+	       strspn(ifname + 2, "0123456789abcdef") == 10;
+}
+
+/* Other ports than ours: somebody else can reach it. */
 static bool has_ports(const struct doctor *d, const char *bridge)
 {
-	char pattern[PATH_MAX];
+	char path[PATH_MAX];
+	struct dirent *entry;
+	bool any = false;
+	DIR *dir;
 
-	snprintf(pattern, sizeof(pattern), "/sys/class/net/%s/brif/*", bridge);
-	return matches(d, pattern);
+	doctor_path(d, path, sizeof(path), "/sys/class/net/%s/brif", bridge);
+	dir = opendir(path);
+	while (dir && !any && (entry = readdir(dir)))
+		any = entry->d_name[0] != '.' && !is_tap_of_ours(entry->d_name);
+	if (dir)
+		closedir(dir);
+	return any;
 }
 
 static void check_bridge(struct doctor *d, const char *name)
@@ -314,20 +331,22 @@ static void check_bridges(struct doctor *d)
 static void check_netfilter(struct doctor *d)
 {
 	static const char *const tables[] = { "iptables", "ip6tables", "arptables" };
-	char path[PATH_MAX], cure[160];
-	bool any = false;
+	cleanup_buf struct buf which = { 0 }, cure = { 0 };
+	char path[PATH_MAX];
 	long on;
 
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
 		snprintf(path, sizeof(path), "/proc/sys/net/bridge/bridge-nf-call-%s", tables[i]);
 		if (!doctor_number(d, path, &on) || on == 0)
 			continue;
-		snprintf(cure, sizeof(cure), "sysctl -w net.bridge.bridge-nf-call-%s=0, or let them pass there.", tables[i]);
-		doctor_find(d, DOCTOR_NOTE, cure, "what bridges carry goes through the host's %s, too, which may drop what "
-			    "VMs get", tables[i]);
-		any = true;
+		buf_addf(&which, "%s%s", which.n > 0 ? ", " : "", tables[i]);
+		buf_addf(&cure, "%s net.bridge.bridge-nf-call-%s=0", cure.n > 0 ? "" : "sysctl -w", tables[i]);
 	}
-	if (!any)
+	buf_adds(&cure, ", or let them pass there.");
+	if (which.n > 0)
+		doctor_find(d, DOCTOR_NOTE, cure.text, "what bridges carry goes through the host's %s, too, which may drop "
+			    "what VMs get", which.text);
+	else
 		doctor_good(d, "the host's firewall does not see what bridges carry");
 }
 

@@ -248,9 +248,20 @@ int record_build(const struct record_word *v, size_t n, struct buf *out, struct 
 
 /* ---- help ---- */
 
-static void help_of(const struct schema *s, struct buf *out)
+/* As much of it as a line has: to the end of the sentence, or of its first half. */
+static size_t first_sentence(const char *help)
 {
-	char key[64];
+	size_t n = 0;
+
+	while (help[n] && !((help[n] == '.' || help[n] == ':') && (!help[n + 1] || help[n + 1] == ' ')))
+		n++;
+	return n;
+}
+
+static void help_of(const struct schema *s, const struct term *t, struct buf *out)
+{
+	enum { HELP_KEY_COLUMNS = 16, HELP_COLUMNS = HELP_KEY_COLUMNS + 5 };
+	char key[64], text[512];
 
 	for (size_t i = 0; i < s->n; i++) {
 		const struct opt *o = &s->opts[i];
@@ -260,12 +271,14 @@ static void help_of(const struct schema *s, struct buf *out)
 		snprintf(key, sizeof(key), "%s", o->key);
 		for (char *c = key; *c; c++)
 			*c = *c == '_' ? '-' : *c;
-		buf_addf(out, "  --%-16s %.*s\n", key, (int)strcspn(o->help, ".:"), o->help);
+		snprintf(text, sizeof(text), "%.*s", (int)first_sentence(o->help), o->help);
+		buf_addf(out, "  --%-*s ", HELP_KEY_COLUMNS, key);
+		text_wrap(t, text, HELP_COLUMNS, HELP_COLUMNS, out);
 	}
 }
 
-void record_help(struct buf *out)
+void record_help(const struct term *t, struct buf *out)
 {
-	help_of(&schema_service, out);
-	help_of(machine_schema(), out);
+	help_of(&schema_service, t, out);
+	help_of(machine_schema(), t, out);
 }

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/nearest.h"
+#include "cmd/text.h"
 #include "config/schema.h"
 
 enum { RECORD_WORDS_MAX = 128 };
@@ -31,7 +32,7 @@ int record_build(const struct record_word *words, size_t n, struct buf *out, str
 /* Tries all options' names, as they are written on a command line. */
 void record_nearest(struct nearest *near);
 
-/* Every option, a line each. */
-void record_help(struct buf *out);
+/* Every option and what it says first, as wide as the terminal. */
+void record_help(const struct term *t, struct buf *out);
 
 #endif

@@ -63,6 +63,7 @@ static void print_usage_of(FILE *f, const struct subcommand *s)
 
 static void print_edit_help(const struct edit_command *c)
 {
+	struct term term = term_of_stdout(true);
 	cleanup_buf struct buf options = { 0 };
 
 	printf("Usage: jitsuctl [OPTION]... %s%s%s\n%s\n", c->name, *c->args ? " " : "", c->args, c->usage);
@@ -70,7 +71,7 @@ static void print_edit_help(const struct edit_command *c)
 		puts("  --dry-run          check it, and change nothing");
 	if (!(c->takes & EDIT_WORDS))
 		return;
-	record_help(&options);
+	record_help(&term, &options);
 	printf("%s", options.text ? options.text : "");
 }
 

@@ -43,6 +43,13 @@ static int no_hypervisor(const struct launcher *l, const char *name, struct err 
 	return err_set(e, -EINVAL, "there are several hypervisors: say which with --hypervisor: %.200s", names.text);
 }
 
+static int not_ready(const struct hypervisor *hv, struct err *e)
+{
+	if (hv->hello.text[0] && !hv->hello.connected)
+		return err_set(e, -ENOTCONN, "hypervisor \"%s\" is not connected: %.300s", hv->name, hv->hello.text);
+	return err_set(e, -EAGAIN, "hypervisor \"%s\" is still being asked what runs there: try again in a moment", hv->name);
+}
+
 static struct hypervisor *choose(struct launcher *l, const char *name, struct err *e)
 {
 	struct hypervisor *hv;
@@ -53,8 +60,7 @@ static struct hypervisor *choose(struct launcher *l, const char *name, struct er
 	if (!hv)
 		no_hypervisor(l, name, e);
 	else if (!hypervisor_ready(hv))
-		err_set(e, -ENOTCONN, "hypervisor \"%s\" is not connected: %.300s", hv->name,
-			hv->hello.text[0] && !hv->hello.connected ? hv->hello.text : "it is being asked what runs: try again");
+		not_ready(hv, e);
 	else
 		return hv;
 	return NULL;

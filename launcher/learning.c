@@ -556,7 +556,7 @@ void learning_describe(const struct service *s, struct msg_ctl_row *row)
 		return;
 	if (learned_is_known(&ln->address)) {
 		row_str(row, "ip_from", "%s", learn_name(ln->address.how));
-		row_num(row, "ip_since_ms", ln->address.since_ms);
+		row_num(row, "ip_since_wall_ms", ln->address.since_ms);
 		row_num(row, "ip_boots", ln->address.boots);
 	}
 	row_bool(row, "ip_stable", ln->address.stable);

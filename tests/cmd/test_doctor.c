@@ -88,6 +88,7 @@ static int setup(void **state)
 	put("/sys/class/net/br0/bridge/stp_state", "0\n");
 	put("/sys/class/net/br0/flags", "0x1003\n");
 	put("/sys/class/net/br0/brif/eth0/", "");
+	put("/sys/class/net/br0/brif/jhed4b4f584b/", ""); /* jitsud runs: nobody reaches anything by that */
 	put("/var/images/", "");
 	put("/conf.json", "{\"listen\":[\"192.0.2.1:53\"],\"zones\":[{\"name\":\"z.example\",\"ns\":[\"n.example\"]}],"
 			  "\"hypervisors\":[{\"name\":\"e\",\"uri\":\"qemu:///embed?root=/run/q\"},"
@@ -200,6 +201,18 @@ static void test_one_thing_is_wrong(void **state)
 	}
 }
 
+/* It is one thing to do, so it is one finding. */
+static void test_netfilter_is_told_once(void **state)
+{
+	(void)state;
+	put("/proc/sys/net/bridge/bridge-nf-call-iptables", "1\n");
+	put("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1\n");
+	run();
+	assert_found("note netfilter: what bridges carry goes through the host's iptables, ip6tables, too",
+		     "sysctl -w net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0, or");
+	assert_null(strstr(strstr(found.text, "note netfilter") + 1, "note netfilter"));
+}
+
 /* A host with Xen alone needs jitsu-libxl, and nothing of libvirt's. */
 static void test_xen_needs_its_own(void **state)
 {
@@ -302,6 +315,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_nothing_is_wrong, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_thing_is_wrong, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_netfilter_is_told_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_xen_needs_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_may_write_images, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_somebody_holds_the_port, setup, teardown),

@@ -66,6 +66,19 @@ static void test_bad_words(void **state)
 		   (struct record_word){ "disks", "pth=/x" }, none);
 }
 
+static void test_help_fits_the_terminal(void **state)
+{
+	cleanup_buf struct buf out = { 0 };
+
+	(void)state;
+	record_help(&ascii, &out);
+	for (const char *line = out.text; *line; line += strcspn(line, "\n") + 1)
+		assert_in_range(strcspn(line, "\n"), 1, 80);
+	assert_non_null(strstr(out.text, "\n  --memory           The VM's RAM\n"));
+	/* a sentence, whatever dots are in it; what does not fit is under its beginning */
+	assert_non_null(strstr(out.text, "domain, as\n                     xl.cfg(5) says, below one of image_dirs"));
+}
+
 /* ---- command lines ---- */
 
 enum { ARGS_MAX = 16 };
@@ -291,6 +304,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words_become_a_record),
 		cmocka_unit_test(test_bad_words),
+		cmocka_unit_test(test_help_fits_the_terminal),
 		cmocka_unit_test(test_command_lines),
 		cmocka_unit_test(test_wrong_command_lines),
 		cmocka_unit_test(test_other_commands_keep_their_options),
