@@ -108,6 +108,7 @@ void hold_place_enter(struct service *s)
 
 	s->same_mac = *chain;
 	*chain = s;
+	s->hold.place.bridge->n_held++;
 }
 
 void hold_place_leave(struct service *s)
@@ -117,6 +118,7 @@ void hold_place_leave(struct service *s)
 	while (*at != s)
 		at = &(*at)->same_mac;
 	*at = s->same_mac;
+	s->hold.place.bridge->n_held--;
 }
 
 /* Two with one MAC would take it from each other. */

@@ -154,11 +154,12 @@ int hold_tap_open(struct netlink *nl, const struct identity *id, const struct br
 {
 	char whose[MSG_NAME_MAX + 16];
 	struct hold_tap t = { .fd = -1 };
+	struct mac_addr ignored;
 	int r;
 
 	snprintf(whose, sizeof(whose), "bridge %s", b->name);
 	identity_hold_name(id, b->name, t.ifname);
-	r = tap_check_name(nl, t.ifname, is_hold_tap, e);
+	r = tap_check_name(nl, t.ifname, is_hold_tap, &ignored, e);
 	if (r < 0) {
 		fd_close(&kept);
 		return r;

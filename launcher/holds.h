@@ -36,6 +36,7 @@ struct hold_bridge {
 	bool told; /* synproxy has it */
 	bool link_was_down; /* one of its ports that is no VM's: what is behind it may have forgotten us */
 	bool wanted; /* mark and sweep */
+	unsigned n_held; /* services */
 };
 
 enum { HOLD_PASS_UNKNOWN = UINT8_MAX };

@@ -166,7 +166,11 @@ static void delete_stray_tap(void *arg, const struct tap_info *tap)
 
 	if (service_by_name(l, tap->service) || tap->link.carrier)
 		return;
-	log_info("removing %s, the tap of service \"%s\", which is no longer configured", tap->link.name, tap->service);
+	if (strcmp(tap->service, TAP_SPARE) == 0)
+		log_info("removing %s, a spare tap of an earlier run", tap->link.name);
+	else
+		log_info("removing %s, the tap of service \"%s\", which is no longer configured", tap->link.name,
+			 tap->service);
 	reaper_delete_tap(l->reaper, tap->link.name);
 }
 

@@ -84,7 +84,7 @@ struct tap_conf {
 	const char *ifname; /* identity_tap_name() */
 	const char *service;
 	unsigned nic;
-	struct mac_addr mac; /* of our side, identity_tap_mac(): begins with fe: */
+	struct mac_addr mac; /* of our side, identity_tap_mac(): begins with fe:; zero: as it is */
 	int bridge; /* ifindex; 0: on none */
 	int backup; /* ifindex of the hold tap there, which gets what comes while nobody has the tap open; 0: none */
 	uint32_t mtu; /* 0: the kernel's default */
@@ -104,6 +104,17 @@ int netlink_tap_create(struct netlink *nl, const struct tap_conf *c, int *ifinde
 
 /* Deletes a tap of ours; what is no tap of ours is left alone (-EPERM).  0 too when it is gone. */
 int netlink_tap_delete(struct netlink *nl, const char *ifname, struct err *e);
+
+/* What a port of the bridge that no VM has is said to belong to: no service can be called so. */
+#define TAP_SPARE "(spare)"
+
+/* Sets a tap of ours aside, for another VM: down, of service TAP_SPARE, and still a port of the bridge.  0, or
+ * -errno and it is to be deleted: it is no port of this bridge, a process has it open (-EBUSY), or the bridge still
+ * looks for `vm_mac` behind it. */
+int netlink_tap_set_aside(struct netlink *nl, const char *ifname, int bridge, const struct mac_addr *vm_mac,
+			  int *ifindex, struct err *e);
+/* Gives such a one its new name; netlink_tap_create() with that name does the rest.  -ENODEV: it is gone. */
+int netlink_tap_rename(struct netlink *nl, int ifindex, const char *ifname, struct err *e);
 
 /* Calls `each` for every tap of ours. */
 typedef void netlink_tap_fn(void *arg, const struct tap_info *tap);

@@ -76,7 +76,7 @@ int tap_open_error(const char *ifname, const char *whose, int r, struct err *e);
 
 struct tap_looks {
 	char alias[NETLINK_ALIAS_MAX];
-	struct mac_addr mac;
+	struct mac_addr mac; /* zero: as it is */
 	uint32_t mtu; /* 0: as it is */
 	uint32_t frames; /* that wait in it; 0: as it is */
 };
@@ -89,8 +89,8 @@ int tap_put_on(struct netlink *nl, int ifindex, int bridge, bool up);
 /* Is this tap one of a kind of ours? */
 typedef bool tap_is_fn(const struct link_info *l);
 
-/* 0: the name is free, or such a tap has it. */
-int tap_check_name(struct netlink *nl, const char *ifname, tap_is_fn *is_ours, struct err *e);
+/* 0: the name is free, or such a tap has it: then *mac is what it has. */
+int tap_check_name(struct netlink *nl, const char *ifname, tap_is_fn *is_ours, struct mac_addr *mac, struct err *e);
 /* -EPERM for anything else; 0 too when it is gone. */
 int tap_delete(struct netlink *nl, const char *ifname, tap_is_fn *is_ours, struct err *e);
 

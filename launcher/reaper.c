@@ -1,12 +1,21 @@
 /* Theory of operation
  *
  * One thread, one list of jobs ordered by when they are due, one lock.  A job is a descriptor to
- * close or a tap to delete.  The thread takes a job off the list, notes the tap's name in
+ * close or a tap to delete, or to keep for another VM.  The thread takes a job off the list, notes the tap's name in
  * `deleting`, does it without the lock, and signals.  reaper_keep_tap() removes a tap's job from
  * the list, or waits until `deleting` is another one.
  *
  * The list is as long as there are VMs that just stopped; when memory for a job runs out, it is
  * done by the caller, who then waits those milliseconds.
+ *
+ * Spare taps: when a port joins a bridge the kernel looks through all that the bridge knows, and
+ * when it leaves, again (0.6 ms each, of ten thousand MACs).  So where many services are held a few
+ * taps stay ports of the bridge between the lives of VMs, any VM's: they are down, belong to
+ * nobody, and get the next VM's name when it starts.  (A port that is up cannot be renamed before
+ * Linux 6.2.)  Where it starts with its old name, it must get the tap that still has it.  The next
+ * VM must not get what was for the last one: a port is spared only if nothing but the last VM's MAC
+ * could be known behind it, and that is known to be elsewhere (held) by now.  Spare taps of a
+ * launcher that was killed are deleted by the next one, as those of services that are gone.
  *
  * Refused: a thread per job (as many threads as VMs stop at once), and making the loop wait (a
  * stop would then cost every start that goes on at the same time 20 ms).
@@ -26,6 +35,13 @@ struct job {
 	uint64_t due_ms;
 	int fd; /* -1: the tap */
 	char tap[MSG_IFNAME_MAX];
+	int bridge; /* its ifindex: the tap may be spared; 0: it is deleted */
+	struct mac_addr vm_mac;
+};
+
+struct spare {
+	char tap[MSG_IFNAME_MAX]; /* "": this place is free */
+	int ifindex, bridge;
 };
 
 struct reaper {
@@ -35,6 +51,7 @@ struct reaper {
 	pthread_cond_t done; /* the job in `deleting` */
 	TAILQ_HEAD(, job) jobs;
 	char deleting[MSG_IFNAME_MAX]; /* "": none */
+	struct spare spares[REAPER_SPARES_MAX];
 	bool ending;
 	struct netlink *nl; /* the thread's own */
 };
@@ -46,6 +63,31 @@ static void delete_tap(struct netlink *nl, const char *ifname)
 	struct err e;
 
 	netlink_tap_delete(nl, ifname, &e);
+}
+
+/* With the lock held.  NULL: all have taps, or it is the end. */
+static struct spare *free_place(struct reaper *r)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(r->spares) && !r->ending; i++) {
+		if (!r->spares[i].tap[0])
+			return &r->spares[i];
+	}
+	return NULL;
+}
+
+/* By the thread, without the lock: a place that is free stays so meanwhile, since nobody else fills one. */
+static bool set_aside(struct reaper *r, const struct job *j, struct spare *place)
+{
+	struct spare spare = { .bridge = j->bridge };
+	struct err e;
+
+	if (!place || netlink_tap_set_aside(r->nl, j->tap, j->bridge, &j->vm_mac, &spare.ifindex, &e) < 0)
+		return false;
+	str_copy(spare.tap, j->tap);
+	pthread_mutex_lock(&r->lock);
+	*place = spare;
+	pthread_mutex_unlock(&r->lock);
+	return true;
 }
 
 /* Both clocks of a fake-clock test differ from the kernel's, so the real one is asked. */
@@ -81,14 +123,16 @@ static struct job *next_job(struct reaper *r)
 static void *run(void *arg)
 {
 	struct reaper *r = arg;
+	struct spare *place;
 	struct job *j;
 
 	pthread_mutex_lock(&r->lock);
 	while ((j = next_job(r))) {
 		TAILQ_REMOVE(&r->jobs, j, next);
 		str_copy(r->deleting, j->tap);
+		place = j->bridge ? free_place(r) : NULL;
 		pthread_mutex_unlock(&r->lock);
-		if (*j->tap)
+		if (*j->tap && !set_aside(r, j, place))
 			delete_tap(r->nl, j->tap);
 		fd_close(&j->fd);
 		free(j);
@@ -154,6 +198,10 @@ void reaper_free(struct reaper *r)
 	pthread_cond_signal(&r->changed);
 	pthread_mutex_unlock(&r->lock);
 	pthread_join(r->thread, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(r->spares); i++) {
+		if (r->spares[i].tap[0])
+			delete_tap(r->nl, r->spares[i].tap);
+	}
 	pthread_cond_destroy(&r->changed);
 	pthread_cond_destroy(&r->done);
 	pthread_mutex_destroy(&r->lock);
@@ -219,9 +267,57 @@ void reaper_delete_tap(struct reaper *r, const char *ifname)
 	netlink_free(nl);
 }
 
-void reaper_keep_tap(struct reaper *r, const char *ifname)
+void reaper_spare_tap(struct reaper *r, const char *ifname, int bridge, const struct mac_addr *vm_mac)
+{
+	struct job *j = job_new(-1, ifname, 0);
+
+	if (!j) {
+		reaper_delete_tap(r, ifname);
+		return;
+	}
+	j->bridge = bridge;
+	j->vm_mac = *vm_mac;
+	add_job(r, j);
+}
+
+/* With the lock held: the one that has this name, wherever it is; else any of this bridge.  Its place is free then. */
+static bool take_spare(struct reaper *r, const char *ifname, int bridge, struct spare *out)
+{
+	struct spare *found = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(r->spares); i++) {
+		struct spare *s = &r->spares[i];
+		bool its_own = strcmp(s->tap, ifname) == 0;
+
+		if (its_own || (s->tap[0] && s->bridge == bridge))
+			found = s;
+		if (its_own)
+			break;
+	}
+	if (!found)
+		return false;
+	*out = *found;
+	found->tap[0] = '\0';
+	return true;
+}
+
+static bool rename_spare(struct netlink *nl, const struct spare *s, const char *ifname)
+{
+	struct err e;
+
+	if (strcmp(s->tap, ifname) == 0)
+		return true;
+	if (netlink_tap_rename(nl, s->ifindex, ifname, &e) == 0)
+		return true;
+	delete_tap(nl, s->tap);
+	return false;
+}
+
+bool reaper_keep_tap(struct reaper *r, struct netlink *nl, const char *ifname, int bridge)
 {
 	struct job *j, *next;
+	struct spare spare;
+	bool found;
 
 	pthread_mutex_lock(&r->lock);
 	for (j = TAILQ_FIRST(&r->jobs); j; j = next) {
@@ -233,5 +329,7 @@ void reaper_keep_tap(struct reaper *r, const char *ifname)
 	}
 	while (strcmp(r->deleting, ifname) == 0)
 		pthread_cond_wait(&r->done, &r->lock);
+	found = take_spare(r, ifname, bridge, &spare);
 	pthread_mutex_unlock(&r->lock);
+	return found && rename_spare(nl, &spare, ifname);
 }

@@ -5,6 +5,9 @@
 #include "base/xl_text.h"
 #include "launcher/launcher.h"
 
+/* Services that are held on a bridge; then it is about 0.06 ms to look through what the bridge knows. */
+enum { SPARE_FROM = 1000 };
+
 /* ---- the command line ---- */
 
 struct words {
@@ -192,7 +195,8 @@ static int make_tap(struct service *s, size_t nic, struct err *e)
 	if (nic == 0 && s->hold.place.bridge && s->hold.place.bridge->info.ifindex == bridge.ifindex)
 		c.backup = s->hold.place.bridge->tap.ifindex;
 	c.mtu = bridge.mtu;
-	reaper_keep_tap(s->l->reaper, n->ifname);
+	if (reaper_keep_tap(s->l->reaper, s->l->netlink, n->ifname, bridge.ifindex))
+		memset(&c.mac, 0, sizeof(c.mac));
 	return netlink_tap_create(s->l->netlink, &c, &ifindex, e);
 }
 
@@ -293,12 +297,33 @@ void start_guard_again(struct service *s)
 		port_guard_allow(s->ports[0], s->run.addrs.v, s->run.addrs.n);
 }
 
+/* May its first port be another VM's next?  Where few are held, that spares nothing worth having a tap there for. */
+static bool may_spare(const struct service *s)
+{
+	const struct hold_bridge *b = s->hold.place.bridge;
+
+	return b && b->n_held >= SPARE_FROM && s->hold.at == HOLD_AT_TAP && s->ports && s->ports[0] &&
+	       port_is_guarded(s->ports[0]);
+}
+
+/* Of a VM that is gone. */
+static void let_go_of_tap(const struct service *s, const struct msg_nic *n, bool spare)
+{
+	if (strncmp(n->ifname, TAP_PREFIX, strlen(TAP_PREFIX)) != 0) /* it may have been of another kind than the record's */
+		return;
+	if (spare)
+		reaper_spare_tap(s->l->reaper, n->ifname, s->hold.place.bridge->info.ifindex, &n->mac);
+	else
+		reaper_delete_tap(s->l->reaper, n->ifname);
+}
+
 void start_clean_up(struct service *s)
 {
+	bool spare = may_spare(s);
+
 	start_close_ports(s);
-	for (uint16_t i = 0; i < s->n_nics; i++) { /* the VM may have been of another kind than the record's */
-		if (strncmp(s->nics[i].ifname, TAP_PREFIX, strlen(TAP_PREFIX)) == 0)
-			reaper_delete_tap(s->l->reaper, s->nics[i].ifname);
+	for (uint16_t i = 0; i < s->n_nics; i++) {
+		let_go_of_tap(s, &s->nics[i], spare && i == 0);
 		s->nics[i].ifname[0] = '\0';
 	}
 	if (!machine_is_defined(&s->conf->machine))

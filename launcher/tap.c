@@ -13,7 +13,9 @@
  *
  * Making the tap costs about half a millisecond, so it is made at each start and deleted when the
  * VM is gone: a service that is off leaves nothing on the host.  Taps made in advance were
- * refused for that reason.  `ip tuntap` and libvirt's own tap (which runs `tc`, 10 ms) were
+ * refused for that reason; but a bridge that knows thousands of MACs looks through them all when a
+ * port joins and when it leaves, and there some of the taps stay its ports, for whichever VM boots
+ * next (reaper.c).  `ip tuntap` and libvirt's own tap (which runs `tc`, 10 ms) were
  * refused because a process per start costs more than everything here.
  */
 #include <assert.h>
@@ -216,7 +218,7 @@ void tap_holder(const char *ifname, char *out, size_t size)
 		closedir(dir);
 }
 
-int tap_check_name(struct netlink *nl, const char *ifname, tap_is_fn *is_ours, struct err *e)
+int tap_check_name(struct netlink *nl, const char *ifname, tap_is_fn *is_ours, struct mac_addr *mac, struct err *e)
 {
 	struct link_detail d;
 	int r = netlink_find_link(nl, ifname, 0, &d);
@@ -228,6 +230,7 @@ int tap_check_name(struct netlink *nl, const char *ifname, tap_is_fn *is_ours, s
 	if (!is_ours(&d.link))
 		return err_set(e, -EEXIST, "there is an interface %s already, which is no tap of jitsu's; rename it",
 			       ifname);
+	*mac = d.link.mac;
 	return 0;
 }
 
@@ -238,7 +241,8 @@ static int describe(struct netlink *nl, int ifindex, const struct tap_looks *l, 
 
 	request_link(&r, RTM_NEWLINK, 0, ifindex);
 	mnl_attr_put_str(r.h, IFLA_IFALIAS, l->alias);
-	mnl_attr_put(r.h, IFLA_ADDRESS, sizeof(l->mac), &l->mac);
+	if (!mac_is_zero(&l->mac))
+		mnl_attr_put(r.h, IFLA_ADDRESS, sizeof(l->mac), &l->mac);
 	if (l->mtu)
 		mnl_attr_put_u32(r.h, IFLA_MTU, l->mtu);
 	if (l->frames)
@@ -342,20 +346,24 @@ int tap_open_error(const char *ifname, const char *whose, int r, struct err *e)
 
 int netlink_tap_create(struct netlink *nl, const struct tap_conf *c, int *ifindex, struct err *e)
 {
+	struct tap_conf changed = *c;
 	char whose[MSG_NAME_MAX + 16];
 	cleanup_close int fd = -1;
+	struct mac_addr mac = { 0 };
 	int index, r;
 
 	assert(netlink_is_ifname(c->ifname) && strncmp(c->ifname, TAP_PREFIX, strlen(TAP_PREFIX)) == 0);
-	r = tap_check_name(nl, c->ifname, is_service_tap, e);
+	r = tap_check_name(nl, c->ifname, is_service_tap, &mac, e);
 	if (r < 0)
 		return r;
+	if (memcmp(&mac, &c->mac, sizeof(mac)) == 0) /* to be told so, a bridge looks through all that it knows */
+		memset(&changed.mac, 0, sizeof(changed.mac));
 	fd = tap_attach(c->ifname, IFF_VNET_HDR);
 	snprintf(whose, sizeof(whose), "service %s", c->service);
 	if (fd < 0)
 		return tap_open_error(c->ifname, whose, fd, e);
 	index = (int)if_nametoindex(c->ifname);
-	r = index > 0 ? tap_set_up(nl, c, index) : -ENODEV;
+	r = index > 0 ? tap_set_up(nl, &changed, index) : -ENODEV;
 	if (r == 0 && ioctl(fd, TUNSETPERSIST, 1) < 0)
 		r = -errno;
 	if (r < 0)
@@ -386,4 +394,53 @@ int tap_delete(struct netlink *nl, const char *ifname, tap_is_fn *is_ours, struc
 int netlink_tap_delete(struct netlink *nl, const char *ifname, struct err *e)
 {
 	return tap_delete(nl, ifname, is_service_tap, e);
+}
+
+static int may_be_spare(struct netlink *nl, const struct link_info *l, int bridge, const struct mac_addr *vm_mac,
+			struct err *e)
+{
+	struct fdb_entry at;
+	int r;
+
+	if (!is_service_tap(l) || l->master != bridge)
+		return err_set(e, -EPERM, "%s is no port of ours on that bridge", l->name);
+	if (l->carrier)
+		return err_set(e, -EBUSY, "a process has %s open", l->name);
+	r = netlink_fdb_find(nl, bridge, vm_mac, &at, e);
+	if (r == 0 && at.port == l->ifindex)
+		return err_set(e, -EADDRINUSE, "frames for its VM would go to the next one on %s", l->name);
+	return r == -ENOENT ? 0 : r;
+}
+
+int netlink_tap_set_aside(struct netlink *nl, const char *ifname, int bridge, const struct mac_addr *vm_mac,
+			  int *ifindex, struct err *e)
+{
+	struct ifinfomsg *ifi;
+	struct link_info l;
+	struct request req;
+	int r = netlink_link(nl, ifname, &l, e);
+
+	if (r == 0)
+		r = may_be_spare(nl, &l, bridge, vm_mac, e);
+	if (r < 0)
+		return r;
+	ifi = request_link(&req, RTM_NEWLINK, 0, l.ifindex);
+	ifi->ifi_change = IFF_UP;
+	mnl_attr_put_str(req.h, IFLA_IFALIAS, ALIAS_PREFIX TAP_SPARE ":0");
+	r = netlink_talk(nl, &req, NULL, NULL);
+	if (r < 0)
+		return err_set_errno(e, r, "cannot set the tap %s aside", ifname);
+	*ifindex = l.ifindex;
+	return 0;
+}
+
+int netlink_tap_rename(struct netlink *nl, int ifindex, const char *ifname, struct err *e)
+{
+	struct request req;
+	int r;
+
+	request_link(&req, RTM_NEWLINK, 0, ifindex);
+	mnl_attr_put_strz(req.h, IFLA_IFNAME, ifname);
+	r = netlink_talk(nl, &req, NULL, NULL);
+	return r < 0 ? err_set_errno(e, r, "cannot call a spare tap %s", ifname) : 0;
 }

@@ -50,8 +50,11 @@ bool page_ask(int fd)
 	return send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(request) - 1;
 }
 
+/* While a VM boots, nobody answers for its address, and then its port is not open yet. */
+static bool is_not_yet(int error) { return error == ECONNREFUSED || error == EHOSTUNREACH; }
+
 /* A connected socket, or -1 with errno. */
-static int connected(const struct ip_addr *ip, bool retry_refused)
+static int connected(const struct ip_addr *ip, bool patient)
 {
 	int error;
 
@@ -65,7 +68,7 @@ static int connected(const struct ip_addr *ip, bool retry_refused)
 		if (!error)
 			return fd;
 		fd_close(&fd);
-	} while (error == ECONNREFUSED && retry_refused && limit_left_ms() > 0);
+	} while (patient && is_not_yet(error) && limit_left_ms() > 0);
 	errno = error;
 	return -1;
 }
@@ -78,10 +81,10 @@ static void read_rest(int fd)
 		;
 }
 
-bool page_get(const struct ip_addr *ip, uint64_t since_ns, bool retry_refused, struct page_times *out)
+bool page_get(const struct ip_addr *ip, uint64_t since_ns, bool patient, struct page_times *out)
 {
 	struct page_times t;
-	cleanup_close int fd = connected(ip, retry_refused);
+	cleanup_close int fd = connected(ip, patient);
 	char byte;
 
 	t.connected = ms_since(since_ns);

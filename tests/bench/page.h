@@ -17,9 +17,9 @@ struct page_times { /* ms, since the given moment */
 	double connected, first_byte;
 };
 
-/* "GET /" at port 80, and reads to the end.  `retry_refused`: connects again at once while the port
+/* "GET /" at port 80, and reads to the end.  `patient`: connects again at once while the port
  * is closed.  False when there is no page, with the reason on stderr. */
-bool page_get(const struct ip_addr *ip, uint64_t since_ns, bool retry_refused, struct page_times *out);
+bool page_get(const struct ip_addr *ip, uint64_t since_ns, bool patient, struct page_times *out);
 
 /* Its two halves, for who has many of them: a non-blocking socket that connects (from `from`, unless
  * that is NULL), or -1; and the request. */

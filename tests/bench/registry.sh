@@ -102,18 +102,19 @@ start_few() {
 }
 
 # The launcher's CPU per wake, in us, of those that take turns: here there are many services, there few, and whatever
-# else the machine does meets both.
+# else the machine does meets both.  Each wake is another service's than the one before.
 measure_wakes() {
-    local round which i before
+    local round which i before service
     mkdir -p "$dir/wakes"
     for round in $(seq "$rounds"); do
         for which in "$few" "$dir"; do
             before=$(launcher_us "$which")
             for i in 1 2 3; do
-                ctl_of "$which" start s0 > /dev/null || die "s0 does not start"
-                ctl_of "$which" stop s0 > /dev/null || die "s0 does not stop"
+                service=s$(((round * 3 + i) % 10))
+                ctl_of "$which" start "$service" > /dev/null || die "$service does not start"
+                ctl_of "$which" stop "$service" > /dev/null || die "$service does not stop"
             done
-            sleep 0.2 # its tap is deleted
+            sleep 0.2 # its tap is deleted, or set aside
             [ "$round" = 1 ] || echo $((($(launcher_us "$which") - before) / 3)) >> "$dir/wakes/$(basename "$which")"
         done
     done

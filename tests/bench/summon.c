@@ -24,11 +24,11 @@
 enum { LIMIT_MS = 60000, ARGS_MAX = 256, QUERY_MAX = 300 };
 
 /* The time from `t0` to the first byte of the page; -1 when there is none. */
-static double first_byte(const struct ip_addr *ip, uint64_t t0, bool retry_refused)
+static double first_byte(const struct ip_addr *ip, uint64_t t0, bool patient)
 {
 	struct page_times t;
 
-	return page_get(ip, t0, retry_refused, &t) ? t.first_byte : -1;
+	return page_get(ip, t0, patient, &t) ? t.first_byte : -1;
 }
 
 /* ---- DNS ---- */

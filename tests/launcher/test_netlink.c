@@ -16,7 +16,6 @@
 #include "base/clock.h"
 #include "launcher/netlink.h"
 #include "launcher/netlink_internal.h"
-#include "launcher/reaper.h"
 #include "tests/netns.h"
 
 static bool have_netns;
@@ -782,78 +781,6 @@ static void test_monitor(void **state)
 	event_base_free(n.base);
 }
 
-/* ---- the reaper ---- */
-
-static bool is_there(const char *ifname) { return if_nametoindex(ifname) > 0; }
-
-/* Its clock is the kernel's, so the test waits, a second at most. */
-static bool goes_away(const char *ifname)
-{
-	for (int i = 0; i < 200 && is_there(ifname); i++)
-		usleep(5000);
-	return !is_there(ifname);
-}
-
-static void test_reaper_deletes_taps(void **state)
-{
-	struct reaper *r;
-	struct err e;
-
-	(void)state;
-	needs_netns();
-	r = reaper_new(&e);
-	assert_non_null(r);
-	assert_true(make_tap("jtreap", "www", 0, &e) > 0);
-	reaper_delete_tap(r, "jtreap");
-	assert_true(goes_away("jtreap"));
-	reaper_delete_tap(r, "jtreap"); /* it is gone: nothing happens */
-	reaper_free(r);
-}
-
-static void test_reaper_keeps_what_is_wanted_again(void **state)
-{
-	struct reaper *r;
-	struct err e;
-
-	(void)state;
-	needs_netns();
-	r = reaper_new(&e);
-	for (int i = 0; i < 20; i++) {
-		assert_true(make_tap("jtreap", "www", 0, &e) > 0);
-		reaper_delete_tap(r, "jtreap");
-		if (i % 2)
-			usleep((unsigned)i * 200); /* so that it has sometimes begun */
-		reaper_keep_tap(r, "jtreap");
-		assert_true(make_tap("jtreap", "www", 0, &e) > 0);
-		usleep(2000);
-		assert_true(is_there("jtreap"));
-	}
-	reaper_free(r);
-	assert_true(is_there("jtreap"));
-}
-
-static void test_reaper_closes_later_and_finishes(void **state)
-{
-	struct reaper *r;
-	struct err e;
-	int fds[2];
-	char byte;
-
-	(void)state;
-	needs_netns();
-	r = reaper_new(&e);
-	assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
-	reaper_close(r, fds[1]);
-	usleep(20000);
-	assert_int_equal(read(fds[0], &byte, 1), -1); /* still open */
-	assert_int_equal(make_tap("jtreap", "www", 0, &e) > 0, 1);
-	reaper_delete_tap(r, "jtreap");
-	reaper_free(r);
-	assert_int_equal(read(fds[0], &byte, 1), 0); /* closed */
-	assert_false(is_there("jtreap"));
-	close(fds[0]);
-}
-
 #define ON_BRIDGE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -884,9 +811,6 @@ int main(void)
 		cmocka_unit_test(test_port_that_does_not_forward_yet),
 		ON_BRIDGE(test_vlans),
 		ON_BRIDGE(test_monitor),
-		ON_BRIDGE(test_reaper_deletes_taps),
-		ON_BRIDGE(test_reaper_keeps_what_is_wanted_again),
-		ON_BRIDGE(test_reaper_closes_later_and_finishes),
 	};
 
 	have_netns = netns_enter();
