@@ -31,7 +31,7 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SAN)
 BASE := addr addr_list buf child clock codec err ipc json log metric msg nearest proc program ring_file sandbox slots utf8 xl_text
 CONFIG := check check_machine check_pools check_service claims complete load manual option pool print programs read record registry registry_db \
 	schema unique value
-DNS := answer answer_service answer_sets answer_walk canonical changes changing cookie count forward key load main name notify nsec peers queue rate serve sign signatures special tcp \
+DNS := answer answer_service answer_sets answer_walk canonical changes changing cookie count forward key load main name notify nsec peers queue rate serve serve_tables sign signatures special tcp \
 	transfer tsig udp view waiting wire worker zone zone_build zone_file zone_rrset zone_static zone_touch zone_walk
 SYNPROXY := agenda claim flows frame guest_words guests handover handover_packets handover_ports handover_release hold hold_store learn learners \
 	lookup main ports probe taps wards

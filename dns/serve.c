@@ -1,9 +1,6 @@
 /* Theory of operation
  *
- * Tables.  `tables` is in force; `next` is filled between MSG_BEGIN and MSG_END.  Then the zone files
- * are read into it, a piece at a time (`loading`), while queries go on being answered; at last it takes
- * the other's place.  A state that changes meanwhile is written to both.  A file with a mistake ends
- * `next`: the launcher is told, and says what shall be served instead.
+ * How tables come into force is serve_tables.c's.
  *
  * A query that must wait becomes a waiter.  It ends by exactly one of:
  *
@@ -32,59 +29,19 @@
  * A name of a template that has no instance yet waits for the template, and its wake tells the label.  The launcher
  * makes the instance, and the next tables have it: then the query asks again, and waits, if it still must, for that.
  *
- * Names that change.  A name of which the launcher has said that the next snapshot says something else of it
- * (MSG_DNS_CHANGING) is not answered by the tables in force: whoever asks for it waits for the next ones, for
- * SERVE_CHANGING_S at most.  So an operator's command is done when dns has its names, and one snapshot serves for many.
- * `covered` of them came before the snapshot that is being read.
- *
  * Clients that are not verified may be one that forges addresses.  Their wakes have a pause of their own, so
  * that a verified client's is not taken for the repetition of one that the launcher refuses; all of them together
  * are SERVE_UNVERIFIED_WAKES a second; and whoever would wait beyond that is told to show who he is, as he
  * is when the launcher has had enough of them (MSG_DNS_REFUSED).
  */
-#include "dns/serve.h"
+#include "dns/serve_internal.h"
 
 #include <assert.h>
 #include <sys/random.h>
 
-#include "base/bucket.h"
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "dns/load.h"
-#include "dns/rate.h"
 #include "dns/tcp.h"
-#include "dns/waiting.h"
-
-enum { WARNINGS_MAX = 10 }; /* about zones, at each load */
-
-struct warnings {
-	struct buf text; /* a line for each */
-	unsigned n;
-};
-
-struct serve {
-	const struct serve_ops *ops;
-	void *arg;
-	struct tables *tables, *next;
-	struct load *load; /* of `next` */
-	struct signatures *signatures;
-	struct changing *changing; /* names that wait for other tables */
-	size_t covered; /* the first of them: `next` has what they wait for */
-	bool loading;
-	struct waiting *waiting;
-	struct rate *rate;
-	struct counts *counts;
-	struct cookies cookies;
-	bool own_secrets; /* nobody gave us any */
-	uint64_t rolled_ns; /* when ours were last replaced */
-	/* the wall clock in seconds, asked at most once a second */
-	uint32_t now_s;
-	uint64_t now_s_until_ns;
-	struct bucket unverified; /* wakes for clients that are not verified */
-	char *warned; /* what was last said about zones; NULL: nothing */
-	bool synced; /* the launcher we talk to has given the tables: it knows their generations */
-};
 
 struct serve *serve_new(const struct serve_ops *ops, void *arg, uint64_t seed)
 {
@@ -124,7 +81,7 @@ void serve_free(struct serve *s)
 
 /* ---- who asks ---- */
 
-static void roll(struct serve *s, uint64_t now_ns)
+void serve_roll(struct serve *s, uint64_t now_ns)
 {
 	s->rolled_ns = now_ns;
 	memmove(s->cookies.secrets[1], s->cookies.secrets[0], COOKIE_SECRET);
@@ -134,7 +91,7 @@ static void roll(struct serve *s, uint64_t now_ns)
 		s->cookies.n = MIN(s->cookies.n + 1, 2u);
 }
 
-static void publish(struct serve *s)
+void serve_publish(struct serve *s)
 {
 	struct view view = { .tables = s->tables, .cookies = s->cookies, .rate = s->rate, .changing = s->changing };
 
@@ -151,8 +108,8 @@ static void tick(struct serve *s, uint64_t now_ns)
 	s->now_s = (uint32_t)(clock_wall_ms() / MS_PER_S);
 	s->now_s_until_ns = now_ns + NS_PER_S;
 	if (now_ns >= serve_roll_ns(s)) {
-		roll(s, now_ns);
-		publish(s);
+		serve_roll(s, now_ns);
+		serve_publish(s);
 	}
 }
 
@@ -553,8 +510,7 @@ static struct zone_service *same_service(struct tables *t, const struct zone_ser
 	return NULL;
 }
 
-/* Wakes that could not be sent while the launcher was away. */
-static void send_pending(struct serve *s, struct tables *old)
+void serve_send_pending(struct serve *s, struct tables *old)
 {
 	struct zone_service *service, *now;
 
@@ -572,8 +528,7 @@ static void send_pending(struct serve *s, struct tables *old)
 	}
 }
 
-/* Every waiter asks the new tables, and wakes anew: the launcher may be another. */
-static void all_again(struct serve *s)
+void serve_ask_again(struct serve *s)
 {
 	struct waiter *w = waiting_first(s->waiting);
 
@@ -586,250 +541,19 @@ static void all_again(struct serve *s)
 	}
 }
 
-static void drop_next(struct serve *s)
-{
-	tables_free(s->next);
-	load_free(s->load);
-	s->next = NULL;
-	s->load = NULL;
-	s->loading = false;
-}
-
-/* The tables that the first names waited for are in force, or never will be.  The old set, which is free once
- * workers have another view; without memory it stays, and the names wait for the next ones. */
-static struct changing *uncover(struct serve *s)
-{
-	struct changing *old = s->changing, *rest;
-
-	if (s->covered == 0 || changing_new(old, s->covered, NULL, &rest) < 0)
-		return NULL;
-	s->changing = rest;
-	s->covered = 0;
-	return old;
-}
-
-/* `next` cannot be used.  Where that is a zone's file, the launcher says at once what is to be used instead; else
- * there will be no other tables soon. */
-static void refuse_next(struct serve *s, int error, const char *zone, const char *why)
-{
-	struct msg_dns_loaded m = { .seq = tables_conf(s->next)->seq, .error = error };
-
-	str_copy(m.zone, zone);
-	str_copy(m.text, why);
-	drop_next(s);
-	if (!m.zone[0] && s->tables) {
-		struct changing *old = uncover(s);
-
-		publish(s);
-		changing_free(old);
-		all_again(s);
-	}
-	s->ops->tell(s->arg, MSG_DNS_LOADED, &m);
-}
-
-static void add_warning(void *arg, const char *sentence)
-{
-	struct warnings *w = arg;
-
-	if (w->n++ < WARNINGS_MAX)
-		buf_addf(&w->text, "%s\n", sentence);
-}
-
-/* What was said of the tables before is not said again: with each instance of a template there are new ones. */
-static void warn(struct serve *s)
-{
-	struct warnings w = { 0 };
-	char *rest = NULL;
-
-	tables_warnings(s->tables, add_warning, &w);
-	if (w.n > WARNINGS_MAX)
-		buf_addf(&w.text, "and %u more of that kind\n", w.n - WARNINGS_MAX);
-	if (!w.text.error && strcmp(w.text.text ? w.text.text : "", s->warned ? s->warned : "") != 0) {
-		free(s->warned);
-		s->warned = w.text.text ? strdup(w.text.text) : NULL;
-		for (char *line = w.text.text ? strtok_r(w.text.text, "\n", &rest) : NULL; line;
-		     line = strtok_r(NULL, "\n", &rest))
-			log_warn("%s", line);
-	}
-	buf_free(&w.text);
-}
-
-static void tell_loaded(struct serve *s)
-{
-	struct msg_dns_loaded m = { .seq = tables_conf(s->tables)->seq };
-
-	for (uint32_t i = 0; i < tables_zones(s->tables); i++) {
-		const struct zone *zone = tables_zone_at(s->tables, i);
-		struct msg_dns_zone_serial z = { .serial = zone->serial, .ttl_s = zone->longest_ttl_s };
-
-		str_copy(z.zone, tables_zone_name(s->tables, i));
-		s->ops->tell(s->arg, MSG_DNS_ZONE_SERIAL, &z);
-	}
-	warn(s);
-	s->ops->tell(s->arg, MSG_DNS_LOADED, &m);
-}
-
-static void use_secrets(struct serve *s, const struct msg_dns_conf *conf)
-{
-	static_assert((int)COOKIE_SECRETS_MAX >= (int)MSG_SECRETS_MAX, "there is no room for all secrets");
-
-	if (conf->n_secrets == 0 && s->own_secrets)
-		return;
-	s->own_secrets = conf->n_secrets == 0;
-	s->cookies.n = conf->n_secrets;
-	for (unsigned i = 0; i < conf->n_secrets; i++)
-		memcpy(s->cookies.secrets[i], conf->secrets[i].b, COOKIE_SECRET);
-	if (s->own_secrets)
-		roll(s, clock_now_ns());
-}
-
-static void use_conf(struct serve *s, const struct msg_dns_conf *conf)
-{
-	waiting_set_max(s->waiting, conf->max_waiting ? conf->max_waiting : SERVE_MAX_WAITING);
-	rate_set(s->rate, conf->rate, conf->slip);
-	use_secrets(s, conf);
-}
-
-/* `next` is whole: from now on it is what we answer from. */
-static void use_next(struct serve *s)
-{
-	struct changing *changed = uncover(s);
-	struct tables *old = s->tables;
-
-	s->tables = s->next;
-	s->next = NULL;
-	s->synced = true;
-	drop_next(s);
-	use_conf(s, tables_conf(s->tables));
-	publish(s);
-	changing_free(changed);
-	all_again(s);
-	send_pending(s, old);
-	tables_free(old);
-	s->ops->on_tables(s->arg, s->tables);
-	tell_loaded(s);
-}
-
-static void on_end(struct serve *s)
-{
-	if (!s->next)
-		return;
-	if (tables_place(s->next) < 0 || (!s->load && tables_finish(s->next) < 0)) {
-		log_error("no memory for new tables: the old ones stay");
-		refuse_next(s, -ENOMEM, "", "dns has no memory for it");
-	} else if (s->load) {
-		s->loading = true;
-	} else {
-		signatures_begin(s->signatures); /* (nothing is signed) */
-		signatures_end(s->signatures);
-		use_next(s);
-	}
-}
-
-bool serve_is_loading(const struct serve *s) { return s->loading; }
-
-void serve_load(struct serve *s)
-{
-	struct err e;
-	int r;
-
-	if (!s->loading)
-		return;
-	r = load_step(s->load, s->next, &e);
-	if (r == 0)
-		use_next(s);
-	else if (r < 0)
-		refuse_next(s, r, load_zone(s->load), e.text);
-}
-
-void serve_zone_file(struct serve *s, const struct msg_dns_zone_file *m, int fd)
-{
-	cleanup_close int taken = fd;
-
-	if (!s->next || s->loading)
-		return;
-	if (!s->load)
-		s->load = load_new(s->signatures);
-	taken = -1;
-	if (!s->load || load_add(s->load, m, fd) < 0)
-		log_error("zone %s: no memory to read %s", m->zone, m->path);
-}
-
-void serve_key(struct serve *s, const struct msg_dns_key *m, int fd)
-{
-	cleanup_close int taken = fd;
-
-	if (!s->next || s->loading)
-		return;
-	if (!s->load)
-		s->load = load_new(s->signatures);
-	if (!s->load) {
-		refuse_next(s, -ENOMEM, "", "dns has no memory to sign its zones");
-		return;
-	}
-	taken = -1;
-	load_add_key(s->load, m, fd);
-}
-
-static int fill_next(struct tables *next, enum msg_type type, const void *body)
-{
-	switch (type) {
-	case MSG_DNS_CONF: return tables_set_conf(next, body);
-	case MSG_DNS_ZONE: return tables_add_zone(next, body);
-	case MSG_DNS_FORWARD: return tables_add_forward(next, body);
-	case MSG_DNS_ALLOW: return tables_add_allow(next, body);
-	case MSG_DNS_EXEMPT: return tables_add_exempt(next, body);
-	case MSG_DNS_SERVICE: return tables_add_service(next, body);
-	case MSG_DNS_TSIG_KEY: return tables_add_tsig_key(next, body);
-	case MSG_DNS_SECONDARY: return tables_add_secondary(next, body);
-	case MSG_DNS_TRANSFER: return tables_add_transfer(next, body);
-	default: return 0;
-	}
-}
-
-/* The first names come with the first tables. */
-static void on_changing(struct serve *s, const struct msg_dns_changing *m)
-{
-	const struct msg_dns_changing ack = { .seq = m->seq };
-	struct changing *old = s->changing;
-
-	if (s->tables && changing_new(old, 0, m, &s->changing) < 0)
-		return;
-	if (s->changing != old) {
-		publish(s);
-		changing_free(old);
-	}
-	s->ops->tell(s->arg, MSG_DNS_CHANGING_ACK, &ack);
-}
-
-static void on_begin(struct serve *s)
-{
-	drop_next(s);
-	s->covered = changing_count(s->changing);
-	s->next = tables_new();
-	if (!s->next)
-		log_error("no memory for new tables: the old ones stay");
-}
-
 void serve_launcher_msg(struct serve *s, enum msg_type type, const void *body)
 {
 	int r;
 
 	switch (type) {
-	case MSG_BEGIN: on_begin(s); break;
-	case MSG_END: on_end(s); break;
+	case MSG_BEGIN: serve_on_begin(s); break;
+	case MSG_END: serve_on_end(s); break;
 	case MSG_DNS_STATE: on_state(s, body); break;
 	case MSG_DNS_REFUSED: on_refused(s, body); break;
-	case MSG_DNS_CHANGING: on_changing(s, body); break;
+	case MSG_DNS_CHANGING: serve_on_changing(s, body); break;
 	default:
-		r = s->next && !s->loading ? fill_next(s->next, type, body) : 0;
+		r = s->next && !s->loading ? serve_fill_next(s->next, type, body) : 0;
 		if (r < 0)
 			log_limited(LOG_ERROR, "%s left out: %s", msg_name(type), strerror(-r));
 	}
-}
-
-void serve_launcher_changed(struct serve *s)
-{
-	drop_next(s);
-	s->synced = false;
 }
