@@ -33,7 +33,7 @@ CONFIG := check check_machine check_pools check_service claims complete load man
 	schema unique value
 DNS := answer answer_service answer_sets answer_walk canonical changes changing cookie count forward key load main name notify nsec peers queue rate serve serve_tables sign signatures special tcp \
 	transfer tsig udp view waiting wire worker zone zone_build zone_file zone_rrset zone_static zone_touch zone_walk
-SYNPROXY := agenda claim flows frame guest_words guests handover handover_packets handover_ports handover_release hold hold_store learn learners \
+SYNPROXY := agenda claim flows frame guest_words guests handover handover_packets handover_ports handover_release hold hold_open hold_store hold_take learn learners \
 	lookup main ports probe taps wards
 CONTROL := exposition http main peer protocol requests server session watchers
 LAUNCHER := addresses adopt bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
