@@ -80,6 +80,7 @@ struct supervisor {
 	TAILQ_HEAD(, process) processes;
 	struct listeners *listeners;
 	struct kept kept;
+	bool in_list; /* between the launcher's first MSG_WANT_* and its MSG_WANT_END */
 	bool settled; /* the first MSG_WANT_END went well */
 	bool failed; /* ... or did not: exit status 1 */
 	bool told_ready, reloading; /* to the service manager */
@@ -392,19 +393,17 @@ static void peer_is_stuck(struct supervisor *s, const struct msg_peer *peer)
 /* Only the launcher may ask for anything. */
 static void on_launcher_wants(struct supervisor *s, enum msg_type type, const void *body, int *fd)
 {
-	static bool in_list;
-
-	if (!in_list && (type == MSG_WANT_LISTEN || type == MSG_WANT_BACKEND || type == MSG_WANT_HOOKS ||
-			 type == MSG_WANT_END)) {
+	if (!s->in_list && (type == MSG_WANT_LISTEN || type == MSG_WANT_BACKEND || type == MSG_WANT_HOOKS ||
+			    type == MSG_WANT_END)) {
 		unmark_backends(s);
-		in_list = true;
+		s->in_list = true;
 	}
 	switch (type) {
 	case MSG_WANT_LISTEN: want_listen(s, body); break;
 	case MSG_WANT_BACKEND: want_backend(s, body); break;
 	case MSG_WANT_HOOKS: want_hooks(s); break;
 	case MSG_WANT_END:
-		in_list = false;
+		s->in_list = false;
 		want_end(s);
 		break;
 	case MSG_KEEP: keep(s, body, fd); break;
@@ -465,6 +464,8 @@ static void spawn(struct process *p)
 		return;
 	}
 	p->starts++;
+	if (p->role == ROLE_LAUNCHER) /* its predecessor may have died within its list */
+		s->in_list = false;
 	leftovers_record(s->run_dir, p->name, p->pid);
 	p->channel = ipc_new(s->base, fds[0], on_msg, on_end, p);
 	if (!p->channel)

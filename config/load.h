@@ -22,6 +22,10 @@ enum { CONF_MISTAKES_MAX = 100 }; /* told at most; then how many more there are 
  * bridge, zone of a DNS name), that options go together (`domain` with an inline machine's keys,
  * ready: tcp without ports ...), and that paths lie under image_dirs. */
 struct conf *conf_parse(const char *name, const char *text, size_t n, struct buf *mistakes);
+
+/* What is kept from one configuration to the next: the schema's defaults, parsed (some 20 KiB).  For who wants all
+ * memory back. */
+void conf_forget_defaults(void);
 struct conf *conf_load(const char *path, struct buf *mistakes);
 void conf_free(struct conf *c); /* NULL is fine */
 

@@ -5,6 +5,7 @@
 #include "config/read.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdarg.h>
 
 #include "base/clock.h"
@@ -18,17 +19,34 @@ struct spot spot_root(const struct json_node *root)
 	return (struct spot){ .v = root, .at = json_place(root) };
 }
 
+/* At most `most` bytes of `part` at the end of a path of n bytes; its length then.  (Without printf(): there is a path
+ * for every option of every service.) */
+static size_t add_part(char *path, size_t n, const char *part, size_t most)
+{
+	size_t more = strnlen(part, most);
+
+	memcpy(path + n, part, more);
+	path[n + more] = '\0';
+	return n + more;
+}
+
+enum { PATH_PART_MAX = 100, KEY_PART_MAX = 50 };
+static_assert((int)PATH_PART_MAX + 1 + (int)KEY_PART_MAX < (int)SPOT_PATH_MAX, "there is room for both and a dot");
+
 struct spot spot_member(const struct spot *object, const char *key)
 {
 	const struct json_node *v = NULL;
-	struct spot s = { .at = object->at };
+	struct spot s;
+	size_t n;
 
 	if (object->v && json_type(object->v) == JSON_OBJECT)
 		v = json_get(object->v, key);
-	if (v)
-		s.at = json_place(v);
+	s.at = v ? json_place(v) : object->at;
 	s.v = v;
-	snprintf(s.path, sizeof(s.path), "%.100s%s%.50s", object->path, object->path[0] ? "." : "", key);
+	n = add_part(s.path, 0, object->path, PATH_PART_MAX);
+	if (n > 0)
+		n = add_part(s.path, n, ".", 1);
+	add_part(s.path, n, key, KEY_PART_MAX);
 	return s;
 }
 
@@ -560,12 +578,59 @@ void read_option_text(struct mistakes *m, const struct opt *o, const struct spot
 	json_free(doc);
 }
 
+/* What the schema's defaults say: the same for every service, so each text is parsed once, and kept. */
+enum { DEFAULTS_MAX = 512 };
+static struct {
+	pthread_mutex_t lock;
+	struct {
+		const char *text; /* of the schema */
+		struct json *doc;
+	} v[DEFAULTS_MAX];
+} defaults = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static const struct json_node *default_value(const char *text)
+{
+	size_t at = ((uintptr_t)text >> 3) % DEFAULTS_MAX, tries = 0;
+	struct json_place place;
+	struct json *doc;
+	struct err e = { 0 };
+
+	pthread_mutex_lock(&defaults.lock);
+	while (defaults.v[at].text && defaults.v[at].text != text && tries++ < DEFAULTS_MAX)
+		at = (at + 1) % DEFAULTS_MAX;
+	assert(tries < DEFAULTS_MAX); /* else there are more options than places */
+	doc = defaults.v[at].text ? defaults.v[at].doc : json_parse(text, strlen(text), &place, &e);
+	assert(doc || e.code == -ENOMEM); /* else a default in the schema is no JSON */
+	defaults.v[at].text = doc ? text : NULL;
+	defaults.v[at].doc = doc;
+	pthread_mutex_unlock(&defaults.lock);
+	return doc ? json_root(doc) : NULL;
+}
+
+void conf_forget_defaults(void)
+{
+	pthread_mutex_lock(&defaults.lock);
+	for (size_t i = 0; i < DEFAULTS_MAX; i++)
+		json_free(defaults.v[i].doc);
+	memset(defaults.v, 0, sizeof(defaults.v));
+	pthread_mutex_unlock(&defaults.lock);
+}
+
 static void read_missing(struct mistakes *m, const struct opt *o, const struct spot *where, void *record)
 {
-	if (o->flags & OPT_REQUIRED)
+	struct spot from = *where;
+
+	if (o->flags & OPT_REQUIRED) {
 		mistake(m, where, "missing, and it has no default");
-	else if (o->fallback)
-		read_option_text(m, o, where, o->fallback, record);
+		return;
+	}
+	if (!o->fallback)
+		return;
+	from.v = default_value(o->fallback);
+	if (from.v)
+		read_option(m, o, &from, record);
+	else
+		mistake_out_of_memory(m);
 }
 
 /* No char * stays NULL, whether or not the file has the object that it is in. */

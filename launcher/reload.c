@@ -101,12 +101,12 @@ static uint16_t count_sharers(const struct conf *c)
 	return (uint16_t)MIN(MAX(n, 1u), MIN(most, (unsigned)LISTEN_SHARERS_MAX));
 }
 
-static void want_sockets(struct launcher *l, struct ipc *supervisor)
+static void want_sockets(const struct conf *conf, struct ipc *supervisor)
 {
-	uint16_t sharers = count_sharers(l->conf);
+	uint16_t sharers = count_sharers(conf);
 
-	for (size_t i = 0; i < l->conf->listen.n; i++) {
-		const struct endpoint *e = &l->conf->listen.v[i];
+	for (size_t i = 0; i < conf->listen.n; i++) {
+		const struct endpoint *e = &conf->listen.v[i];
 		struct msg_listen m = { .addr = e->addr, .port = e->port };
 
 		m.proto = LISTEN_UDP;
@@ -116,11 +116,36 @@ static void want_sockets(struct launcher *l, struct ipc *supervisor)
 		m.sharers = 0;
 		ipc_send(supervisor, MSG_WANT_LISTEN, &m);
 	}
-	for (size_t i = 0; i < l->conf->metrics.listen.n; i++) {
-		const struct endpoint *e = &l->conf->metrics.listen.v[i];
+	for (size_t i = 0; i < conf->metrics.listen.n; i++) {
+		const struct endpoint *e = &conf->metrics.listen.v[i];
 		struct msg_listen m = { .proto = LISTEN_METRICS, .addr = e->addr, .port = e->port };
 
 		ipc_send(supervisor, MSG_WANT_LISTEN, &m);
+	}
+}
+
+static void want_backend(struct ipc *supervisor, const char *name, const char *uri, enum isolation isolation)
+{
+	struct msg_want_backend m = { .isolation = (uint8_t)isolation };
+
+	str_copy(m.name, name);
+	str_copy(m.uri, uri);
+	ipc_send(supervisor, MSG_WANT_BACKEND, &m);
+}
+
+/* The beginning of the list, which tell_wants() tells whole: queries wait in the sockets, and backends connect,
+ * while many services are read. */
+static void tell_first_wants(struct launcher *l, const struct conf *conf)
+{
+	struct ipc *supervisor = child_supervisor(l->child);
+
+	if (!supervisor)
+		return;
+	want_sockets(conf, supervisor);
+	for (size_t i = 0; i < conf->hypervisors.n; i++) {
+		const struct hypervisor_conf *c = &conf->hypervisors.v[i];
+
+		want_backend(supervisor, c->name, c->uri, c->isolation);
 	}
 }
 
@@ -131,14 +156,9 @@ static void tell_wants(struct launcher *l)
 
 	if (!supervisor)
 		return;
-	want_sockets(l, supervisor);
-	TAILQ_FOREACH(hv, &l->hypervisors, next) { /* those that a removed service's VM still needs, too */
-		struct msg_want_backend m = { .isolation = (uint8_t)hv->isolation };
-
-		str_copy(m.name, hv->name);
-		str_copy(m.uri, hv->uri);
-		ipc_send(supervisor, MSG_WANT_BACKEND, &m);
-	}
+	want_sockets(l->conf, supervisor);
+	TAILQ_FOREACH(hv, &l->hypervisors, next) /* those that a removed service's VM still needs, too */
+		want_backend(supervisor, hv->name, hv->uri, hv->isolation);
 	if (l->conf->hooks.n > 0)
 		ipc_send(supervisor, MSG_WANT_HOOKS, NULL);
 	ipc_send(supervisor, MSG_WANT_END, NULL);
@@ -357,6 +377,7 @@ static int apply_first(struct launcher *l, struct conf *conf, struct buf *mistak
 {
 	struct inventory v;
 
+	tell_first_wants(l, conf);
 	if (registrar_gather(l, conf, true, &v, mistakes) < 0) {
 		log_mistakes(mistakes);
 		conf_free(conf);

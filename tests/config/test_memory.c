@@ -69,6 +69,7 @@ static bool load_once(const char *text, size_t n, long fail_at, bool *told)
 	conf_free(c);
 	*told = mistakes.error == -ENOMEM || (mistakes.text && strstr(mistakes.text, "out of memory"));
 	buf_free(&mistakes);
+	conf_forget_defaults();
 	counting = false;
 	return good;
 }
