@@ -186,21 +186,11 @@ bool dns_is_behind(const struct launcher *l)
 	return l->dns && l->dns_told && l->dns_loaded != l->dns_seq && clock_now_ms() < l->dns_sent_ms + BEHIND_MS;
 }
 
-/* Then the names that change cannot be told one by one. */
-static bool has_wildcard(const struct service_conf *c)
-{
-	for (size_t i = 0; i < c->dns.n; i++) {
-		if (c->dns.v[i][0] == '*')
-			return true;
-	}
-	return false;
-}
-
 bool dns_say_changing(struct launcher *l, const struct service_conf *c, const struct service *s)
 {
 	struct msg_dns_changing m = { .seq = l->last_seq + 1 };
 
-	if (!l->dns || !l->dns_told || has_wildcard(c))
+	if (!l->dns || !l->dns_told || conf_is_template(c)) /* names that change could not be told one by one */
 		return false;
 	copy_names(m.names, &m.n_names, &c->dns);
 	for (size_t i = 0; i < c->ip.n && m.n_addrs < MSG_LIST_MAX; i++)

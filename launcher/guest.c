@@ -4,11 +4,12 @@
 
 #include "launcher/launcher.h"
 
-enum { WORDS_AT_ONCE = 30, WORDS_PER_S = 20 };
+enum { WORDS_AT_ONCE = 30, WORDS_PER_S = 20, SAVES_AT_ONCE = 3, SAVES_PER_S = 2, SAVE_LATE_MS = 1000 };
 
 void guest_init(struct guest *g)
 {
-	*g = (struct guest){ .stream_fd = -1, .keys_of = -1, .words = { WORDS_AT_ONCE, WORDS_PER_S, 0 } };
+	*g = (struct guest){ .stream_fd = -1, .keys_of = -1, .words = { WORDS_AT_ONCE, WORDS_PER_S, 0 },
+			     .saves = { SAVES_AT_ONCE, SAVES_PER_S, 0 } };
 }
 
 static bool has_rule(const struct service *s, enum ready_kind kind)
@@ -80,7 +81,35 @@ static void take_lease(struct service *s, uint32_t seconds)
 	s->guest.uses += ms > 0;
 }
 
-static void save(struct service *s) { run_state_save(s->l->conf->run_dir, s->conf->name, &s->run); }
+static void on_save(evutil_socket_t fd, short what, void *arg)
+{
+	struct service *s = arg;
+
+	(void)fd;
+	(void)what;
+	run_state_save(s->l->conf->run_dir, s->conf->name, &s->run);
+}
+
+/* The file would let it go earlier, and by more than it may be behind. */
+static bool is_promise(uint64_t until_ms, uint64_t saved_ms) { return until_ms > saved_ms + SAVE_LATE_MS; }
+
+static void save(struct service *s, bool at_once)
+{
+	struct timeval late = clock_timeval_ms(SAVE_LATE_MS);
+
+	at_once = at_once || is_promise(s->run.guest_busy_ms, s->run.saved_busy_ms) ||
+		  is_promise(s->run.guest_lease_ms, s->run.saved_lease_ms);
+	if (at_once && bucket_pass(&s->guest.saves, clock_now_ns())) {
+		on_save(-1, 0, s);
+		return;
+	}
+	if (!s->guest.save)
+		s->guest.save = evtimer_new(s->l->base, on_save, s);
+	if (!s->guest.save)
+		abort();
+	if (!evtimer_pending(s->guest.save, NULL))
+		event_add(s->guest.save, &late);
+}
 
 /* ---- the stream ---- */
 
@@ -161,6 +190,7 @@ void guests_tell_synproxy(struct launcher *l)
 void guest_said(struct launcher *l, const struct msg_guest_said *m)
 {
 	struct service *s = service_find(l, m->svc, m->gen);
+	bool became_ready;
 
 	if (!s || s->guest.stream_fd < 0 || m->stream != s->guest.stream)
 		return; /* it is about the past */
@@ -174,13 +204,14 @@ void guest_said(struct launcher *l, const struct msg_guest_said *m)
 	if (m->garbled)
 		log_limited(LOG_WARN, "service=%s its guest says what is no message (docs/guest-messages.md): such "
 				      "lines are passed over", s->conf->name);
-	if (m->ready && !s->run.guest_ready)
+	became_ready = m->ready && !s->run.guest_ready;
+	if (became_ready)
 		log_debug("service=%s its guest says that it is ready", s->conf->name);
 	s->run.guest_ready = s->run.guest_ready || m->ready;
 	take_use(s, (enum guest_use_said)m->use);
 	if (m->has_lease)
 		take_lease(s, m->lease_s);
-	save(s);
+	save(s, became_ready);
 	if (m->ready)
 		ready_look(s);
 	if (s->state == STATE_UP && (m->use != GUEST_UNSAID || m->has_lease))
@@ -234,6 +265,15 @@ void guest_begin(struct service *s)
 {
 	close_stream(s);
 	forget(s);
+	if (s->guest.save)
+		event_del(s->guest.save);
 }
 
 void guest_end(struct service *s) { guest_begin(s); }
+
+void guest_free(struct service *s)
+{
+	guest_end(s);
+	if (s->guest.save)
+		event_free(s->guest.save);
+}

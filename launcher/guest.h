@@ -6,7 +6,10 @@
  * msg_guest_said: it may be false like all that it says, so what a guest can have is bounded by `guest_lease`, and by
  * the rate at which an honest one can say it.
  *
- * What counts is in run_state, so that the next launcher knows it.  It ends with the boot that it was said in.
+ * What counts is in run_state, so that the next launcher knows it.  It ends with the boot that it was said in.  It
+ * is written at once where the file would let the VM go earlier; all else a second later, with what has come until
+ * then.  So a guest that says "busy" and "idle" in turn has its file written at most three times a second, and not
+ * for each word.
  */
 #ifndef LAUNCHER_GUEST_H
 #define LAUNCHER_GUEST_H
@@ -21,11 +24,12 @@ struct service;
 struct guest {
 	int stream_fd; /* -1: there is none */
 	uint32_t stream; /* its number */
-	struct bucket words;
+	struct bucket words, saves;
 	uint64_t used_ms; /* when it was last known to be busy, or not; 0: never */
 	uint64_t uses; /* how often it has said something that keeps it up */
 	uint32_t keys; /* which rules of `ready` have their key: bits by place in the list */
 	int32_t keys_of; /* the boot whose keys are watched; -1: none */
+	struct event *save; /* what was said is written then; NULL: nothing ever was */
 };
 
 /* For how long still it keeps itself up, and since when it was not busy. */
@@ -41,6 +45,7 @@ void guest_begin(struct service *s);
 void guest_runs(struct service *s);
 /* The VM is gone, or the service is. */
 void guest_end(struct service *s);
+void guest_free(struct service *s);
 
 /* Every rule of `ready` that is the guest's to fulfil. */
 bool guest_is_ready(const struct service *s);

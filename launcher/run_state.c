@@ -75,6 +75,8 @@ void run_state_load(const char *run_dir, const char *service, struct run_state *
 	if (strcmp(st.uuid, "-") == 0)
 		st.uuid[0] = '\0';
 	st.saved = hash_of(&text);
+	st.saved_busy_ms = st.guest_busy_ms;
+	st.saved_lease_ms = st.guest_lease_ms;
 	*out = st;
 }
 
@@ -110,4 +112,6 @@ void run_state_save(const char *run_dir, const char *service, struct run_state *
 	if (!ok)
 		log_warn("service=%s cannot write %s: %s", service, path, strerror(errno));
 	st->saved = ok ? stands_for : 0;
+	st->saved_busy_ms = ok ? st->guest_busy_ms : 0;
+	st->saved_lease_ms = ok ? st->guest_lease_ms : 0;
 }

@@ -28,6 +28,7 @@ struct run_state {
 	bool guest_ready;
 	uint64_t guest_busy_ms, guest_lease_ms; /* busy, or not to be stopped, until then (CLOCK_MONOTONIC); 0: not */
 	uint64_t saved; /* stands for what the file says; 0: not known */
+	uint64_t saved_busy_ms, saved_lease_ms; /* what it says of these */
 	uint64_t asked_ms; /* when its address was last given out (CLOCK_MONOTONIC), or a little earlier; 0: not known */
 };
 

@@ -717,7 +717,7 @@ void service_free(struct service *s)
 	hypervisor_forget(s);
 	start_close_ports(s);
 	learning_free(s);
-	guest_end(s);
+	guest_free(s);
 	fd_close(&s->probe_fd);
 	if (s->timer)
 		event_free(s->timer);

@@ -3,6 +3,9 @@
  */
 #include "tests/launcher/peers.h"
 
+#include <inttypes.h>
+#include <sys/inotify.h>
+
 enum { DOM_ID = 3 };
 
 #define READY(rules, more) \
@@ -264,6 +267,65 @@ static void test_more_words_than_there_can_be(void **state)
 	expect_state("a", STATE_DRAINING);
 }
 
+/* How often its file is written, until there was nothing for so long; what it says then is in `text`. */
+static unsigned count_saves(int watch, int quiet_ms, char text[256])
+{
+	struct pollfd p = { .fd = watch, .events = POLLIN };
+	_Alignas(struct inotify_event) char room[4096];
+	char path[96];
+	unsigned n = 0;
+	FILE *f;
+
+	while (poll(&p, 1, quiet_ms) > 0) {
+		ssize_t length = read(watch, room, sizeof(room));
+
+		for (ssize_t at = 0; at < length; n++)
+			at += (ssize_t)(sizeof(struct inotify_event) + ((struct inotify_event *)(room + at))->len);
+	}
+	snprintf(path, sizeof(path), "%s/services/a", w.dir);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_non_null(fgets(text, 256, f));
+	fclose(f);
+	return n;
+}
+
+static uint64_t busy_until(const char *text)
+{
+	uint64_t busy = 1, lease = 1;
+
+	assert_int_equal(sscanf(text, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64 " %" SCNu64, &busy, &lease), 2);
+	return busy;
+}
+
+/* Its words are what an honest synproxy tells of a guest that never holds its tongue. */
+static void test_words_are_not_files(void **state)
+{
+	cleanup_close int guest = -1, watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	unsigned n_words = 24, n_saves = 0;
+	char path[96], text[256];
+	uint64_t begin_ms;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/services", w.dir);
+	guest = begin_up(SERVICE("a", "1", LAZY));
+	settle();
+	assert_true(inotify_add_watch(watch, path, IN_MOVED_TO) >= 0);
+	say_use(GUEST_BUSY); /* a promise is kept at once */
+	assert_int_equal(count_saves(watch, 200, text), 1);
+	assert_true(busy_until(text) > clock_now_ms());
+	begin_ms = clock_now_ms();
+	for (unsigned i = 0; i < n_words; i++) {
+		say_use(i % 2 ? GUEST_BUSY : GUEST_IDLE);
+		n_saves += count_saves(watch, 50, text);
+	}
+	say_use(GUEST_IDLE);
+	n_saves += count_saves(watch, 1500, text);
+	assert_in_range(n_saves, 1, 3 + 3 * (clock_now_ms() - begin_ms) / 1000);
+	assert_true(n_saves < n_words / 2);
+	assert_int_equal(busy_until(text), 0); /* the last word counts */
+}
+
 static void test_nonsense_from_synproxy(void **state)
 {
 	cleanup_close int guest = -1;
@@ -426,6 +488,7 @@ int main(int argc, char **argv)
 		CASE(test_busy_while_draining),
 		CASE(test_where_guests_have_no_say),
 		CASE(test_more_words_than_there_can_be),
+		CASE(test_words_are_not_files),
 		CASE(test_nonsense_from_synproxy),
 		CASE(test_a_new_synproxy_has_the_stream),
 		CASE(test_a_stream_takes_the_place_of_the_last),

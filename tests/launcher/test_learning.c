@@ -1,0 +1,102 @@
+/* Addresses that are learned of VMs: what the launcher tells dns and synproxy when one turns out, and how often.  The
+ * peers follow a script (peers.h); the VM's port is one of a bridge in a network namespace of the test's own.
+ */
+#include "tests/launcher/peers.h"
+
+#include "tests/netns.h"
+
+enum { DOM_ID = 3 };
+
+#define LEARNS "{\"name\":\"a\",\"dns\":[\"a.jitsu.example\",\"b.jitsu.example\"],\"ip\":[\"learned\"],\"hold\":\"off\"," \
+	       "\"machine\":{\"hypervisor\":\"hv\",\"domain\":\"dom-a\"},\"ready\":[\"delay:10\"],\"stop\":\"destroy\"" LAZY "}"
+
+/* ---- the peers' part ---- */
+
+static void begin_learning(void)
+{
+	if (!netns_enter())
+		skip();
+	assert_int_equal(ip_run("ip link add br-t type bridge stp_state 0 && ip addr add 10.77.0.1/24 dev br-t && "
+				"ip tuntap add vm-a mode tap && ip link set vm-a master br-t && ip link set br-t up && "
+				"ip link set vm-a up"), 0);
+	w.bridge = "br-t";
+	begin(LEARNS);
+	meet(&w.synproxy, ROLE_SYNPROXY);
+	while (hear(w.synproxy, WAIT_MS) != MSG_END)
+		;
+}
+
+static void expect_listening(void)
+{
+	enum msg_type type;
+
+	while ((type = hear(w.synproxy, WAIT_MS)) != MSG_LEARN_START)
+		assert_int_not_equal(type, 0);
+	assert_true(w.fd >= 0);
+}
+
+/* The VM runs, and synproxy listens at its port. */
+static void booted(void)
+{
+	wake("a");
+	expect_state("a", STATE_STARTING);
+	say_result(expect_start("dom-a"), "dom-a", 0, "", DOM_ID);
+	expect_listening();
+	expect_state("a", STATE_BOOTING);
+}
+
+static void found(const char *addr)
+{
+	struct msg_learn_found m = { .svc = of("a")->svc, .gen = of("a")->gen, .how = LEARN_ARP };
+
+	assert_int_equal(ip_parse(addr, &m.addr), 0);
+	say(w.synproxy, MSG_LEARN_FOUND, &m);
+}
+
+static bool has_address(const struct msg_dns_changing *m, const char *addr)
+{
+	struct ip_addr a;
+
+	assert_int_equal(ip_parse(addr, &a), 0);
+	for (uint16_t i = 0; i < m->n_addrs; i++) {
+		if (ip_equal(&m->addrs[i], &a))
+			return true;
+	}
+	return false;
+}
+
+/* ---- tests ---- */
+
+/* dns would answer with what it knew as soon as it hears that the VM is up. */
+static void test_dns_waits_before_it_is_up(void **state)
+{
+	(void)state;
+	begin_learning();
+	booted();
+	quiet(w.dns); /* ready but for its address */
+	found("10.77.0.5");
+	expect(w.dns, MSG_DNS_CHANGING);
+	assert_int_equal(got.changing.n_names, 2);
+	assert_string_equal(got.changing.names[0].text, "a.jitsu.example");
+	assert_string_equal(got.changing.names[1].text, "b.jitsu.example");
+	expect_state("a", STATE_UP);
+	hear_snapshot();
+	assert_int_equal(of("a")->n_addrs, 1);
+	assert_int_equal(of("a")->addrs[0].b[15], 5);
+	found("10.77.0.6"); /* and so must the reverse name of what it had */
+	expect(w.dns, MSG_DNS_CHANGING);
+	assert_true(has_address(&got.changing, "10.77.0.5"));
+	hear_snapshot();
+	assert_int_equal(of("a")->addrs[0].b[15], 6);
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_dns_waits_before_it_is_up),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
