@@ -20,6 +20,16 @@ bool learned_seen(struct learned_address *a, uint64_t boot, uint64_t for_ms)
 	return a->boots != was.boots || a->stable != was.stable;
 }
 
+uint64_t learned_change(struct learned_changes *c, uint64_t now_ms)
+{
+	uint64_t until_ms = MAX(c->until_ms, now_ms) + LEARNED_CHANGE_MS, most_ms = now_ms + LEARNED_CHANGES * LEARNED_CHANGE_MS;
+
+	if (until_ms > most_ms)
+		return until_ms - most_ms;
+	c->until_ms = until_ms;
+	return 0;
+}
+
 /* ---- as text ---- */
 
 void learned_print(const struct learned_address *a, char out[LEARNED_TEXT_MAX])

@@ -14,6 +14,8 @@ enum {
 	LEARNED_STABLE_MS = 10 * 60 * 1000, /* .. or it had it that long since it was seen with it in one boot */
 	LEARNED_OWN_MAX = 256, /* addresses of the host's that are looked at */
 	LEARNED_TEXT_MAX = 160,
+	LEARNED_CHANGES = 4, /* in one boot that are believed at once; then one each .. */
+	LEARNED_CHANGE_MS = 60 * 1000,
 };
 
 struct learned_address {
@@ -30,6 +32,14 @@ bool learned_is_known(const struct learned_address *a);
 void learned_set(struct learned_address *a, const struct ip_prefix *at, enum learn_how how, uint64_t wall_ms, uint64_t boot);
 /* The VM has it, in this boot, and was first seen with it `for_ms` ago.  True when something of `a` has changed. */
 bool learned_seen(struct learned_address *a, uint64_t boot, uint64_t for_ms);
+
+/* How often a VM took another address in one boot, as if each were forgiven after LEARNED_CHANGE_MS.  Zero: never. */
+struct learned_changes {
+	uint64_t until_ms; /* when all are forgiven */
+};
+
+/* 0: it may now, and has; else how long it must keep the one that it has, for all that anybody believes. */
+uint64_t learned_change(struct learned_changes *c, uint64_t now_ms);
 
 /* As it is kept: one line, which parses to the same.  -EINVAL: it is no such text. */
 void learned_print(const struct learned_address *a, char out[LEARNED_TEXT_MAX]);

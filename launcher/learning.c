@@ -14,6 +14,10 @@
  * gateway's, a bridge's probe address, or another service's; the other service may be learned, too: who
  * had it first keeps it.  What is refused is told once, as an event, and changes nothing.
  *
+ * A guest may take one address after the other.  Each change has dns make its tables anew, and costs the registry a
+ * write.  So of one boot LEARNED_CHANGES are believed at once, and then one in LEARNED_CHANGE_MS: the last one that was
+ * found meanwhile is asked for again when that is over.
+ *
  * A learned address is a promise of the past: the next boot may get another one.  So queries wait for the
  * VM (`answer` counts as ready), and clients are not held, until it proved stable: LEARNED_BOOTS boots with
  * it, or LEARNED_STABLE_MS in one.  Then it is like one of the record, until it changes.  What is known is
@@ -41,6 +45,9 @@ struct learning {
 	uint64_t seen_ms;
 	uint64_t ask_ms; /* the hypervisor, after this long */
 	struct event *timer;
+	struct learned_changes changes; /* in this boot */
+	struct ip_addr later; /* it is asked for again when it may change again; zero: none */
+	uint64_t later_ms;
 	const char *refused; /* a note: the last one that was refused, and why */
 	struct service_ip addrs[MSG_LIST_MAX]; /* s->addrs */
 };
@@ -132,14 +139,20 @@ static void tell_synproxy(const struct service *s, bool known, enum learn_how ho
 
 static void arm(struct learning *ln)
 {
-	uint64_t for_ms = clock_now_ms() - ln->seen_ms;
+	uint64_t now_ms = clock_now_ms(), for_ms = now_ms - ln->seen_ms, in_ms = UINT64_MAX;
 	struct timeval tv;
 
-	if (ln->fd < 0 || (ln->seen && ln->address.stable)) {
+	if (!ln->seen)
+		in_ms = ln->ask_ms;
+	else if (!ln->address.stable)
+		in_ms = LEARNED_STABLE_MS - MIN(for_ms, (uint64_t)LEARNED_STABLE_MS);
+	if (!ip_is_zero(&ln->later))
+		in_ms = MIN(in_ms, ln->later_ms - MIN(now_ms, ln->later_ms));
+	if (ln->fd < 0 || in_ms == UINT64_MAX) {
 		event_del(ln->timer);
 		return;
 	}
-	tv = clock_timeval_ms(ln->seen ? LEARNED_STABLE_MS - MIN(for_ms, (uint64_t)LEARNED_STABLE_MS) : ln->ask_ms);
+	tv = clock_timeval_ms(in_ms);
 	event_add(ln->timer, &tv);
 }
 
@@ -184,6 +197,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (!ip_is_zero(&ln->later) && clock_now_ms() >= ln->later_ms) {
+		tell_synproxy(ln->s, false, LEARN_ARP, &ln->later);
+		ln->later = (struct ip_addr){ 0 };
+		note_clear(&ln->refused);
+	}
 	if (ln->seen) {
 		count(ln->s);
 	} else {
@@ -279,6 +297,7 @@ static void take(struct service *s, enum learn_how how, const struct ip_prefix *
 	log_info("service=%s its VM has the address %s (%s)%s%s", s->conf->name, is, learn_name(how),
 		 was[0] ? "; before it was " : "", was);
 	learned_set(&ln->address, at, how, clock_wall_ms(), boot);
+	ln->later = (struct ip_addr){ 0 };
 	ln->seen = true;
 	ln->seen_ms = clock_now_ms();
 	note_clear(&ln->refused);
@@ -286,6 +305,31 @@ static void take(struct service *s, enum learn_how how, const struct ip_prefix *
 	arm(ln);
 	change(s);
 	events_address(s, "%s%s%s by %s", is, was[0] ? ", before " : "", was, learn_name(how));
+}
+
+/* A new boot may bring a new address, and is not had for nothing. */
+static bool changes_too_often(struct service *s, const struct ip_prefix *at)
+{
+	struct learning *ln = s->learning;
+	char has[ADDR_TEXT_MAX], found[ADDR_TEXT_MAX];
+	uint64_t wait_ms;
+
+	if (!learned_is_known(&ln->address) || !boot_is_known(s) || ln->address.boot != boot_of(s))
+		return false;
+	wait_ms = learned_change(&ln->changes, clock_now_ms());
+	if (wait_ms == 0)
+		return false;
+	if (ip_is_zero(&ln->later)) {
+		note_set(&ln->refused, "its VM changes its address too often: %s counts for another %llu s, though it has %s",
+			 ip_format(&ln->address.at.addr, has), (unsigned long long)(wait_ms + MS_PER_S - 1) / MS_PER_S,
+			 ip_format(&at->addr, found));
+		log_limited(LOG_WARN, "service=%s %s", s->conf->name, ln->refused);
+		events_address(s, "%s", ln->refused);
+		ln->later_ms = clock_now_ms() + wait_ms;
+	}
+	ln->later = at->addr;
+	arm(ln);
+	return true;
 }
 
 static void seen(struct service *s)
@@ -313,7 +357,7 @@ void learning_found(struct launcher *l, const struct msg_learn_found *m)
 	}
 	if (check_host(s, &m->addr, &at, &e) < 0 || check_others(s, &m->addr, &e) < 0)
 		refuse(s, (enum learn_how)m->how, &e);
-	else
+	else if (!changes_too_often(s, &at))
 		take(s, (enum learn_how)m->how, &at);
 }
 
@@ -364,6 +408,8 @@ void learning_begin(struct service *s)
 		return;
 	}
 	ln->seen = false;
+	ln->later = (struct ip_addr){ 0 };
+	ln->changes = (struct learned_changes){ 0 };
 	ln->ask_ms = ASK_FIRST_MS;
 	send_start(s);
 	arm(ln);

@@ -92,6 +92,7 @@ static union {
 	struct msg_hold_drop hold_drop;
 	struct msg_flows_ask flows_ask;
 	struct msg_guest guest;
+	struct msg_learn_tell tell;
 	struct msg_be_watch watch;
 	char room[MSG_BODY_MAX];
 } got;

@@ -81,6 +81,28 @@ static void test_text(void **state)
 		assert_int_equal(learned_parse(bad[i], &b), -EINVAL);
 }
 
+/* Four at once, then one a minute. */
+static void test_changes_are_paced(void **state)
+{
+	struct learned_changes c = { 0 };
+	uint64_t now_ms = 1000;
+
+	(void)state;
+	for (int i = 0; i < LEARNED_CHANGES; i++)
+		assert_int_equal(learned_change(&c, now_ms), 0);
+	assert_int_equal(learned_change(&c, now_ms), LEARNED_CHANGE_MS);
+	assert_int_equal(learned_change(&c, now_ms + 1), LEARNED_CHANGE_MS - 1); /* who tries is not punished for it */
+	for (int i = 0; i < 20; i++) {
+		now_ms += LEARNED_CHANGE_MS;
+		assert_int_equal(learned_change(&c, now_ms), 0);
+		assert_int_not_equal(learned_change(&c, now_ms), 0);
+	}
+	now_ms += 100 * (uint64_t)LEARNED_CHANGE_MS; /* quiet for long: four again, and no more */
+	for (int i = 0; i < LEARNED_CHANGES; i++)
+		assert_int_equal(learned_change(&c, now_ms), 0);
+	assert_int_not_equal(learned_change(&c, now_ms), 0);
+}
+
 static void add(struct learned_host *h, const char *at, bool on_bridge, bool is_gateway)
 {
 	h->own[h->n++] = (struct learned_own){ .at = net(at), .on_bridge = on_bridge, .is_gateway = is_gateway };
@@ -150,6 +172,7 @@ static void test_no_network(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_changes_are_paced),
 		cmocka_unit_test(test_two_boots), cmocka_unit_test(test_ten_minutes), cmocka_unit_test(test_text),
 		cmocka_unit_test(test_which),	  cmocka_unit_test(test_no_network),
 	};
