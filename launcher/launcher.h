@@ -359,6 +359,10 @@ int start_send(struct service *s, struct err *e);
 void start_name_domain(const struct service *s, char *name, size_t size);
 /* The domain that the xl configuration has now, and that file, which may be used.  0 or -errno with *e. */
 int start_name_file(struct service *s, char domain[MSG_NAME_MAX * 2], char file[MSG_PATH_MAX], struct err *e);
+/* What the xl configuration of this record names its domain, whoever else has that name. */
+int start_xl_name(const struct launcher *l, const struct service_conf *c, char *name, size_t size, struct err *e);
+/* That domain of that hypervisor is the service's, as far as is known. */
+bool start_is_domain_of(const struct service *s, const char *hypervisor, const char *name);
 void start_name_nics(struct service *s); /* of a machine that we define: we know them best */
 void start_clean_up(struct service *s); /* taps and ports of a VM that is gone */
 void start_open_ports(struct service *s);

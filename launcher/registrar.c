@@ -517,6 +517,40 @@ static void unclaim_old(struct edit *ed)
 	}
 }
 
+static bool is_in_edit(const struct edit *ed, const struct service *s)
+{
+	for (size_t i = 0; i < ed->n; i++) {
+		if (ed->v[i].old == s)
+			return true;
+	}
+	return false;
+}
+
+/* A domain of Xen's has one service, whether that names it or a file that does: what the files say claims do not know.
+ * One that cannot be read is told when it is to be started. */
+static bool domain_is_free(const struct edit *ed, const struct service_conf *c, struct buf *lines)
+{
+	const struct machine_conf *m = &c->machine;
+	const struct hypervisor_conf *hv = conf_hypervisor(ed->l->conf, m->hypervisor);
+	char name[MSG_NAME_MAX * 2];
+	const struct service *s;
+	struct err ignored;
+
+	if (!hv || !uri_is_xen(hv->uri) || !machine_is_defined(m))
+		return true;
+	str_copy(name, m->domain);
+	if (m->xl_config[0] && start_xl_name(ed->l, c, name, sizeof(name), &ignored) < 0)
+		return true;
+	FOR_EACH_SERVICE(ed->l, s) {
+		if (s->removed || is_in_edit(ed, s) || !start_is_domain_of(s, hv->name, name))
+			continue;
+		buf_addf(lines, "machine.%s: domain \"%s\" is service \"%s\"'s already\n", m->xl_config[0] ? "xl_config" :
+			 "domain", name, s->conf->name);
+		return false;
+	}
+	return true;
+}
+
 static int claim_one(struct edit *ed, struct edit_change *c, struct buf *mistakes)
 {
 	struct claims *claims = ed->l->registrar->claims;
@@ -524,7 +558,7 @@ static int claim_one(struct edit *ed, struct edit_change *c, struct buf *mistake
 
 	if (!pools_known(c->ref->service) && !pools_give(ed->l, ed->l->conf, claims, c->ref->service, &lines))
 		return say(ed, c, -EADDRNOTAVAIL, &lines, mistakes);
-	if (!claims_fit(claims, c->ref->service, &lines))
+	if (!claims_fit(claims, c->ref->service, &lines) || !domain_is_free(ed, c->ref->service, &lines))
 		return say(ed, c, -EEXIST, &lines, mistakes);
 	if (!claims_add(claims, c->ref->service))
 		abort();

@@ -111,12 +111,12 @@ static int check_files(const struct service *s, struct err *e)
 
 /* ---- a domain of xl's ---- */
 
-static int read_xl_name(const struct service *s, char *name, size_t size, struct err *e)
+int start_xl_name(const struct launcher *l, const struct service_conf *c, char *name, size_t size, struct err *e)
 {
-	const char *path = s->conf->machine.xl_config;
+	const char *path = c->machine.xl_config;
 	cleanup_buf struct buf text = { 0 };
 	struct err why;
-	int r = image_check(&s->l->conf->image_dirs, path, IMAGE_XL_CONFIG, NULL, NULL, e);
+	int r = image_check(&l->conf->image_dirs, path, IMAGE_XL_CONFIG, NULL, NULL, e);
 
 	if (r < 0)
 		return r;
@@ -125,6 +125,30 @@ static int read_xl_name(const struct service *s, char *name, size_t size, struct
 		return err_set_errno(e, r, "cannot read %s", path);
 	r = xl_text_name(text.text ? text.text : "", name, size, &why);
 	return r < 0 ? err_set(e, r, "%s:%s", path, why.text) : 0;
+}
+
+bool start_is_domain_of(const struct service *s, const char *hypervisor, const char *name)
+{
+	return s->hv && strcmp(s->hv->name, hypervisor) == 0 && s->target && strcmp(s->target, name) == 0;
+}
+
+/* Somebody may have given it another service's name since it was looked at last: that one keeps it. */
+static int read_xl_name(const struct service *s, char *name, size_t size, struct err *e)
+{
+	const struct machine_conf *m = &s->conf->machine;
+	const struct service *other;
+	char found[MSG_NAME_MAX * 2];
+	int r = start_xl_name(s->l, s->conf, found, sizeof(found), e);
+
+	if (r < 0)
+		return r;
+	FOR_EACH_SERVICE(s->l, other) {
+		if (other != s && start_is_domain_of(other, m->hypervisor, found))
+			return err_set(e, -EEXIST, "%.300s names its domain \"%.100s\", as service \"%s\" does its own: give "
+						   "it another name", m->xl_config, found, other->conf->name);
+	}
+	str_copy_n(name, size, found);
+	return 0;
 }
 
 void start_name_domain(const struct service *s, char *name, size_t size)

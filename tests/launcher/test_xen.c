@@ -92,6 +92,72 @@ static void test_file_that_cannot_be(void **state)
 	assert_non_null(strstr(field(CTL_SHOW, "a", "last_error"), "db.cfg:1: it has no \"name\""));
 }
 
+static void add(const char *name, const char *machine, int error, const char *words)
+{
+	struct msg_ctl_request m = { .id = ++w.last_id, .verb = CTL_ADD, .admin = true };
+
+	str_copy(m.service, name);
+	snprintf(m.record, sizeof(m.record),
+		 "{\"name\":\"%s\",\"dns\":[\"%s.jitsu.example\"],\"ip\":[\"10.77.0.9/24\"],\"machine\":{%s}" HOLD_OFF_, name, name,
+		 machine);
+	say(w.control, MSG_CTL_REQUEST, &m);
+	expect_end(m.id, error);
+	if (!strstr(got.end.text, words))
+		fail_msg("\"%s\" is not in \"%s\"", words, got.end.text);
+}
+
+/* By commands, whether the file says it or the record. */
+static void test_domain_of_another_service_is_not_added(void **state)
+{
+	char machine[256], other[128];
+	FILE *f;
+
+	(void)state;
+	begin_with_file("name = 'dom-db'\n", "dom-db");
+	snprintf(other, sizeof(other), "%s/other.cfg", w.dir);
+	f = fopen(other, "w");
+	assert_non_null(f);
+	fputs("name = 'dom-db'\n", f);
+	fclose(f);
+	snprintf(machine, sizeof(machine), "\"xl_config\":\"%s\"", other);
+	add("b", machine, -EEXIST, "machine.xl_config: domain \"dom-db\" is service \"a\"'s already");
+	add("b", "\"domain\":\"dom-db\"", -EEXIST, "machine.domain: domain \"dom-db\" is service \"a\"'s already");
+}
+
+/* Its file says so only later: the first one keeps it. */
+static void test_domain_that_becomes_another_services(void **state)
+{
+	static char services[1200];
+	char mine[512], other[128];
+	FILE *f;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	write_file("name = 'dom-db'\n");
+	snprintf(other, sizeof(other), "%s/other.cfg", w.dir);
+	f = fopen(other, "w");
+	assert_non_null(f);
+	fputs("name = 'dom-b'\n", f);
+	fclose(f);
+	str_copy_n(mine, sizeof(mine), service_of_file(HOLD_OFF_));
+	snprintf(services, sizeof(services), "%s,{\"name\":\"b\",\"dns\":[\"b.jitsu.example\"],\"ip\":[\"10.77.0.2/24\"],"
+		 "\"machine\":{\"xl_config\":\"%s\"}" HOLD_OFF_, mine, other);
+	begin(services);
+	expect_question("dom-db", file_path());
+	expect_question("dom-b", other);
+	f = fopen(other, "w");
+	assert_non_null(f);
+	fputs("name = 'dom-db'\n", f);
+	fclose(f);
+	wake("b");
+	expect_state("b", STATE_STARTING);
+	expect_state("b", STATE_FAILED);
+	assert_non_null(strstr(field(CTL_SHOW, "b", "last_error"), "as service \"a\" does its own"));
+	wake("a");
+	expect_start("dom-db");
+}
+
 static void test_file_that_others_may_write(void **state)
 {
 	(void)state;
@@ -286,6 +352,8 @@ int main(void)
 		CASE(test_domain_has_the_name_in_its_file),
 		CASE(test_file_is_read_at_each_start),
 		CASE(test_file_that_cannot_be),
+		CASE(test_domain_of_another_service_is_not_added),
+		CASE(test_domain_that_becomes_another_services),
 		CASE(test_file_that_others_may_write),
 		CASE(test_machine_has_xens_port),
 	};
