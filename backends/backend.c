@@ -6,6 +6,9 @@
  *        ^                    | failed        |                  |
  *        +---- 1 s later -----+               +------ lost ------+--> CLOSED
  *
+ * The call that opens, or warms, may hang as any other.  Nothing can be done without it, so that after the deadline of
+ * all calls the loop ends, and the next process tries; long before, the launcher hears why nothing goes on.
+ *
  * Requests are taken in WARMING and OPEN; in WARMING a START waits at the workers' gate, so that
  * a wake in the first seconds costs its own time and no error.  In the other states a request is
  * answered with -ENOTCONN at once: nothing piles up behind a hypervisor that is not there.
@@ -30,7 +33,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { TICK_MS = 250, ROWS_MAX = 8192, CROWD = 128 /* requests that waited at once */ };
+enum { CONNECTING_LONG_MS = 10000, TICK_MS = 250, ROWS_MAX = 8192, CROWD = 128 /* requests that waited at once */ };
 
 enum conn_state { CONN_CLOSED, CONN_OPENING, CONN_WARMING, CONN_OPEN };
 
@@ -82,6 +85,8 @@ struct backend {
 	uint64_t returned_ns; /* the last call that did */
 	enum conn_state conn;
 	struct connecting connecting;
+	uint64_t connecting_ns; /* since when its call is under way */
+	bool connecting_long; /* that was told */
 	uint64_t reconnect_ns;
 	struct msg_be_hello hello;
 };
@@ -442,6 +447,7 @@ static void open_done(struct job *job)
 	b->conn = CONN_WARMING;
 	b->hello = c->hello;
 	say_hello(b);
+	b->connecting_ns = clock_now_ns();
 	c->job = (struct job){ .run = warm_run, .done = warm_done };
 	workers_submit(b->workers, &c->job);
 }
@@ -449,6 +455,8 @@ static void open_done(struct job *job)
 static void open_start(struct backend *b)
 {
 	b->conn = CONN_OPENING;
+	b->connecting_ns = clock_now_ns();
+	b->connecting_long = false;
 	b->connecting = (struct connecting){ .b = b, .job = { .run = open_run, .done = open_done } };
 	workers_submit(b->workers, &b->connecting.job);
 }
@@ -506,6 +514,23 @@ static void reconnect(struct backend *b)
 	open_start(b);
 }
 
+/* Warming takes its time where QEMU is asked for the first time, and is waited for at the gate. */
+static void look_at_connecting(struct backend *b, uint64_t now)
+{
+	uint64_t ms = (now - MIN(b->connecting_ns, now)) / NS_PER_MS;
+
+	if (b->conn == CONN_OPENING && ms >= CONNECTING_LONG_MS && !b->connecting_long) {
+		b->connecting_long = true;
+		str_copy(b->hello.text, "the call that connects to it does not return");
+		say_hello(b);
+	}
+	if ((b->conn != CONN_OPENING && b->conn != CONN_WARMING) || ms < BACKEND_DEADLINE_MS)
+		return;
+	log_limited(LOG_ERROR, "the call that %s the hypervisor has not returned in %d s: ending, so that a new process takes "
+		    "over", b->conn == CONN_OPENING ? "connects to" : "looks at", BACKEND_DEADLINE_MS / (int)MS_PER_S);
+	event_base_loopbreak(b->base);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct backend *b = arg;
@@ -519,6 +544,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		if (!r->answered && now >= r->deadline_ns)
 			expire(b, r);
 	}
+	look_at_connecting(b, now);
 	if (b->conn == CONN_CLOSED && now >= b->reconnect_ns)
 		reconnect(b);
 }

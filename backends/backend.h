@@ -30,7 +30,7 @@
  *   come before the RESULT that it belongs to.
  * - MSG_PING is answered with MSG_PONG by the loop, at once: one that does not is killed.  When as many calls hang
  *   as there are threads, past their deadline, and none returns, the loop ends (event_base_loopbreak()), and with
- *   it the process.
+ *   it the process; so it does when the call that connects is past that deadline.
  * - MSG_BE_GUEST comes for each stream of what a guest says, when it is there and whenever the launcher's channel is
  *   new; and behind each MSG_BE_DOMAIN of one that runs, since its service may be newer than it.
  * - MSG_BE_WATCH goes to a hypervisor with XenStore only.  MSG_BE_KEY comes once for each of its keys.

@@ -168,13 +168,12 @@ static int fake_open(void *hv, struct msg_be_hello *hello, struct err *e)
 	struct fake *f = hv;
 	int error = 0;
 
-	pthread_mutex_lock(&f->lock);
+	enter(f, FAKE_OPEN);
 	if (f->refusal[0])
 		error = err_set(e, -ECONNREFUSED, "%s", f->refusal);
-	pthread_mutex_unlock(&f->lock);
 	str_copy(hello->version, "fake 1");
 	str_copy(hello->text, "a fake has no KVM");
-	return error;
+	return leave(f, error);
 }
 
 static void fake_warm(void *hv, struct msg_be_hello *hello)

@@ -23,7 +23,8 @@ int fake_kill(struct fake *f, const char *name);
 /* Opening fails with this sentence; NULL: works again. */
 void fake_refuse(struct fake *f, const char *why);
 
-/* Calls for this domain do not return until fake_release(); "" also holds up warm(). */
+/* Calls for this domain do not return until fake_release(); "" also holds up warm(), and FAKE_OPEN open(). */
+#define FAKE_OPEN "open()"
 void fake_hang(struct fake *f, const char *name);
 void fake_release(struct fake *f);
 

@@ -130,13 +130,17 @@ static void ask(enum msg_type type, uint32_t req, const char *domain)
 	backend_on_msg(b, type, &m);
 }
 
+static const char hangs[] = "hangs";
+
 static int setup_refusing(void **state)
 {
 	(void)state;
 	n_heard = 0;
 	base = event_base_new();
 	fake = fake_new(base);
-	if (state && *state)
+	if (state && *state == hangs)
+		fake_hang(fake, FAKE_OPEN);
+	else if (state && *state)
 		fake_refuse(fake, *state);
 	b = backend_new(base, &fake_ops, fake, 4, hear, NULL);
 	fake_set_backend(fake, b);
@@ -181,6 +185,49 @@ static void test_not_connected_answers_at_once_and_goes_on_trying(void **state)
 	wait_connected(true);
 	start(3, "late");
 	expect(3, 0);
+}
+
+static void wait_break(void)
+{
+	for (unsigned ms = 0; ms < WAIT_MS && !event_base_got_break(base); ms += 300)
+		turn(300);
+	assert_true(event_base_got_break(base)); /* the process ends */
+}
+
+static void test_open_that_hangs_ends_the_process(void **state)
+{
+	uint64_t begin_ns = clock_now_ns();
+
+	(void)state;
+	turn(300);
+	clock_fake_ns(begin_ns + 15 * NS_PER_S);
+	for (unsigned ms = 0; ms < WAIT_MS && count(MSG_BE_HELLO) == 0; ms += 50)
+		turn(50);
+	assert_int_equal(count(MSG_BE_HELLO), 1);
+	assert_false(last_hello());
+	assert_string_equal(heard[n_heard - 1].text, "the call that connects to it does not return");
+	start(1, "www");
+	expect(1, -ENOTCONN);
+	assert_string_equal(find_result(1)->text, "the call that connects to it does not return");
+	assert_false(event_base_got_break(base));
+	clock_fake_ns(begin_ns + (BACKEND_DEADLINE_MS + 1000) * NS_PER_MS);
+	wait_break();
+	assert_int_equal(count(MSG_BE_HELLO), 1);
+}
+
+/* A start would wait for it for ever. */
+static void test_warming_that_hangs_ends_the_process(void **state)
+{
+	uint64_t begin_ns = clock_now_ns();
+
+	(void)state;
+	fake_hang(fake, "");
+	wait_connected(true);
+	backend_lost(b, "gone");
+	turn(300);
+	assert_false(event_base_got_break(base));
+	clock_fake_ns(begin_ns + (BACKEND_DEADLINE_MS + 5000) * NS_PER_MS);
+	wait_break();
 }
 
 static void test_lost_connection_settles_what_waits(void **state)
@@ -352,6 +399,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate_setup_teardown(test_not_connected_answers_at_once_and_goes_on_trying, setup_refusing,
 							 teardown, nobody_home),
+		cmocka_unit_test_prestate_setup_teardown(test_open_that_hangs_ends_the_process, setup_refusing, teardown,
+							 (void *)hangs),
+		cmocka_unit_test_setup_teardown(test_warming_that_hangs_ends_the_process, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_connection_settles_what_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_starts_wait_while_the_hypervisor_warms_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_as_many_requests_wait_as_said, setup, teardown),
