@@ -5,6 +5,7 @@
 #
 #     HYPERVISORS="embed libvirtd libxl" ARCHES="x86_64 aarch64"   what of it
 #     GUESTS, HOLDS, STOPS, IMAGE, CMDLINE, INITRD, MEMORY, PORT   as in cells.sh; an IMAGE is of one architecture
+#     XEN_IMAGE=FILE                                               libxl's IMAGE, where it takes another
 #     CPU=qemu64,+npt                                              of the x86-64 machine that nested Xen is in
 #     NESTED_LIMIT=2400                                            seconds that a nested machine may take
 #
@@ -19,7 +20,7 @@ arches=${ARCHES:-x86_64 aarch64}
 cells=$BUILD/matrix.cells
 cells_of=tests/matrix/cells.sh
 [ "$(id -u)" = 0 ] || { echo "the matrix needs root: it makes network namespaces" >&2; exit 1; }
-for file in "${IMAGE:-}" "${INITRD:-}"; do
+for file in "${IMAGE:-}" "${XEN_IMAGE:-}" "${INITRD:-}"; do
     [ -z "$file" ] || [ -r "$file" ] || { echo "there is no file $file" >&2; exit 1; }
 done
 
@@ -82,7 +83,7 @@ run_all() {
     for hypervisor in $hypervisors; do
         for arch in $arches; do
             case $hypervisor in
-            libxl) with_image_of "$arch" nested "$arch" ;;
+            libxl) IMAGE=${XEN_IMAGE:-${IMAGE:-}} with_image_of "$arch" nested "$arch" ;;
             *) with_image_of "$arch" $cells_of "$hypervisor" "$arch" ;;
             esac
         done
@@ -90,8 +91,9 @@ run_all() {
 }
 
 about() {
-    printf '%s, %s CPUs, Linux %s. ' "$(date -u +%F)" "$(nproc)" "$(uname -r)"
+    printf '%s, %s CPUs, Linux %s, in %s minutes. ' "$(date -u +%F)" "$(nproc)" "$(uname -r)" $(((SECONDS + 59) / 60))
     echo "QEMU runs guests under KVM where that works, else emulated; Xen runs in an emulated machine."
+    [ -z "${IMAGE:-}" ] || echo "The image is \`$IMAGE\`${XEN_IMAGE:+, on Xen \`$XEN_IMAGE\`}${CMDLINE:+, with \`$CMDLINE\`}."
 }
 
 run_all | tee "$cells"
