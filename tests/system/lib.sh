@@ -435,6 +435,8 @@ fail() { # fail WHY: and the test ends
     return 1
 }
 
+note() { echo "NOTE $*"; } # figures that are told when the test passes
+
 skip() { # skip WHY: and the test ends
     echo "# skip: $*"
     exit 77
@@ -511,7 +513,7 @@ run_tests() { # run_tests [TEST...]: all functions test_*, or those named
         status=$?
         began=$(( $(date +%s) - began ))
         case $status in
-        0) echo "ok - $suite: $test (${began} s)$(sed -n 's/^SEED=/ # &/p' "$log")"; passed=$((passed + 1)) ;;
+        0) echo "ok - $suite: $test (${began} s)$(sed -n 's/^SEED=/ # &/p; s/^NOTE / # /p' "$log")"; passed=$((passed + 1)) ;;
         77) echo "skip - $suite: $test $(grep '^# skip' "$log")"; skipped=$((skipped + 1)) ;;
         *) echo "not ok - $suite: $test (${began} s)"; sed 's/^/    /' "$log"; failed=$((failed + 1)) ;;
         esac

@@ -98,12 +98,3 @@ inventory() {
     find "$dir/run" "$dir/state" /var/run/jitsu-xen /var/lib/xen -type f 2> /dev/null | sed 's/^/file /'
     ps -eo comm --no-headers | awk '!/^(kworker|ps|awk|bash|irq|migration)/ { print "process", $1 }' | sort
 }
-
-# Descriptors of each process of ours: NAME COUNT.
-descriptors() {
-    local file
-    for file in "$dir"/run/pids/*; do
-        echo "${file##*/} $(ls "/proc/$(process_pid "${file##*/}")/fd" | wc -l)"
-    done
-    echo "supervisor $(ls "/proc/$jitsud_pid/fd" | wc -l)"
-}

@@ -12,6 +12,8 @@ cp "$BUILD/guests/www-$guest_type.elf" "$BUILD/guests/www.elf" || exit 1
 . /host/source/tests/xen/lib.sh
 # shellcheck disable=SC1091
 . /host/source/tests/xen/guest.sh
+# shellcheck disable=SC1091
+. /host/source/tests/cycles.sh
 
 test_wake_by_query() {
     configure "$(service www 20 hold '"off"')"
@@ -181,22 +183,11 @@ test_every_process_may_die() {
 
 # Many times on and off leaves nothing behind.
 test_nothing_is_left() {
-    local n=${CYCLES:-$(rounds 20 200 | tail -n 1)} i
     configure "$(service www 20)"
     start_jitsud && wait_held www || return 1
-    page 10.77.0.20 > /dev/null && ctl stop www > /dev/null && wait_until 20 nothing_runs || return 1
-    inventory > "$dir/before"
-    descriptors > "$dir/fds.before"
-    for i in $(seq "$n"); do
-        page 10.77.0.20 | grep -q "^boot $((i + 1))\$" || fail "round $i: no page" || return 1
-        ctl stop www > /dev/null || fail "round $i: stop failed" || return 1
-    done
-    wait_until 20 nothing_runs || fail "left: $(domains) $(vifs)" || return 1
-    wait_until 10 same_inventory || fail "after $n rounds: $(diff "$dir/before" "$dir/after")" || return 1
-    descriptors > "$dir/fds.after"
-    diff "$dir/fds.before" "$dir/fds.after" || fail "descriptors are left"
+    cycles_leave_nothing "${CYCLES:-$(rounds 20 200 | tail -n 1)}" || return 1
+    nothing_runs || fail "left: $(domains) $(vifs)"
 }
-same_inventory() { inventory > "$dir/after" && diff -q "$dir/before" "$dir/after"; }
 
 BASH_ARGV0=xen-$guest_type # whose tests these are
 # shellcheck disable=SC2086
