@@ -251,7 +251,7 @@ check-long-now: all $(TEST_BINS) $(BUILD)/tests/list $(PACKETS) guests guests-li
 # What needs a Xen, in one that is emulated.
 check-xen:
 	$(AFTER_DEPS) check-xen-now
-check-xen-now: all $(PACKETS) $(BUILD)/tests/backends/test_contract guests
+check-xen-now: all $(PACKETS) $(BUILD)/tests/backends/test_contract guests $(if $(LONG),guests-linux)
 	$(Q)tests/xen/check.sh $(BUILD) $(LONG)
 
 # The same for arm64, on an emulated machine of that architecture.
@@ -355,7 +355,7 @@ help:
 	@echo 'make demo       watch sleeping VMs answer curl, from nothing to clean-up (root)'
 	@echo 'make check      every test (root for the system tests)'
 	@echo 'make check-arm64-xen  jitsud for arm64 on a Xen for arm64, both emulated'
-	@echo 'make check-xen  those in a nested Xen alone (LONG=1: with PVH guests, too)'
+	@echo 'make check-xen  those in a nested Xen alone (LONG=1: with PVH guests, the contract, the full counts)'
 	@echo 'make check-long the full counts, and the fuzzers; check-asan, check-tsan: under sanitizers'
 	@echo 'make bench [BENCH=hold]     measure, and write $(BUILD)/bench.json'
 	@echo 'make matrix [IMAGE=FILE]    every kind of hypervisor, guest and stop: $(BUILD)/matrix.md'

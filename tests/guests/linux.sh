@@ -33,7 +33,7 @@ drivers/virtio/virtio_pci_legacy_dev drivers/virtio/virtio_pci_modern_dev
 drivers/virtio/virtio_pci
 net/core/failover drivers/net/net_failover drivers/net/virtio_net
 drivers/acpi/button drivers/input/keyboard/gpio_keys drivers/input/evdev
-drivers/char/virtio_console drivers/net/xen-netfront'
+drivers/char/virtio_console drivers/net/xen-netfront drivers/block/xen-blkfront'
 
 say() { echo "  linux guest: $*"; }
 skip() { say "skipped: $*"; exit 77; }
@@ -159,6 +159,19 @@ END
     program www/cgi-bin/poweroff <<'END'
 printf 'Content-Type: text/plain\r\n\r\npowering off\n'
 { sleep 0.1; poweroff -f; } >/dev/null 2>&1 &
+END
+    program www/cgi-bin/disks <<'END'
+printf 'Content-Type: text/plain\r\n\r\n'
+cd /sys/block
+for disk in xvd*; do
+    [ -b "/dev/$disk" ] || continue
+    read -r fixed <"$disk/ro"
+    echo "$disk ro=$fixed $(sha256sum "/dev/$disk")"
+done
+END
+    program www/cgi-bin/write <<'END'
+printf 'Content-Type: text/plain\r\n\r\n'
+head -c 512 /etc/guest | dd "of=/dev/$QUERY_STRING" conv=notrunc,fsync && echo written
 END
     program www/cgi-bin/crash <<'END'
 echo c >/proc/sysrq-trigger

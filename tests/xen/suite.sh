@@ -181,6 +181,40 @@ test_every_process_may_die() {
     wait_state www up || fail "supervisor: $(ctl list)"
 }
 
+# What a Linux says of its disks, a line each.
+disks() { in_client curl -sf --noproxy '*' -m "$patience" http://10.77.0.20/cgi-bin/disks; }
+has_disks() { [ "$(disks | wc -l)" = "$1" ]; }
+write_disk() { in_client curl -sf --noproxy '*' -m "$patience" "http://10.77.0.20/cgi-bin/write?$1"; }
+loops() { cat /sys/block/loop*/loop/backing_file 2> /dev/null; }
+no_loops() { [ -z "$(loops)" ]; }
+
+# A Linux has two files of this host as its disks, by Xen's own script: one of them can only be read.
+test_a_guest_reads_its_disks() {
+    [ -n "${LONG:-}" ] || skip "in check-long"
+    local linux=/host/build/guests/linux disk kept
+    [ -f $linux/initrd ] || skip "the Linux guest is not built (make guests-linux)"
+    install -m 644 $linux/vmlinuz $linux/initrd "$dir/images/" || return 1
+    for disk in fixed own; do head -c 1M /dev/urandom > "$dir/images/$disk"; done
+    kept=$(sha256sum < "$dir/images/fixed")
+    configure "$(service www 20 start_timeout '"240s"' max_hold '"240s"' stop_timeout '"60s"' \
+        machine.kernel "\"$dir/images/vmlinuz\"" machine.initrd "\"$dir/images/initrd\"" machine.memory '"160MiB"' \
+        machine.cmdline '"console=hvc0 quiet panic=-1 ip={ip}/{prefix} name={name} boot={boot}"' machine.disks \
+        "[{\"path\": \"$dir/images/fixed\", \"read_only\": true}, {\"path\": \"$dir/images/own\"}]")"
+    start_jitsud && wait_held www || return 1
+    page 10.77.0.20 240 | grep -q '^boot 1$' || fail "no page: $(ctl console www | tail -5)" || return 1
+    wait_until "$patience" has_disks 2 || fail "its disks: $(disks)" || return 1
+    disks | grep -q "^xvda ro=1 ${kept%% *}" || fail "xvda is another: $(disks)" || return 1
+    disks | grep -q "^xvdb ro=0 $(sha256sum < "$dir/images/own" | cut -d' ' -f1)" ||
+        fail "xvdb is another: $(disks)" || return 1
+    [ -z "$(write_disk xvda)" ] || fail "xvda can be written to" || return 1
+    [ "$(write_disk xvdb)" = written ] || fail "xvdb cannot be written to" || return 1
+    [ "$(loops | sort)" = "$dir/images/fixed"$'\n'"$dir/images/own" ] || fail "loop devices: $(loops)" || return 1
+    ctl stop www > /dev/null || fail "it cannot be stopped: $(ctl show www)" || return 1
+    wait_until 20 nothing_runs && wait_until 20 no_loops || fail "left: $(domains) $(vifs) $(loops)" || return 1
+    [ "$(sha256sum < "$dir/images/fixed")" = "$kept" ] || fail "what can only be read was written" || return 1
+    [ "$(head -n 1 "$dir/images/own")" = 'www 1' ] || fail "what was written is not there"
+}
+
 # Many times on and off leaves nothing behind.
 test_nothing_is_left() {
     configure "$(service www 20)"
