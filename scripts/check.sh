@@ -4,7 +4,7 @@
 #     unit tests      cmocka programs, each bounded in time; most once more for arm64, under QEMU's user emulation
 #     guests          the unikernels under plain QEMU
 #     contract        the backend contract against real libvirt, in both isolations
-#     nested Xen      jitsu-libxl in dom0 of an emulated machine, no root needed (tests/xen)
+#     nested Xen      jitsu-libxl in dom0 of an emulated machine, no root needed (tests/xen); long: the contract, too
 #     system tests    real libvirt, real guests, namespaces of their own (tests/system)
 #     fuzzers         long only: 60 s each
 #
@@ -123,7 +123,7 @@ run_arm64
 export ASAN_OPTIONS=detect_leaks=0
 suite_limit=600
 xen_limit=500
-[ -z "$long" ] || suite_limit=3000 xen_limit=4000
+[ -z "$long" ] || suite_limit=3000 xen_limit=7000
 if [ "$(id -u)" = 0 ]; then
     run_script 300 env GUESTS_DIR="$build/guests" SELFTEST_LIMIT=270 tests/guests/selftest.sh
     install -m 644 "$build/guests/www.elf" "$images/"

@@ -45,7 +45,7 @@ check() { # check DESCRIPTION COMMAND...
         passed=$((passed + 1))
     else
         echo "not ok $what"
-        console | sed 's/^/# /'
+        say_what_there_is | sed 's/^/# /'
         failed=$((failed + 1))
     fi
 }
@@ -67,7 +67,7 @@ vif = [ "mac=00:16:3e:98:00:$(printf %02x $count),bridge=$bridge,script=$vif" ]
 on_reboot = "destroy"
 on_crash = "destroy"
 END
-    xl create -q "$scratch/$name.cfg"
+    xl create "$scratch/$name.cfg" > "$scratch/create" 2>&1
 }
 
 stop() {
@@ -75,7 +75,20 @@ stop() {
     name=
 }
 
-console() { cat "/var/log/xen/guest-$name.log" 2>/dev/null; }
+# What nobody has read of its console is still in its terminal.
+console() {
+    local terminal
+    terminal=$(xenstore-read "/local/domain/$(xl domid "$name" 2>/dev/null)/console/tty" 2>/dev/null) &&
+        timeout 1 cat "$terminal"
+}
+
+say_what_there_is() {
+    xl list
+    console
+    grep "^$guest " /proc/net/arp
+    bridge fdb show br $bridge | grep -v permanent
+    tail -n 5 "$scratch/create"
+}
 
 within() { # within COMMAND...: does it come true, in time?
     local until=$((SECONDS + patience))

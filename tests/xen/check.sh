@@ -1,6 +1,7 @@
 #!/bin/bash
 # check.sh BUILD [long]: jitsud and jitsu-libxl on a nested Xen (suite.sh): lines that scripts/check.sh counts.
-# With PV guests; long: with PVH guests, too, and the full counts.  TESTS='test_x ...': these only.
+# With PV guests; long: with PVH guests, too, and the full counts; then the backend contract and what the unikernels
+# for Xen test of themselves.  TESTS='test_x ...': these of suite.sh only.  PARTS='suite contract selftest': these only.
 # ARCH=arm64: that Xen, with the programs in BUILD-arm64 and a Linux guest (suite-arm64.sh).
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,7 +11,7 @@ failed=0
 
 skip() { echo "skip - nested Xen # $*"; exit 77; }
 
-run_suite() { # run_suite CPU SECONDS [SUITE]
+run_suite() { # run_suite CPU SECONDS [SCRIPT]
     local status
     CPU=$1 LONG=$long PASS="TESTS=${TESTS:-}" "$here/run.sh" "$build" "$here/${3:-suite.sh}" "$2"
     status=$?
@@ -34,8 +35,16 @@ fi
 [ -f "$build/guests/www-pv.elf" ] || skip "the guests for Xen are not built (make guests)"
 if [ -z "$long" ]; then
     run_suite qemu64 400
-else
-    run_suite qemu64 1800
-    run_suite qemu64,+npt 1800
+    exit $failed
 fi
-[ "$failed" = 0 ]
+for part in ${PARTS:-suite $([ -n "${TESTS:-}" ] || echo contract selftest)}; do
+    case $part in
+    suite)
+        run_suite qemu64 2400
+        run_suite qemu64,+npt 2400
+        ;;
+    contract) run_suite qemu64,+npt 900 contract.sh ;;
+    selftest) run_suite qemu64,+npt 900 ../guests/selftest-xen.sh ;;
+    esac
+done
+exit $failed
