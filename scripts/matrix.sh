@@ -91,9 +91,13 @@ run_all() {
 }
 
 about() {
-    printf '%s, %s CPUs, Linux %s, in %s minutes. ' "$(date -u +%F)" "$(nproc)" "$(uname -r)" $(((SECONDS + 59) / 60))
+    local linux
+    linux=$(uname -r)
+    printf '%s, %s CPUs, Linux %s, in %s min.\n' "$(date -u +%F)" "$(nproc)" "${linux%%-*}" $(((SECONDS + 59) / 60))
     echo "QEMU runs guests under KVM where that works, else emulated; Xen runs in an emulated machine."
-    [ -z "${IMAGE:-}" ] || echo "The image is \`$IMAGE\`${XEN_IMAGE:+, on Xen \`$XEN_IMAGE\`}${CMDLINE:+, with \`$CMDLINE\`}."
+    [ -n "${IMAGE:-}" ] || return
+    echo "The image is \`$IMAGE\`${XEN_IMAGE:+, on Xen \`$XEN_IMAGE\`}."
+    [ -z "${CMDLINE:-}" ] || echo "Its arguments are \`$CMDLINE\`."
 }
 
 run_all | tee "$cells"
