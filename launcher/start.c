@@ -95,17 +95,26 @@ static int fill_cmdline(const struct service *s, char *out, size_t size, struct 
 
 /* ---- files ---- */
 
+/* On Xen root opens them: the toolstack, and dom0's kernel for the disks. */
+static const struct image_reader *reader_of(const struct service *s)
+{
+	const struct hypervisor_conf *hv = conf_hypervisor(s->l->conf, s->conf->machine.hypervisor);
+
+	return hv && uri_is_xen(hv->uri) ? NULL : &s->l->qemu;
+}
+
 static int check_files(const struct service *s, struct err *e)
 {
 	const struct machine_conf *m = &s->conf->machine;
-	const struct launcher *l = s->l;
-	int r = image_check(&l->conf->image_dirs, m->kernel, IMAGE_KERNEL, &l->qemu, NULL, e);
+	const struct string_list *dirs = &s->l->conf->image_dirs;
+	const struct image_reader *reader = reader_of(s);
+	int r = image_check(dirs, m->kernel, IMAGE_KERNEL, reader, NULL, e);
 
 	if (r == 0 && m->initrd[0])
-		r = image_check(&l->conf->image_dirs, m->initrd, IMAGE_INITRD, &l->qemu, NULL, e);
+		r = image_check(dirs, m->initrd, IMAGE_INITRD, reader, NULL, e);
 	for (size_t i = 0; r == 0 && i < m->disks.n; i++)
-		r = image_check(&l->conf->image_dirs, m->disks.v[i].path,
-				m->disks.v[i].read_only ? IMAGE_DISK_READ_ONLY : IMAGE_DISK, &l->qemu, NULL, e);
+		r = image_check(dirs, m->disks.v[i].path, m->disks.v[i].read_only ? IMAGE_DISK_READ_ONLY : IMAGE_DISK, reader,
+				NULL, e);
 	return r;
 }
 

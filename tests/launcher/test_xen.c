@@ -170,31 +170,50 @@ static void test_file_that_others_may_write(void **state)
 	assert_non_null(strstr(field(CTL_SHOW, "a", "last_error"), "chmod go-w"));
 }
 
-/* No tap is made: there is not even a bridge.  Its port is called what Xen says. */
+static const char *image(const char *name, mode_t mode)
+{
+	static char path[96];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", w.dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fchmod(fileno(f), mode), 0);
+	fclose(f);
+	return path;
+}
+
+/* "m" is a machine of that kernel. */
+static void begin_machine(const char *kernel)
+{
+	char service[512];
+
+	assert_int_equal(chmod(w.dir, 0755), 0);
+	w.bridge = "br-none";
+	snprintf(service, sizeof(service),
+		 "{\"name\":\"m\",\"dns\":[\"m.jitsu.example\"],\"ip\":[\"10.77.0.1/24\"],\"machine\":{\"kernel\":\"%s\","
+		 "\"disks\":[{\"path\":\"%s\"}]}" HOLD_OFF_, kernel, image("disk", 0600));
+	begin(service);
+}
+
+/* No tap is made: there is not even a bridge.  Its port is called what Xen says.  Its disk, which nobody but root can
+ * read, is opened by root. */
 static void test_machine_has_xens_port(void **state)
 {
 	struct msg_be_result m = { .domain_id = 7, .n_nics = 1 };
-	char service[512], path[96];
-	FILE *f;
+	char kernel[96];
 
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	snprintf(path, sizeof(path), "%s/kernel", w.dir);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fclose(f);
-	assert_int_equal(chmod(w.dir, 0755), 0);
 	w.uri = "libxl:///";
-	w.bridge = "br-none";
-	snprintf(service, sizeof(service),
-		 "{\"name\":\"m\",\"dns\":[\"m.jitsu.example\"],\"ip\":[\"10.77.0.1/24\"],\"machine\":{\"kernel\":\"%s\"}" HOLD_OFF_,
-		 path);
-	begin(service);
+	str_copy(kernel, image("kernel", 0600));
+	begin_machine(kernel);
 	wake("m");
 	expect(w.be, MSG_BE_START);
 	assert_string_equal(got.start.nics[0].bridge, "br-none");
 	assert_string_equal(got.start.nics[0].ifname, "");
+	assert_int_equal(got.start.n_disks, 1);
 	assert_false(mac_is_zero(&got.start.nics[0].mac));
 	m.req = got.start.req;
 	m.nics[0] = got.start.nics[0];
@@ -205,6 +224,23 @@ static void test_machine_has_xens_port(void **state)
 	expect_state("m", STATE_STARTING);
 	expect_state("m", STATE_BOOTING);
 	assert_non_null(strstr(field(CTL_SHOW, "m", "nics"), "vif7.0"));
+}
+
+/* Elsewhere QEMU opens it, which has a user of its own. */
+static void test_disk_that_qemu_cannot_write(void **state)
+{
+	char kernel[96];
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	w.uri = NULL;
+	str_copy(kernel, image("kernel", 0644));
+	begin_machine(kernel);
+	wake("m");
+	expect_state("m", STATE_STARTING);
+	expect_state("m", STATE_FAILED);
+	assert_non_null(strstr(field(CTL_SHOW, "m", "last_error"), "disk cannot be read and written by QEMU's user"));
 }
 
 /* ---- held before it first runs ---- */
@@ -356,6 +392,7 @@ int main(void)
 		CASE(test_domain_that_becomes_another_services),
 		CASE(test_file_that_others_may_write),
 		CASE(test_machine_has_xens_port),
+		CASE(test_disk_that_qemu_cannot_write),
 	};
 	static const struct CMUnitTest held[] = {
 		HELD(test_held_before_it_first_runs),
