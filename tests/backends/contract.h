@@ -91,6 +91,7 @@ bool console_says(const char *name, const char *what);
 /* ---- the host ---- */
 
 bool make_bridge(const char *name);
+void remove_bridge(const char *name); /* one that is down, as it was made */
 int cannot(const char *why); /* 77 */
 
 /* ---- cases: how many failed, or 77 ---- */

@@ -359,6 +359,13 @@ bool make_bridge(const char *name)
 	return ioctl(sock, 0x89a0 /* SIOCBRADDBR */, name) == 0;
 }
 
+void remove_bridge(const char *name)
+{
+	cleanup_close int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	ioctl(sock, 0x89a1 /* SIOCBRDELBR */, name);
+}
+
 int cannot(const char *why)
 {
 	printf("skipped: %s\n", why);

@@ -312,5 +312,6 @@ int run_xen(void)
 	status += cmocka_run_group_tests_name("backend contract: Xen's guests", with_xen, begin_process, end_process);
 	if (getenv("LONG")) /* a minute, where Xen is emulated */
 		status += run_many_requests();
+	remove_bridge("br-test"); /* this is dom0's own network */
 	return status;
 }

@@ -4,8 +4,11 @@ hold=park
 . "$(dirname "$0")/lib.sh"
 . "$here/../cycles.sh"
 
-# A libvirtd has a /run of its own here.
-libvirtd_files() { for place in run/libvirt var/lib/libvirt var/log/libvirt; do echo "/proc/$libvirtd_pid/root/$place"; done; }
+# A libvirtd has directories of its own here.
+libvirtd_files() {
+    local place
+    for place in run/libvirt var/lib/libvirt var/log/libvirt; do echo "/proc/$libvirtd_pid/root/$place"; done
+}
 
 inventory() {
     local pid files=("$dir/run" "$dir/state")

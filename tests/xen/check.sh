@@ -1,7 +1,7 @@
 #!/bin/bash
 # check.sh BUILD [long]: jitsud and jitsu-libxl on a nested Xen (suite.sh): lines that scripts/check.sh counts.
-# With PV guests; long: with PVH guests, too, and the full counts; then the backend contract and what the unikernels
-# for Xen test of themselves.  TESTS='test_x ...': these of suite.sh only.  PARTS='suite contract selftest': these only.
+# With PV guests; long: with PVH guests, too, and the full counts; then the backend contract (contract.sh) and the
+# unikernels' own test.  TESTS='test_x ...': these of suite.sh only.  PARTS='suite contract selftest': these alone.
 # ARCH=arm64: that Xen, with the programs in BUILD-arm64 and a Linux guest (suite-arm64.sh).
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
