@@ -80,15 +80,9 @@ int registry_history(struct registry *r, const char *name, uint64_t before, unsi
 	return got;
 }
 
-int registry_changes(struct registry *r, uint64_t number, registry_change_fn *fn, void *arg, struct err *e)
+/* Shows the rows of kind, name, before, after; `n` is what the first step has said.  0 or -errno. */
+static int each_change(struct registry *r, sqlite3_stmt *s, int n, registry_change_fn *fn, void *arg, struct err *e)
 {
-	cleanup_stmt sqlite3_stmt *s = registry_ask(
-		r, e, "SELECT kind, name, before, after FROM change WHERE revision = ? ORDER BY kind, name", "i", number);
-	int n = s ? registry_step(r, s, e) : e->code;
-
-	if (n == 0)
-		return err_set(e, -ENOENT, "there is no revision %llu: \"jitsuctl history\" lists them",
-			       (unsigned long long)number);
 	for (; n > 0; n = registry_step(r, s, e)) {
 		struct registry_change c = {
 			.kind = (enum registry_kind)sqlite3_column_int(s, 0),
@@ -101,6 +95,18 @@ int registry_changes(struct registry *r, uint64_t number, registry_change_fn *fn
 			return 0;
 	}
 	return n;
+}
+
+int registry_changes(struct registry *r, uint64_t number, registry_change_fn *fn, void *arg, struct err *e)
+{
+	cleanup_stmt sqlite3_stmt *s = registry_ask(
+		r, e, "SELECT kind, name, before, after FROM change WHERE revision = ? ORDER BY kind, name", "i", number);
+	int n = s ? registry_step(r, s, e) : e->code;
+
+	if (n == 0)
+		return err_set(e, -ENOENT, "there is no revision %llu: \"jitsuctl history\" lists them",
+			       (unsigned long long)number);
+	return each_change(r, s, n, fn, arg, e);
 }
 
 /* The oldest revision that is remembered, and the newest. */
@@ -133,18 +139,7 @@ int registry_since(struct registry *r, uint64_t number, registry_change_fn *fn, 
 			       (unsigned long long)number, (unsigned long long)oldest - 1, (unsigned long long)youngest);
 	cleanup_stmt sqlite3_stmt *s = registry_ask(r, e, sql, "i", number);
 
-	for (n = s ? registry_step(r, s, e) : e->code; n > 0; n = registry_step(r, s, e)) {
-		struct registry_change c = {
-			.kind = (enum registry_kind)sqlite3_column_int(s, 0),
-			.name = text_of(s, 1),
-			.before = text_of(s, 2),
-			.after = text_of(s, 3),
-		};
-
-		if (!fn(arg, &c))
-			return 0;
-	}
-	return n;
+	return each_change(r, s, s ? registry_step(r, s, e) : e->code, fn, arg, e);
 }
 
 /* ---- changing ---- */
