@@ -24,6 +24,7 @@
 #include "base/ipc.h"
 #include "base/slots.h"
 #include "launcher/main.h"
+#include "tests/netns.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function"
 
@@ -381,6 +382,26 @@ static int teardown(void **state)
 	if (system(line) != 0)
 		return -1;
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+}
+
+/* The same on a bridge, br0, that has this address and these pools of addresses; NULL: none. */
+static int setup_on_bridge(void **state, const char *address, const char *pools)
+{
+	if (ip_run("ip link add br0 type bridge && ip link set br0 address 02:00:00:00:00:fe up") < 0 ||
+	    (address && ip_run("ip addr add %s dev br0", address) < 0))
+		return -1;
+	w.bridge = "br0";
+	w.pools = pools;
+	return setup(state);
+}
+
+static int teardown_on_bridge(void **state)
+{
+	int r = teardown(state);
+
+	ip_run("ip link del br0 2>/dev/null");
+	w.bridge = w.pools = NULL;
+	return r;
 }
 
 /* ---- what dns hears and says ---- */

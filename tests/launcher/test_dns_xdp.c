@@ -23,7 +23,6 @@
 #include "launcher/dns_xdp.h"
 #include "launcher/quiesce.h"
 #include "launcher/xdp.h"
-#include "tests/netns.h"
 
 #define HOST_MAC "02:00:00:00:00:01"
 #define CLIENT_MAC "02:00:00:00:00:20"

@@ -474,10 +474,8 @@ int main(void)
 		T(test_without_dns),
 	};
 
-	if (geteuid() == 0 && unshare(CLONE_NEWNET) < 0) {
-		printf("skipped: root, and yet no network namespace of its own\n");
+	if (!netns_enter_as_root())
 		return 77;
-	}
 	loads_at_once = true;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

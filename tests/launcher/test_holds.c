@@ -15,7 +15,6 @@
 
 #include "base/metric.h"
 #include "launcher/netlink_internal.h"
-#include "tests/netns.h"
 
 static struct netlink *nl;
 static struct {
@@ -37,22 +36,20 @@ static void add_port(const char *name)
 
 static int setup_holds(void **state)
 {
-	if (ip_run("ip link add br0 type bridge && ip link set br0 address 02:00:00:00:00:fe up && ip addr add "
-		   "10.77.0.254/24 dev br0") < 0)
-		return -1;
-	add_port("vm-a");
-	w.bridge = "br0";
-	return setup(state);
+	int r = setup_on_bridge(state, "10.77.0.254/24", NULL);
+
+	if (r == 0)
+		add_port("vm-a");
+	return r;
 }
 
 static int teardown_holds(void **state)
 {
-	int r = teardown(state);
+	int r = teardown_on_bridge(state);
 
 	hang_up(&w.kept);
 	hang_up(&holds.tap);
-	ip_run("ip link del vm-a 2>/dev/null; ip link del vm-b 2>/dev/null; ip link del br0 2>/dev/null");
-	w.bridge = NULL;
+	ip_run("ip link del vm-a 2>/dev/null; ip link del vm-b 2>/dev/null");
 	w.bpf = false;
 	return r;
 }

@@ -2,8 +2,6 @@
  * test's own.  Their VMs do not start here: their kernel is not there. */
 #include "tests/launcher/peers.h"
 
-#include "tests/netns.h"
-
 /* `more` follows a comma. */
 #define TEMPLATE_OF(name, host, more)                                                              \
 	"{\"name\":\"" name "\",\"dns\":[\"*." host "\"],\"ip\":[\"auto\"],"                       \
@@ -20,23 +18,7 @@ static const char *in_dir(const char *text)
 	return room;
 }
 
-static int setup_instances(void **state)
-{
-	if (ip_run("ip link add br0 type bridge && ip link set br0 address 02:00:00:00:00:fe up") < 0)
-		return -1;
-	w.bridge = "br0";
-	w.pools = "\"10.77.0.101-10.77.0.106/24\"";
-	return setup(state);
-}
-
-static int teardown_instances(void **state)
-{
-	int r = teardown(state);
-
-	ip_run("ip link del br0 2>/dev/null");
-	w.bridge = w.pools = NULL;
-	return r;
-}
+static int setup_instances(void **state) { return setup_on_bridge(state, NULL, "\"10.77.0.101-10.77.0.106/24\""); }
 
 static void ask_for_as(const char *label, const char *client, bool verified)
 {
@@ -362,7 +344,7 @@ static void test_of_the_registry(void **state)
 	assert_int_equal(w.n, 2);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup_instances, teardown_instances)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup_instances, teardown_on_bridge)
 
 int main(void)
 {
@@ -383,10 +365,8 @@ int main(void)
 		T(test_of_the_registry),
 	};
 
-	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 || ip_run("ip link set lo up") < 0) {
-		printf("skipped: a network namespace of its own needs root\n");
+	if (!netns_enter())
 		return 77;
-	}
 	loads_at_once = true;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1608,10 +1608,8 @@ int main(int argc, char **argv)
 	int failed, status = -1, c;
 	pid_t pid;
 
-	if (geteuid() == 0 && unshare(CLONE_NEWNET) < 0) {
-		printf("skipped: root, and yet no network namespace of its own\n");
+	if (!netns_enter_as_root())
 		return 77;
-	}
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
 	pid = said ? run_second_half(said) : -1;

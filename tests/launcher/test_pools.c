@@ -5,7 +5,6 @@
 #include <net/if.h>
 
 #include "config/registry.h"
-#include "tests/netns.h"
 
 #define AUTO_MORE(name, ip, more)                                                                  \
 	"{\"name\":\"" name "\",\"dns\":[\"" name ".jitsu.example\"],\"ip\":[" ip "],"             \
@@ -34,21 +33,7 @@ static const char *fill(const char *text)
 
 static int setup_pools(void **state)
 {
-	if (ip_run("ip link add br0 type bridge && ip link set br0 address 02:00:00:00:00:fe up && ip addr add "
-		   "10.77.0.102/24 dev br0") < 0)
-		return -1;
-	w.bridge = "br0";
-	w.pools = "\"10.77.0.101-10.77.0.105/24\"";
-	return setup(state);
-}
-
-static int teardown_pools(void **state)
-{
-	int r = teardown(state);
-
-	ip_run("ip link del br0 2>/dev/null");
-	w.bridge = w.pools = NULL;
-	return r;
+	return setup_on_bridge(state, "10.77.0.102/24", "\"10.77.0.101-10.77.0.105/24\"");
 }
 
 static void send_edit(enum ctl_verb verb, const char *service, const char *record, const char *to, bool dry_run)
@@ -285,7 +270,7 @@ static void test_another_one_when_it_is_in_use(void **state)
 	assert_int_equal(last_of("a"), 103);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup_pools, teardown_pools)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup_pools, teardown_on_bridge)
 
 int main(void)
 {
@@ -297,10 +282,8 @@ int main(void)
 		T(test_both_families_and_the_same_again),
 	};
 
-	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 || ip_run("ip link set lo up") < 0) {
-		printf("skipped: a network namespace of its own needs root\n");
+	if (!netns_enter())
 		return 77;
-	}
 	loads_at_once = true;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -272,10 +272,8 @@ int main(int argc, char **argv)
 		LAUNCHER(test_who_is_verified_keeps_it_up),
 	};
 
-	if (geteuid() == 0 && unshare(CLONE_NEWNET) < 0) {
-		printf("skipped: root, and yet no network namespace of its own\n");
+	if (!netns_enter_as_root())
 		return 77;
-	}
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests_name("launcher/wake_dns", tests, NULL, NULL);

@@ -1,8 +1,6 @@
 /* The launcher and a hypervisor that is Xen: domains from xl's files, and machines whose ports are Xen's. */
 #include "tests/launcher/peers.h"
 
-#include "tests/netns.h"
-
 #define HOLD_OFF_ ",\"hold\":\"off\",\"ready\":[\"delay:10\"],\"stop\":\"destroy\"" LAZY "}"
 
 static const char *file_path(void)
@@ -245,23 +243,7 @@ static void test_disk_that_qemu_cannot_write(void **state)
 
 /* ---- held before it first runs ---- */
 
-static int setup_bridge(void **state)
-{
-	if (ip_run("ip link add br0 type bridge && ip link set br0 address 02:00:00:00:00:fe up && ip addr add "
-		   "10.77.0.254/24 dev br0") < 0)
-		return -1;
-	w.bridge = "br0";
-	return setup(state);
-}
-
-static int teardown_bridge(void **state)
-{
-	int r = teardown(state);
-
-	ip_run("ip link del br0 2>/dev/null");
-	w.bridge = NULL;
-	return r;
-}
+static int setup_bridge(void **state) { return setup_on_bridge(state, "10.77.0.254/24", NULL); }
 
 /* What the file says, by the backend; no MAC: it has none. */
 static void tell_file(uint32_t req, const char *domain, const char *mac)
@@ -380,7 +362,7 @@ static void test_file_that_is_refused(void **state)
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define HELD(name) cmocka_unit_test_setup_teardown(name, setup_bridge, teardown_bridge)
+#define HELD(name) cmocka_unit_test_setup_teardown(name, setup_bridge, teardown_on_bridge)
 
 int main(void)
 {
