@@ -39,9 +39,9 @@ CONTROL := exposition http main peer protocol requests server session watchers
 LAUNCHER := addresses adopt bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
 	edits events fdb filter flows gather guest heartbeat hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
 	hypervisor identity idle image instances journal learned learning links main managers metrics mutes netlink note operators orders pools port prober \
-	quiesce ready reaper registrar reload rows run_state secondaries service service_fsm start sweeps synproxy_side \
+	quiesce ready reaper registrar reload rows run_state saves secondaries service service_fsm start sweeps synproxy_side \
 	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
-BACKENDS := backend guests listener process workers
+BACKENDS := backend guests listener process save_file workers
 HOOKS := event_text jobs webhook
 LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_file libxl_notes xenstore_guest
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale watches xml
@@ -73,7 +73,7 @@ TESTS += dns/test_queue dns/test_view dns/test_workers
 TESTS += dns/test_wake_dns dns/test_amplify dns/test_templates
 TESTS += dns/test_answer dns/test_cookie dns/test_nsd dns/test_rate dns/test_static dns/test_zone_file dns/test_process dns/test_serve dns/test_tcp dns/test_waiting dns/test_wire dns/test_zone dns/test_signed dns/test_delv
 TESTS += dns/test_tsig dns/test_notify dns/test_transfer dns/test_special dns/test_secondaries launcher/test_secondaries
-TESTS += launcher/test_xen launcher/test_budget launcher/test_idle launcher/test_records launcher/test_service_fsm
+TESTS += launcher/test_saves launcher/test_xen launcher/test_budget launcher/test_idle launcher/test_records launcher/test_service_fsm
 TESTS += launcher/test_filter launcher/test_identity launcher/test_image launcher/test_netlink launcher/test_port launcher/test_reaper
 TESTS += launcher/test_dns_xdp launcher/test_hold_tap launcher/test_managers
 TESTS += launcher/test_dnssec launcher/test_dnssec_side cmd/test_dnssec

@@ -202,6 +202,11 @@ static int inspect(struct request *r)
 	return error;
 }
 
+static int cannot_save(struct request *r)
+{
+	return err_set(&r->err, -ENOTSUP, "domains of this hypervisor cannot be saved");
+}
+
 static int perform(struct request *r)
 {
 	const struct backend_ops *ops = r->b->ops;
@@ -209,8 +214,13 @@ static int perform(struct request *r)
 
 	switch (r->type) {
 	case MSG_BE_START:
+		if (r->body.start.save[0])
+			return ops->restore ? ops->restore(hv, &r->body.start, &r->result, &r->err) : cannot_save(r);
 		return ops->start(hv, &r->body.start, &r->result, &r->err);
 	case MSG_BE_STOP:
+		if (r->body.target.how == STOP_SAVE)
+			return ops->save ? ops->save(hv, r->body.target.domain, r->body.target.save, &r->result, &r->err) :
+					   cannot_save(r);
 		return ops->stop(hv, r->body.target.domain, r->body.target.how, &r->result, &r->err);
 	case MSG_BE_RESUME:
 		return ops->resume(hv, r->body.target.domain, &r->result, &r->err);
@@ -262,6 +272,19 @@ static bool has_orphans(const struct backend *b)
 	return false;
 }
 
+/* A VM's memory goes to a disk, or comes from there. */
+static bool takes_long(const struct request *r)
+{
+	if (r->type == MSG_BE_START)
+		return r->body.start.save[0];
+	return r->type == MSG_BE_STOP && r->body.target.how == STOP_SAVE;
+}
+
+static uint64_t patience_ms(const struct request *r)
+{
+	return takes_long(r) ? BACKEND_SAVE_DEADLINE_MS : BACKEND_DEADLINE_MS;
+}
+
 static void fill_job(struct backend *b, struct request *r)
 {
 	r->job.run = request_run;
@@ -274,7 +297,7 @@ static void fill_job(struct backend *b, struct request *r)
 		r->job.gated = true;
 	} else {
 		str_copy(r->job.keys[0], r->body.target.domain);
-		r->job.slow = r->type == MSG_BE_STOP && r->body.target.how == STOP_DESTROY;
+		r->job.slow = r->type == MSG_BE_STOP && (r->body.target.how == STOP_DESTROY || takes_long(r));
 		r->job.alone = r->type == MSG_BE_LIST && has_orphans(b);
 	}
 }
@@ -298,7 +321,7 @@ static struct request *request_new(struct backend *b, enum msg_type type, const 
 		r->svc = r->body.target.svc;
 		r->gen = r->body.target.gen;
 	}
-	r->deadline_ns = clock_now_ns() + BACKEND_DEADLINE_MS * NS_PER_MS;
+	r->deadline_ns = clock_now_ns() + patience_ms(r) * NS_PER_MS;
 	return r;
 }
 
@@ -478,7 +501,7 @@ static bool all_hang(const struct backend *b)
 		return true;
 	TAILQ_FOREACH (r, &b->requests, next) {
 		if (r->hung)
-			return b->n_hung >= b->n_workers && b->returned_ns < r->deadline_ns - BACKEND_DEADLINE_MS * NS_PER_MS;
+			return b->n_hung >= b->n_workers && b->returned_ns < r->deadline_ns - patience_ms(r) * NS_PER_MS;
 	}
 	return false;
 }
@@ -486,7 +509,7 @@ static bool all_hang(const struct backend *b)
 static void expire(struct backend *b, struct request *r)
 {
 	log_limited(LOG_ERROR, "a call to the hypervisor for %s has not returned in %d s",
-		    r->job.keys[0][0] ? r->job.keys[0] : "the list of domains", BACKEND_DEADLINE_MS / (int)MS_PER_S);
+		    r->job.keys[0][0] ? r->job.keys[0] : "the list of domains", (int)(patience_ms(r) / MS_PER_S));
 	if (workers_take_back(b->workers, &r->job)) {
 		answer_early(r, -ETIMEDOUT, "the hypervisor is stuck in calls for this domain");
 		request_free(r);

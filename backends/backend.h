@@ -24,7 +24,13 @@
  *   None of that name: -ENOENT.  The result's nics tell the port of each NIC on our side.
  * - STOP destroy: 0 once the domain is gone, also when it was gone before.  STOP shutdown: 0 once
  *   the guest was asked (the end comes as an event), also when it is off; the launcher waits and
- *   decides.  STOP suspend: paused in RAM.
+ *   decides.  STOP suspend: paused in RAM.  STOP save: 0 once the domain is gone and what it was is whole in the file
+ *   `save`, on the disk; on an error it runs as before, unless INSPECT says otherwise, and there is no such file.  An
+ *   existing domain's, with `save` "", is kept by its hypervisor, where it has a place for that: -ENOTSUP elsewhere.
+ * - START with `save` restores from that file what STOP save has put there, and removes the file when the VM is in memory
+ *   again, before it runs.  On an error there is no domain, and the file is there still unless it was in memory.  An existing domain that its
+ *   hypervisor has saved is restored by its START, unless it is `fresh`.
+ * - What goes to a file or comes from one may take BACKEND_SAVE_DEADLINE_MS instead.
  * - RESUME: it runs on; 0 also when it ran already, -ENOENT when it is off.
  * - MSG_BE_EVENT comes for every domain of the connection, those jitsu did not start too, and may
  *   come before the RESULT that it belongs to.
@@ -45,7 +51,7 @@
 #include "base/child.h"
 #include "base/msg.h"
 
-enum { BACKEND_DEADLINE_MS = 180 * 1000, BACKEND_REQUESTS_MAX = 1024, BACKEND_RECONNECT_MS = 1000 };
+enum { BACKEND_DEADLINE_MS = 180 * 1000, BACKEND_SAVE_DEADLINE_MS = 1800 * 1000, BACKEND_REQUESTS_MAX = 1024, BACKEND_RECONNECT_MS = 1000 };
 
 /* ---- what a hypervisor implements ---- */
 
@@ -63,6 +69,10 @@ struct backend_ops {
 	/* r->uuid, domain_id and nics are filled in, for -EEXIST too. */
 	int (*start)(void *hv, const struct msg_be_start *m, struct msg_be_result *r, struct err *e);
 	int (*stop)(void *hv, const char *domain, enum stop_how how, struct msg_be_result *r, struct err *e);
+	/* STOP save; `file` "": wherever the hypervisor keeps such.  May be NULL, with restore: it cannot. */
+	int (*save)(void *hv, const char *domain, const char *file, struct msg_be_result *r, struct err *e);
+	/* START with m->save. */
+	int (*restore)(void *hv, const struct msg_be_start *m, struct msg_be_result *r, struct err *e);
 	int (*resume)(void *hv, const char *domain, struct msg_be_result *r, struct err *e);
 	int (*inspect)(void *hv, const struct msg_be_target *t, struct msg_be_domain *d, struct err *e);
 	/* After inspect, of a domain that runs: which addresses it is known to have, as far as there is room.  May be

@@ -1,9 +1,12 @@
 #include "backends/fake.h"
 
 #include <event2/event.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
+
+#include "backends/save_file.h"
 
 enum { DOMAINS_MAX = 256, NAME_ROOM = MSG_NAME_MAX * 2 };
 
@@ -261,6 +264,78 @@ static int fake_stop(void *hv, const char *domain, enum stop_how how, struct msg
 	return leave(f, how == STOP_SUSPEND ? err_set(e, k ? -EBUSY : -ENOENT, "domain %s is off", domain) : 0);
 }
 
+static int write_domain(const struct fake_domain *k, const char *file, struct err *e)
+{
+	char part[SAVE_FILE_PATH_MAX];
+	cleanup_close int fd = -1;
+
+	save_file_part(file, part);
+	fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, &k->d, sizeof(k->d)) != sizeof(k->d))
+		return err_set_errno(e, -errno, "cannot write %s", part);
+	return save_file_commit(file, e);
+}
+
+static int save_active(struct fake *f, struct fake_domain *k, const char *file, struct err *e)
+{
+	bool kept = !file[0] && k->persistent;
+	int error = kept ? 0 : write_domain(k, file, e);
+
+	if (error < 0)
+		return error;
+	end(f, k, EVENT_SAVED, "saved");
+	if (kept)
+		k->d.state = DOMAIN_SAVED;
+	return 0;
+}
+
+static int fake_save(void *hv, const char *domain, const char *file, struct msg_be_result *r, struct err *e)
+{
+	struct fake *f = hv;
+	struct fake_domain *k;
+
+	enter(f, domain);
+	k = find(f, domain);
+	if (!k || !is_active(k))
+		return leave(f, err_set(e, k ? -EBUSY : -ENOENT, "domain %s is off", domain));
+	str_copy(r->uuid, k->d.uuid);
+	return leave(f, save_active(f, k, file, e));
+}
+
+static int restore(struct fake *f, const struct msg_be_start *m, struct msg_be_result *r, struct err *e)
+{
+	cleanup_close int fd = open(m->save, O_RDONLY | O_CLOEXEC);
+	struct fake_domain *k = find(f, m->name);
+	struct msg_be_domain d;
+	int error;
+
+	if (k) {
+		fill(r, k);
+		return err_set(e, -EEXIST, "domain '%s' already exists", m->name);
+	}
+	if (fd < 0 || read(fd, &d, sizeof(d)) != sizeof(d) || strcmp(d.uuid, m->uuid) != 0)
+		return err_set(e, -EIO, "%s is no saved state of %s", m->save, m->name);
+	k = add(f, m->name, m->uuid);
+	if (!k)
+		return err_set(e, -ENOMEM, "too many domains");
+	error = save_file_spend(m->save, e);
+	k->used = error == 0;
+	if (error < 0)
+		return error;
+	k->d = d;
+	run(f, k, m->paused);
+	fill(r, k);
+	return 0;
+}
+
+static int fake_restore(void *hv, const struct msg_be_start *m, struct msg_be_result *r, struct err *e)
+{
+	struct fake *f = hv;
+
+	enter(f, m->name);
+	return leave(f, restore(f, m, r, e));
+}
+
 static int fake_resume(void *hv, const char *domain, struct msg_be_result *r, struct err *e)
 {
 	struct fake *f = hv;
@@ -311,6 +386,8 @@ const struct backend_ops fake_ops = {
 	.warm = fake_warm,
 	.start = fake_start,
 	.stop = fake_stop,
+	.save = fake_save,
+	.restore = fake_restore,
 	.resume = fake_resume,
 	.inspect = fake_inspect,
 	.list = fake_list,

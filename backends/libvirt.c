@@ -23,6 +23,7 @@
 #include <sys/utsname.h>
 
 #include "backends/domain_xml.h"
+#include "backends/save_file.h"
 #include "base/log.h"
 
 enum { KEEPALIVE_S = 5, KEEPALIVE_MISSED = 3, LOG_BYTES_MAX = 256 * 1024, URI_EMBED_LEN = 13 };
@@ -449,7 +450,8 @@ static int start_existing(const struct libvirt *l, virConnectPtr c, const struct
 	default:
 		break;
 	}
-	if (virDomainCreateWithFlags(d, m->paused ? VIR_DOMAIN_START_PAUSED : 0) < 0)
+	if (virDomainCreateWithFlags(d, (m->paused ? VIR_DOMAIN_START_PAUSED : 0) |
+					(m->fresh ? VIR_DOMAIN_START_FORCE_BOOT : 0)) < 0)
 		return say(e);
 	return fill_from_running(l, c, d, r, e);
 }
@@ -519,6 +521,41 @@ static int start_inline(struct libvirt *l, virConnectPtr c, const struct msg_be_
 	return create(l, c, xml.text, m, r, e);
 }
 
+/* The file is removed between the restore and the first instruction. */
+static int run_restored(virDomainPtr d, const struct msg_be_start *m, struct msg_be_result *r, struct err *e)
+{
+	int error = save_file_spend(m->save, e);
+
+	if (error == 0 && !m->paused && virDomainResume(d) < 0)
+		error = say(e);
+	if (error < 0) {
+		virDomainDestroy(d);
+		return error;
+	}
+	copy_identity(r, d);
+	copy_nics(r, m->nics, m->n_nics);
+	return 0;
+}
+
+static int libvirt_restore(void *hv, const struct msg_be_start *m, struct msg_be_result *r, struct err *e)
+{
+	cleanup_conn virConnectPtr c = get_conn(hv, e);
+	cleanup_domain virDomainPtr d = NULL;
+	int error;
+
+	if (!c)
+		return e->code;
+	error = virDomainRestoreFlags(c, m->save, NULL, VIR_DOMAIN_SAVE_PAUSED) < 0 ? say(e) : 0;
+	d = lookup(c, m->name, error < 0 ? &(struct err){ 0 } : e);
+	if (error == 0)
+		return d ? run_restored(d, m, r, e) : e->code;
+	if (d && virDomainIsActive(d) == 1) {
+		e->code = -EEXIST;
+		fill_from_running(hv, c, d, r, &(struct err){ 0 });
+	}
+	return e->code;
+}
+
 static int libvirt_start(void *hv, const struct msg_be_start *m, struct msg_be_result *r, struct err *e)
 {
 	struct libvirt *l = hv;
@@ -561,6 +598,32 @@ static int libvirt_stop(void *hv, const char *domain, enum stop_how how, struct 
 	if (how != STOP_SUSPEND && (e->code == -ENOENT || virDomainIsActive(d) == 0))
 		return 0;
 	return e->code;
+}
+
+static int save_to(virDomainPtr d, const char *file, struct err *e)
+{
+	char part[SAVE_FILE_PATH_MAX];
+	int error;
+
+	if (!file[0])
+		return virDomainManagedSave(d, VIR_DOMAIN_SAVE_RUNNING) < 0 ? say(e) : 0;
+	save_file_part(file, part);
+	if (virDomainSaveFlags(d, part, NULL, VIR_DOMAIN_SAVE_RUNNING) == 0)
+		return save_file_commit(file, e);
+	error = say(e);
+	save_file_drop_part(file);
+	return error;
+}
+
+static int libvirt_save(void *hv, const char *domain, const char *file, struct msg_be_result *r, struct err *e)
+{
+	cleanup_conn virConnectPtr c = get_conn(hv, e);
+	cleanup_domain virDomainPtr d = c ? lookup(c, domain, e) : NULL;
+
+	if (!d)
+		return e->code;
+	virDomainGetUUIDString(d, r->uuid);
+	return save_to(d, file, e);
 }
 
 static int libvirt_resume(void *hv, const char *domain, struct msg_be_result *r, struct err *e)
@@ -685,6 +748,8 @@ const struct backend_ops libvirt_ops = {
 	.warm = libvirt_warm,
 	.start = libvirt_start,
 	.stop = libvirt_stop,
+	.save = libvirt_save,
+	.restore = libvirt_restore,
 	.resume = libvirt_resume,
 	.inspect = libvirt_inspect,
 	.addresses = libvirt_addresses,

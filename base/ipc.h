@@ -18,7 +18,7 @@ struct event_base;
 struct ipc;
 
 enum {
-	IPC_LAYOUT = 11, /* raised whenever a message's fields change */
+	IPC_LAYOUT = 12, /* raised whenever a message's fields change */
 	IPC_PACKET_MAX = 60 * 1024,
 	IPC_QUEUE_MAX_BYTES = 8 * 1024 * 1024,
 };

@@ -40,6 +40,7 @@ static_assert(ARRAY_SIZE(wake_dns_names) == WAKE_DNS_N, "a wake_dns mode has no 
 
 static const char *const stop_names[] = {
 	[STOP_DESTROY] = "destroy", [STOP_SHUTDOWN] = "shutdown", [STOP_SUSPEND] = "suspend",
+	[STOP_SAVE] = "save",
 };
 static_assert(ARRAY_SIZE(stop_names) == STOP_N, "a stop mode has no name");
 
@@ -82,7 +83,7 @@ static_assert(ARRAY_SIZE(verb_names) == CTL_VERB_N, "a verb has no name");
 static const char *const event_names[] = {
 	[CTL_EVENT_BEGIN] = "begin", [CTL_EVENT_STATE] = "state",	[CTL_EVENT_WAKE] = "wake",
 	[CTL_EVENT_WOKEN] = "woken", [CTL_EVENT_REVISION] = "revision", [CTL_EVENT_ADDRESS] = "address",
-	[CTL_EVENT_HYPERVISOR] = "hypervisor", [CTL_EVENT_RELOAD] = "reload",
+	[CTL_EVENT_HYPERVISOR] = "hypervisor", [CTL_EVENT_RELOAD] = "reload", [CTL_EVENT_SAVE] = "save",
 };
 static_assert(ARRAY_SIZE(event_names) == CTL_EVENT_N, "an event has no name");
 
@@ -343,12 +344,13 @@ MSG_TABLE(be_start, msg_be_start, F_U32(struct msg_be_start, req), F_U32(struct 
 	     F_STR(struct msg_be_start, arch), F_STR(struct msg_be_start, machine),
 	     F_U16(struct msg_be_start, vcpus), F_U64(struct msg_be_start, memory_bytes),
 	     F_BOOL(struct msg_be_start, paused), F_BOOL(struct msg_be_start, guest_channel),
+	     F_STR(struct msg_be_start, save), F_BOOL(struct msg_be_start, fresh),
 	     F_LIST(struct msg_be_start, disks, n_disks, disk),
 	     F_LIST(struct msg_be_start, nics, n_nics, nic));
 
 MSG_TABLE(be_target, msg_be_target, F_U32(struct msg_be_target, req), F_U32(struct msg_be_target, svc),
 	     F_U32(struct msg_be_target, gen), F_STR(struct msg_be_target, domain), F_U8(struct msg_be_target, how),
-	     F_STR(struct msg_be_target, xl_config));
+	     F_STR(struct msg_be_target, xl_config), F_STR(struct msg_be_target, save));
 
 MSG_TABLE(be_console, msg_be_console, F_U32(struct msg_be_console, svc), F_U32(struct msg_be_console, gen),
 	     F_STR(struct msg_be_console, name), F_BOOL(struct msg_be_console, over));

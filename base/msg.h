@@ -74,7 +74,7 @@ enum answer_when { ANSWER_AT_ONCE, ANSWER_STARTED, ANSWER_READY, ANSWER_N };
 /* Whose queries wake it: anybody's; those of clients that are where they say (a good cookie, TCP); nobody's. */
 enum wake_dns { WAKE_DNS_ANY, WAKE_DNS_VERIFIED, WAKE_DNS_OFF, WAKE_DNS_N };
 enum ping_mode { PING_IGNORE, PING_ANSWER, PING_WAKE, PING_N };
-enum stop_how { STOP_DESTROY, STOP_SHUTDOWN, STOP_SUSPEND, STOP_N };
+enum stop_how { STOP_DESTROY, STOP_SHUTDOWN, STOP_SUSPEND, STOP_SAVE, STOP_N };
 enum hook_event { HOOK_UP, HOOK_FAILED, HOOK_STOPPED, HOOK_ALL_IDLE, HOOK_EVENT_N };
 /* How an address of a VM became known. */
 enum learn_how {
@@ -838,6 +838,7 @@ enum ctl_event {
 	CTL_EVENT_ADDRESS, /* of its addresses one from a pool, or a learned one, is another; text: which, and why */
 	CTL_EVENT_HYPERVISOR, /* its process does not answer, is replaced, or answers again; text: which, and what */
 	CTL_EVENT_RELOAD, /* result: "done" or "refused"; text: what is in force, or why not */
+	CTL_EVENT_SAVE, /* a VM could not be saved, or what is saved of it is not used; text: why */
 	CTL_EVENT_N
 };
 const char *ctl_event_name(unsigned event); /* "begin", "state" .. */
@@ -918,6 +919,8 @@ struct msg_be_start {
 	uint64_t memory_bytes;
 	bool paused;
 	bool guest_channel; /* the machine has one, by which its guest can say something */
+	char save[MSG_PATH_MAX]; /* it is not booted, but restored from this file; "": not */
+	bool fresh; /* an existing domain: it is booted, and what its hypervisor has saved of it is thrown away */
 	uint16_t n_disks;
 	struct msg_disk disks[MSG_DISKS_MAX];
 	uint16_t n_nics;
@@ -931,6 +934,7 @@ struct msg_be_target { /* MSG_BE_STOP, MSG_BE_RESUME, MSG_BE_INSPECT, MSG_BE_LIS
 	char domain[MSG_NAME_MAX * 2]; /* name or UUID */
 	uint8_t how; /* MSG_BE_STOP: enum stop_how; MSG_BE_INSPECT: enum inspect_what */
 	char xl_config[MSG_PATH_MAX]; /* MSG_BE_INSPECT: of one that is off, what this xl configuration says; "": nothing */
+	char save[MSG_PATH_MAX]; /* STOP_SAVE: where to; "": its hypervisor keeps it */
 };
 
 /* The serial console of this domain goes to this bounded ring file from now on. */

@@ -319,6 +319,18 @@ static void check_hold(const struct service_conf *s, const struct spot *where, s
 	}
 }
 
+/* ---- stopping ---- */
+
+static void check_stop(const struct conf *c, const struct service_conf *s, const struct spot *where, struct mistakes *m)
+{
+	const struct hypervisor_conf *hv = conf_hypervisor(c, s->machine.hypervisor);
+	struct spot stop = spot_member(where, "stop");
+
+	if (s->stop == STOP_SAVE && hv && uri_is_xen(hv->uri))
+		mistake(m, &stop, "\"save\" is not for machines of Xen in this version: choose \"suspend\", \"shutdown\" or "
+		                  "\"destroy\"");
+}
+
 /* ---- all of it ---- */
 
 void conf_check_service(const struct conf *c, const struct service_conf *s, const struct spot *where,
@@ -338,5 +350,6 @@ void conf_check_service(const struct conf *c, const struct service_conf *s, cons
 	if (!machine.v || json_type(machine.v) != JSON_OBJECT)
 		return;
 	check_machine(c, &s->machine, &machine, m);
+	check_stop(c, s, where, m);
 	check_placeholders(s, &machine, m);
 }

@@ -38,6 +38,18 @@ static void complete_hypervisors(struct conf *c, const struct spot *root, struct
 	read_option_text(m, o, &where, json.text, c);
 }
 
+static void complete_save_dir(struct conf *c, const struct spot *root, struct mistakes *m)
+{
+	cleanup_buf struct buf dir = { 0 };
+
+	if (is_given(root, "save_dir") || !c->state_dir[0])
+		return;
+	buf_addf(&dir, "%s/saved", c->state_dir);
+	if (dir.error)
+		return mistake_out_of_memory(m);
+	set_text(m, &c->save_dir, dir.text);
+}
+
 static void complete_zone(struct zone_conf *z, const struct spot *where, struct mistakes *m)
 {
 	struct spot hostmaster = spot_member(where, "hostmaster");
@@ -115,15 +127,6 @@ static void complete_machine(const struct conf *c, struct machine_conf *machine,
 	complete_nics(c, machine, where, m);
 }
 
-static bool has_writable_disk(const struct machine_conf *machine)
-{
-	for (size_t i = 0; i < machine->disks.n; i++) {
-		if (!machine->disks.v[i].read_only)
-			return true;
-	}
-	return false;
-}
-
 /* The family that an address of a pool will have. */
 static void complete_addresses(const struct conf *c, struct service_conf *s)
 {
@@ -172,7 +175,7 @@ void conf_complete_service(const struct conf *c, struct service_conf *s, const s
 	if (!machine.v || json_type(machine.v) != JSON_OBJECT)
 		return;
 	if (!is_given(where, "stop"))
-		s->stop = machine_is_defined(&s->machine) || has_writable_disk(&s->machine) ? STOP_SHUTDOWN
+		s->stop = machine_is_defined(&s->machine) || machine_writes(&s->machine) ? STOP_SHUTDOWN
 		                                                                         : STOP_DESTROY;
 }
 
@@ -182,6 +185,7 @@ void conf_complete(struct conf *c, const struct spot *root, struct mistakes *m)
 	const struct json_node *v = services.v && c->services.n > 0 ? json_first(services.v) : NULL;
 
 	complete_hypervisors(c, root, m);
+	complete_save_dir(c, root, m);
 	for (size_t i = 0; i < c->zones.n; i++) {
 		struct spot zone = spot_nth(&zones, i);
 

@@ -60,7 +60,8 @@ static const char *const answer_names[] = {
 };
 static_assert(ARRAY_SIZE(answer_names) == ANSWER_N + 2, "an answer mode has no name");
 static const char *const stop_names[] = {
-	[STOP_DESTROY] = "destroy", [STOP_SHUTDOWN] = "shutdown", [STOP_SUSPEND] = "suspend", NULL
+	[STOP_DESTROY] = "destroy", [STOP_SHUTDOWN] = "shutdown", [STOP_SUSPEND] = "suspend",
+	[STOP_SAVE] = "save", NULL
 };
 static_assert(ARRAY_SIZE(stop_names) == STOP_N + 1, "a stop mode has no name");
 static const char *const isolation_names[] = {
@@ -253,11 +254,11 @@ static const struct opt service_opts[] = {
 	          "be stopped.  0s: what it says does not keep it up." },
 	{ "stop", OPT_ENUM, 0, AT(enum stop_how, service_conf, stop), .names = stop_names,
 	  .otherwise = "shutdown for a domain and for a machine with a writable disk, else destroy",
-	  .help = "What becomes of the VM when it is idle: it is ended at once, asked to shut down, or "
-	          "paused with its RAM." },
+	  .help = "What becomes of the VM when it is idle: it is ended at once, asked to shut down, "
+	          "paused with its RAM, or saved to a file in save_dir, from which the next wake restores it." },
 	{ "stop_force", OPT_BOOL, 0, AT(bool, service_conf, stop_force), .fallback = "false",
-	  .help = "A VM that was asked to shut down and has not after stop_timeout is ended.  Without "
-	          "this it is left up, and the log says so." },
+	  .help = "A VM that was asked to shut down and has not after stop_timeout is ended, and so is one that "
+	          "cannot be saved.  Without this it is left up, and the log says so." },
 	{ "manage", OPT_ENUM, 0, AT(enum manage_mode, service_conf, manage), .names = manage_names,
 	  .fallback = "\"auto\"",
 	  .help = "auto: a VM that jitsu did not start is served and never stopped.  always: it is "
@@ -542,6 +543,10 @@ static const struct opt conf_opts[] = {
 	  .help = "Sockets, consoles and other things that need not outlive a reboot." },
 	{ "state_dir", OPT_TEXT, 0, AT(char *, conf, state_dir), .text = &text_path,
 	  .fallback = "\"/var/lib/jitsu\"", .help = "What must outlive a reboot." },
+	{ "save_dir", OPT_TEXT, OPT_UNSET, AT(char *, conf, save_dir), .text = &text_path,
+	  .otherwise = "state_dir/saved",
+	  .help = "Where VMs are saved whose stop is save: a file of at most the VM's memory for each.  The directory must "
+	          "be root's alone; it is made if need be.  Existing domains of libvirt are saved where libvirt keeps such." },
 	{ "log", OPT_WORD, 0, AT(char *, conf, log_level), .names = log_names, .fallback = "\"info\"",
 	  .help = "The least important lines that are still logged." },
 	{ "services", OPT_OBJECT, OPT_LIST, LIST_AT(struct service_conf, conf, services),

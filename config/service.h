@@ -140,6 +140,15 @@ struct machine_conf {
 /* Is the VM described elsewhere, so that only its hypervisor knows its NICs, memory and the like? */
 static inline bool machine_is_defined(const struct machine_conf *m) { return m->domain[0] || m->xl_config[0]; }
 
+static inline bool machine_writes(const struct machine_conf *m)
+{
+	for (size_t i = 0; i < m->disks.n; i++) {
+		if (!m->disks.v[i].read_only)
+			return true;
+	}
+	return false;
+}
+
 struct service_conf {
 	char *name; /* [a-z0-9-]{1,40} */
 	bool enabled; /* false: it is known, and nobody is served */
@@ -296,6 +305,7 @@ struct conf {
 	struct { size_t n; struct hook_conf *v; } hooks;
 	char *run_dir; /* sockets, taps' records, consoles: gone after a reboot */
 	char *state_dir; /* what must outlive a reboot */
+	char *save_dir; /* of saved VMs */
 	char *log_level;
 	struct { size_t n; struct service_conf *v; } services;
 };

@@ -668,6 +668,7 @@ void protocol_event(const struct msg_ctl_event *m, struct buf *out)
 	case CTL_EVENT_REVISION: put_revision(&w, m); break;
 	case CTL_EVENT_RELOAD: json_put_string(&w, "result", m->result); /* fall through */
 	case CTL_EVENT_HYPERVISOR:
+	case CTL_EVENT_SAVE:
 	case CTL_EVENT_ADDRESS: json_put_string(&w, "reason", m->text); break;
 	case CTL_EVENT_BEGIN:
 	case CTL_EVENT_N: break;

@@ -60,7 +60,13 @@ static const char *reason(const struct service *s, enum service_event event)
 	case STATE_CONFLICT: text = s->last_error; break;
 	case STATE_STOPPING:
 	case STATE_SUSPENDED:
+	case STATE_SAVED:
 	case STATE_OFF: text = s->stop_reason; break;
+	case STATE_UP:
+	case STATE_BOOTING:
+		if (event == SVC_STOP_FAILED || event == SVC_STOP_FAILED_EARLY)
+			text = s->last_error;
+		break;
 	default: break;
 	}
 	return *text ? text : service_event_name(event);
@@ -100,15 +106,33 @@ void events_address(const struct service *s, const char *fmt, ...)
 	events_readdressed(s, text);
 }
 
-void events_readdressed(const struct service *s, const char *why)
+/* Of one service. */
+static void tell_of(const struct service *s, enum ctl_event event, const char *text)
 {
 	struct msg_ctl_event m = { 0 };
 
 	if (!is_told(s->l))
 		return;
 	str_copy(m.service, s->conf->name);
-	str_copy(m.text, why);
-	tell(s->l, &m, CTL_EVENT_ADDRESS);
+	str_copy(m.text, text);
+	tell(s->l, &m, event);
+}
+
+void events_saved(const struct service *s, const char *fmt, ...)
+{
+	char text[MSG_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_warn("service=%s %s", s->conf->name, text);
+	tell_of(s, CTL_EVENT_SAVE, text);
+}
+
+void events_readdressed(const struct service *s, const char *why)
+{
+	tell_of(s, CTL_EVENT_ADDRESS, why);
 }
 
 void events_hypervisor(struct launcher *l, const char *fmt, ...)

@@ -269,6 +269,12 @@ void guest_begin(struct service *s)
 		event_del(s->guest.save);
 }
 
+void guest_restored(struct service *s)
+{
+	s->run.guest_ready = true;
+	s->guest.keys = UINT32_MAX;
+}
+
 void guest_end(struct service *s) { guest_begin(s); }
 
 void guest_free(struct service *s)

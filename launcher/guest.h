@@ -44,6 +44,7 @@ void guest_begin(struct service *s);
 /* It runs: is told of the keys of XenStore that its being ready waits for. */
 void guest_runs(struct service *s);
 /* The VM is gone, or the service is. */
+void guest_restored(struct service *s); /* it goes on from where it was ready */
 void guest_end(struct service *s);
 void guest_free(struct service *s);
 

@@ -131,9 +131,8 @@ static void ask_file(struct service *s, struct msg_be_target *m)
 		note_set(&s->hold.unread, "%s", e.text);
 }
 
-static int send_target(struct service *s, enum msg_type type, enum request_kind kind, uint8_t how)
+static int send_target_of(struct service *s, enum msg_type type, enum request_kind kind, struct msg_be_target m)
 {
-	struct msg_be_target m = { .svc = s->index, .gen = s->gen, .how = how };
 	struct request *r;
 
 	if (!hypervisor_ready(s->hv))
@@ -142,9 +141,16 @@ static int send_target(struct service *s, enum msg_type type, enum request_kind 
 	if (kind == REQUEST_DISCOVER)
 		ask_file(s, &m);
 	r = request_new(s->hv, kind, s);
-	r->how = how;
+	r->how = m.how;
 	m.req = r->req;
+	m.svc = s->index;
+	m.gen = s->gen;
 	return send_request(s->hv, type, &m);
+}
+
+static int send_target(struct service *s, enum msg_type type, enum request_kind kind, uint8_t how)
+{
+	return send_target_of(s, type, kind, (struct msg_be_target){ .how = how });
 }
 
 int hypervisor_start(struct service *s, struct msg_be_start *m)
@@ -240,6 +246,20 @@ int hypervisor_stop(struct service *s, enum stop_how how)
 	return r;
 }
 
+int hypervisor_save(struct service *s, struct err *e)
+{
+	struct msg_be_target m = { .how = STOP_SAVE };
+	int r = saves_place(s, m.save, e);
+
+	if (r == 0 && machine_is_defined(&s->conf->machine) && has_request(s->hv, s, REQUEST_START))
+		r = err_set(e, -EBUSY, "the hypervisor has not said yet how its start went");
+	if (r == 0)
+		r = send_target_of(s, MSG_BE_STOP, REQUEST_STOP, m);
+	s->stop_under_way = s->saves = r == 0;
+	service_is_busy(s);
+	return r;
+}
+
 bool hypervisor_is_stopping(const struct service *s)
 {
 	return s->stop_waits || (s->hv && has_request(s->hv, s, REQUEST_STOP));
@@ -296,6 +316,7 @@ static void tell_found(struct service *s, const struct msg_be_domain *d)
 	bool boots = s->state == STATE_BOOTING;
 
 	s->hold.known = true;
+	saves_runs(s);
 	learn(s, d->uuid, d->domain_id, d->n_nics, d->nics);
 	s->memory_bytes = d->memory_bytes;
 	if (event != SVC_FOUND_FOREIGN)
@@ -319,8 +340,41 @@ static void tell_absent(struct service *s)
 	case STATE_OFF:
 	case STATE_FAILED:
 	case STATE_CONFLICT: service_gone(s); break;
+	case STATE_SAVED:
+		note_set(&s->stop_reason, "what was saved of it is gone");
+		service_event(s, SVC_SAVE_GONE);
+		break;
+	case STATE_STOPPING:
+		if (s->saves)
+			service_lost(s, "the hypervisor's process ended");
+		tell_stopped(s);
+		break;
 	default: tell_stopped(s);
 	}
+}
+
+/* Does it not run because it is saved? */
+static bool is_saved(const struct service *s, const struct msg_be_domain *d)
+{
+	return saves_are_ours(s) ? saves_exist(s, NULL) : d && d->state == DOMAIN_SAVED;
+}
+
+static void tell_saved(struct service *s, const struct msg_be_domain *d)
+{
+	if (!state_counts(s->state) && !s->stop_under_way && is_saved(s, d))
+		service_event(s, SVC_SAVED);
+}
+
+/* Not running, as far as that is new. */
+static void tell_off(struct service *s, const struct msg_be_domain *d)
+{
+	if (s->state == STATE_STOPPING && is_saved(s, d)) {
+		service_event(s, SVC_SAVED);
+		return;
+	}
+	if (s->state != STATE_SAVED || !is_saved(s, d))
+		tell_absent(s);
+	tell_saved(s, d);
 }
 
 static void ask_console(struct hypervisor *hv, const struct service *s)
@@ -358,6 +412,8 @@ static void learn_absent(struct service *s, const struct msg_be_domain *d)
 
 static void settle(struct hypervisor *hv, struct service *s)
 {
+	const struct msg_be_domain *off = NULL;
+
 	for (size_t i = 0; i < hv->n_found; i++) {
 		const struct msg_be_domain *d = &hv->found[i];
 
@@ -365,6 +421,7 @@ static void settle(struct hypervisor *hv, struct service *s)
 			continue;
 		if (d->state != DOMAIN_RUNNING && d->state != DOMAIN_PAUSED) {
 			learn_absent(s, d);
+			off = d;
 			break;
 		}
 		ask_console(hv, s);
@@ -376,7 +433,7 @@ static void settle(struct hypervisor *hv, struct service *s)
 	}
 	if (!s->conf->machine.xl_config[0]) /* else service_gone() asks its file */
 		s->hold.known = true;
-	tell_absent(s);
+	tell_off(s, off);
 	holds_judge(s, false);
 }
 
@@ -466,6 +523,8 @@ static void start_done(struct service *s, const struct msg_be_result *m)
 	struct msg_be_domain d = { .domain_id = m->domain_id, .state = DOMAIN_RUNNING };
 
 	stop_that_waited(s, m);
+	if (m->error == 0)
+		service_runs(s);
 	if (m->error == 0 && s->stop_under_way && !state_counts(s->state)) {
 		learn(s, m->uuid, m->domain_id, m->n_nics, m->nics); /* too late: its stop follows */
 	} else if (m->error == 0) {
@@ -484,7 +543,10 @@ static void start_done(struct service *s, const struct msg_be_result *m)
 	} else if ((m->error == -ENOTCONN || m->error == -ETIMEDOUT) && !state_is_starting(s->state)) {
 		/* it answers clients: what the hypervisor does not know yet, the next list will tell */
 		log_warn("service=%s runs, but its start was not confirmed: %s", s->conf->name, m->text);
+	} else if (s->restores && s->state == STATE_STARTING && m->error != -ENOTCONN && m->error != -ETIMEDOUT) {
+		service_not_restored(s, m->text);
 	} else {
+		service_not_booted(s);
 		service_set_error(s, "%s", m->text);
 		service_event(s, SVC_START_FAILED);
 	}
@@ -503,6 +565,21 @@ static void resume_done(struct service *s, const struct msg_be_result *m)
 	hypervisor_verify(s);
 }
 
+/* What was saved, and is not wanted any more, runs as a boot does. */
+static void save_done(struct service *s, const struct msg_be_result *m)
+{
+	if (m->error == 0 && s->state == STATE_STOPPING) {
+		s->domain_id = -1;
+		service_event(s, SVC_SAVED);
+	} else if (m->error == 0) { /* too late: is it what it seems to be? */
+		hypervisor_verify(s);
+	} else if (s->state == STATE_STOPPING) {
+		service_set_error(s, "it could not be saved: %s", m->text);
+		hypervisor_verify(s); /* which may have cost its life */
+	}
+	wake_pump(s->l);
+}
+
 /* A shutdown that was asked for ends with an event, unless it was off before; the others end here.
  * What cannot be stopped may be gone (what is off cannot be suspended): verified() decides. */
 static void stop_done(struct service *s, const struct request *r, const struct msg_be_result *m)
@@ -512,6 +589,10 @@ static void stop_done(struct service *s, const struct request *r, const struct m
 		return;
 	}
 	s->stop_under_way = false;
+	if (r->how == STOP_SAVE) {
+		save_done(s, m);
+		return;
+	}
 	if (m->error < 0) {
 		service_set_error(s, "it could not be stopped: %s", m->text);
 		if (s->state == STATE_STOPPING)
@@ -537,6 +618,8 @@ static void discovered(struct service *s, const struct request *r)
 	if (r->domain && is_of(r->domain, s) && r->domain->state == DOMAIN_RUNNING &&
 	    (!state_counts(s->state) || s->state == STATE_SUSPENDED))
 		tell_found(s, r->domain);
+	else if (!r->domain || is_of(r->domain, s))
+		tell_saved(s, r->domain);
 }
 
 /* The answer shows the boot that it was asked for, which has ended meanwhile: the event overtook it. */
@@ -553,6 +636,8 @@ static void verified(struct service *s, const struct request *r, const struct ms
 
 	if (runs && s->state == STATE_FAILED && r->domain->state == DOMAIN_PAUSED && !s->stop_under_way)
 		service_event(s, SVC_FOUND_PAUSED);
+	else if (runs && s->state == STATE_STOPPING && !s->stop_under_way && s->saves)
+		service_not_saved(s);
 	else if (runs && s->state == STATE_STOPPING && !s->stop_under_way)
 		service_stop_failed(s);
 	if (runs && s->hold.port_lost)
@@ -561,6 +646,8 @@ static void verified(struct service *s, const struct request *r, const struct ms
 		holds_look_at_port(s);
 	if (runs || (m->error < 0 && m->error != -ENOENT) || is_overtaken(s, r))
 		return;
+	if (s->state == STATE_STOPPING && s->saves)
+		service_lost(s, s->last_error);
 	if (s->state == STATE_OFF || s->state == STATE_FAILED)
 		service_gone(s);
 	else
@@ -659,9 +746,12 @@ static struct service *service_of(struct hypervisor *hv, const struct msg_be_eve
 
 static void domain_stopped(struct service *s, const struct msg_be_event *m)
 {
+	const struct request *stop = request_of(s->hv, s, REQUEST_STOP);
 	/* when jitsud stops it, or an event of the stop before this start comes late */
 	bool ours = s->state == STATE_STOPPING || s->stop_under_way || has_request(s->hv, s, REQUEST_START);
 
+	if (stop && stop->how == STOP_SAVE)
+		return; /* whose answer tells what became of it */
 	if (m->what == EVENT_CRASHED || (m->text[0] && state_counts(s->state) && !ours))
 		service_set_error(s, "the VM stopped by itself: %s", m->text);
 	if (s->state == STATE_STOPPING && !has_request(s->hv, s, REQUEST_START))

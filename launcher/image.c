@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "base/clock.h"
 #include "base/msg.h"
 #include "base/program.h"
 
@@ -214,6 +215,8 @@ int image_check(const struct string_list *image_dirs, const char *path, enum ima
 	memcpy(w.done, path, longest);
 	r = walk(&w, path + longest, &st);
 	if (r == 0 && out)
-		*out = (struct image_file){ .size = (uint64_t)st.st_size, .dev = st.st_dev, .ino = st.st_ino };
+		*out = (struct image_file){ .size = (uint64_t)st.st_size, .dev = st.st_dev, .ino = st.st_ino,
+					    .changed_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_S +
+							  (uint64_t)st.st_mtim.tv_nsec };
 	return r;
 }

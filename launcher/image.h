@@ -31,6 +31,7 @@ struct image_file {
 	uint64_t size; /* bytes */
 	dev_t dev;
 	ino_t ino;
+	uint64_t changed_ns; /* its contents, since 1970 */
 };
 
 /* 0 with *out (which may be NULL), or -errno with a sentence that names the path, what is wrong

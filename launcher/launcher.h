@@ -12,6 +12,7 @@
  *     wake_dns.c    which queries may wake
  *     learning.c    addresses that are learned of running VMs
  *     start.c       from a service's record to a start request: images, taps, command line
+ *     saves.c       files of VMs that are saved
  *     ready.c       when is it ready: probes and delays
  *     guest.c       what its guest says
  *     hypervisor.c  requests to backends and their results; reconciling with what runs
@@ -52,6 +53,7 @@
 #include "launcher/port.h"
 #include "launcher/reaper.h"
 #include "launcher/run_state.h"
+#include "launcher/saves.h"
 #include "launcher/service_fsm.h"
 #include "launcher/sweeps.h"
 #include "launcher/trace.h"
@@ -163,6 +165,11 @@ struct service {
 	bool stop_under_way; /* a stop was asked of the backend and has not ended: no start before */
 	bool stop_waits; /* ... and it has not been sent: the start of this domain must be answered first */
 	enum stop_how stop_how; /* stop_waits: how it will be */
+	bool saves; /* the stop that was asked for last is a save */
+	bool saved_there; /* its hypervisor keeps what was saved of it: a start restores that */
+	bool restores; /* the start that was asked for last is a restore */
+	bool fresh; /* what its hypervisor has saved is no good */
+	bool put_aside; /* so is the file of ours, and the boot in its place was asked for */
 	enum { STALL_NONE, STALL_NOW, STALL_OVER } stalled; /* its start, by a process that hangs or hung */
 
 	/* the wake under way, or the last one */
@@ -303,6 +310,8 @@ void service_event(struct service *s, enum service_event event);
 struct service *service_find(struct launcher *l, uint32_t index, uint32_t gen);
 struct service *service_by_name(struct launcher *l, const char *name);
 struct service *service_by_name_any(struct launcher *l, const char *name); /* also one that was removed */
+/* One that does not get ready is asked to shut down, and not ended. */
+bool service_gives_up_gently(const struct service *s);
 bool service_is_served(const struct service *s); /* it is configured, and enabled */
 void service_set_error(struct service *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* dns or synproxy has acknowledged. */
@@ -311,6 +320,12 @@ void service_drained(struct service *s);
 void service_set_target(struct service *s, const char *domain);
 /* There is room for its NICs and ports from now on. */
 void service_room(struct service *s);
+/* It is there, and was to be saved: why not is its last error. */
+void service_not_saved(struct service *s);
+void service_lost(struct service *s, const char *why); /* ... and is gone */
+void service_not_restored(struct service *s, const char *why); /* it is booted instead */
+void service_not_booted(struct service *s); /* its start failed */
+void service_runs(struct service *s); /* it succeeded */
 /* What was to be stopped is there and stays. */
 void service_stop_failed(struct service *s);
 /* The VM is known to be gone: whatever state it is in, clean up behind it. */
@@ -354,7 +369,8 @@ void wake_packet_refuse(struct service *s, const struct msg_wake *m, bool never)
 /* ---- start.c ---- */
 /* As the record has it: of a machine that we define. */
 void start_describe_nic(const struct service *s, size_t nic, struct msg_nic *out);
-int start_send(struct service *s, struct err *e);
+/* `save`: the file that it is restored from; "": none. */
+int start_send(struct service *s, const char *save, struct err *e);
 /* What an existing domain is called; the path of its xl configuration while that cannot be read. */
 void start_name_domain(const struct service *s, char *name, size_t size);
 /* The domain that the xl configuration has now, and that file, which may be used.  0 or -errno with *e. */
@@ -405,6 +421,8 @@ bool hypervisor_answers(const struct hypervisor *hv); /* that, and its process i
 int hypervisor_start(struct service *s, struct msg_be_start *m);
 int hypervisor_resume(struct service *s);
 int hypervisor_stop(struct service *s, enum stop_how how);
+/* The same, to a file.  -ENOTCONN, or -errno with *e. */
+int hypervisor_save(struct service *s, struct err *e);
 void hypervisor_discover(struct service *s); /* does it run by now? */
 void hypervisor_forget(struct service *s); /* it is about to be freed */
 void hypervisor_end_console(const struct service *s); /* it will not come back */
@@ -474,6 +492,8 @@ void events_address(const struct service *s, const char *fmt, ...) PRINTF_LIKE(2
 
 /* It has another address of its pool; `why` says which. */
 void events_readdressed(const struct service *s, const char *why);
+/* It could not be saved, or restored: a sentence. */
+void events_saved(const struct service *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A hypervisor's process: a sentence. */
 void events_hypervisor(struct launcher *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The configuration was read again: it is in force, or was refused for these mistakes, a line each. */

@@ -30,7 +30,8 @@ static void bring_up(struct service *s)
 
 	if (s->queued || s->stop_under_way || (s->state == STATE_FAILED && clock_now_ms() < s->retry_ms))
 		return;
-	if (s->state == STATE_OFF || s->state == STATE_FAILED || s->state == STATE_SUSPENDED)
+	if (s->state == STATE_OFF || s->state == STATE_FAILED || s->state == STATE_SUSPENDED ||
+	    s->state == STATE_SAVED)
 		if (wake_by_hand(s, &e) < 0)
 			service_set_error(s, "%s", e.text);
 }

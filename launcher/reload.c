@@ -250,6 +250,8 @@ void reload_remove(struct service *s)
 		note_set(&s->stop_reason, "it is no longer configured");
 		service_event(s, SVC_OPERATOR_STOP);
 	}
+	if (s->state == STATE_SAVED)
+		saves_drop(s);
 	if (is_busy(s)) {
 		log_info("service=%s is no longer configured; its VM is stopped once nobody uses it", s->conf->name);
 		if (s->state == STATE_UP)
@@ -412,7 +414,11 @@ int reload_first(struct launcher *l)
 		log_mistakes(&mistakes); /* jitsu-hooks does not run them; the rest goes on */
 		buf_clear(&mistakes);
 	}
-	return apply_first(l, conf, &mistakes);
+	if (apply_first(l, conf, &mistakes) < 0)
+		return -EINVAL;
+	if (registrar_opened(l)) /* else nobody knows which services there are */
+		saves_sweep(l);
+	return 0;
 }
 
 static int read_again(struct launcher *l, struct buf *mistakes)

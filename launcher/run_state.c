@@ -60,11 +60,12 @@ void run_state_load(const char *run_dir, const char *service, struct run_state *
 	path_of(path, run_dir, service, "");
 	if (buf_read_file(&text, path, FILE_MAX) < 0)
 		return;
-	n = sscanf(text.text, "%39s %" SCNd32 " %d %" SCNu64 " %" SCNx64 " %d %" SCNu64 " %1023s %d %" SCNu64 " %" SCNu64,
+	n = sscanf(text.text, "%39s %" SCNd32 " %d %" SCNu64 " %" SCNx64 " %d %" SCNu64 " %1023s %d %" SCNu64 " %" SCNu64
+		   " %" SCNx64 " %" SCNx64,
 		   st.uuid, &st.domain_id, &up, &st.boots, &st.claim, &moved, &st.asked_ms, addrs, &ready,
-		   &st.guest_busy_ms, &st.guest_lease_ms);
-	/* four: of a version that held nothing; seven: of one that knew no addresses; eight: that did not hear guests */
-	if ((n != 4 && n != 7 && n != 8 && n != 11) || !parse_addrs(addrs, &st)) {
+		   &st.guest_busy_ms, &st.guest_lease_ms, &st.machine, &st.files);
+	/* four: of a version that held nothing; seven: of one that knew no addresses; eight: that did not hear guests; eleven: that did not save */
+	if ((n != 4 && n != 7 && n != 8 && n != 11 && n != 13) || !parse_addrs(addrs, &st)) {
 		log_warn("service=%s %s is damaged: ignoring it", service, path);
 		run_state_clear(&st);
 		return;
@@ -87,7 +88,8 @@ static void format(const struct run_state *st, struct buf *out)
 	buf_addf(out, "%s %" PRId32 " %d %" PRIu64 " %" PRIx64 " %d %" PRIu64 " ", st->uuid[0] ? st->uuid : "-",
 		 st->domain_id, st->up, st->boots, st->claim, st->moved, st->asked_ms);
 	format_addrs(st, out);
-	buf_addf(out, " %d %" PRIu64 " %" PRIu64 "\n", st->guest_ready, st->guest_busy_ms, st->guest_lease_ms);
+	buf_addf(out, " %d %" PRIu64 " %" PRIu64 " %" PRIx64 " %" PRIx64 "\n", st->guest_ready, st->guest_busy_ms,
+		 st->guest_lease_ms, st->machine, st->files);
 }
 
 void run_state_save(const char *run_dir, const char *service, struct run_state *st)

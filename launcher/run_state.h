@@ -3,7 +3,7 @@
  * UUID and its id, which libvirt changes each time the domain starts; or, between the request to
  * start it and the answer, that it was asked for.  And whether its addresses are known to be ours,
  * so that they need not be looked for again; and with which addresses a machine of ours was started, for it
- * goes on using them when its record is given others; and what its guest has said.
+ * goes on using them when its record is given others; and what its guest has said; and what it was booted from.
  *
  * A file is written beside its place and renamed, so that a reader sees the old or the new.
  */
@@ -24,6 +24,7 @@ struct run_state {
 	uint64_t claim; /* of the place (holds.h) where nobody else has its addresses; 0: that is not known */
 	bool moved; /* the forwarding entry was at the VM's port */
 	struct addr_list addrs; /* of the machine of ours that runs; none: not known */
+	uint64_t machine, files; /* what it was booted from (saves.h); 0: not known */
 	/* what its guest has said in this boot: guest.h */
 	bool guest_ready;
 	uint64_t guest_busy_ms, guest_lease_ms; /* busy, or not to be stopped, until then (CLOCK_MONOTONIC); 0: not */

@@ -200,20 +200,41 @@ static void note_cause(struct service *s)
 	use_begin(s);
 }
 
+/* What was saved of it, if anything that is still good: the start is a restore then.  0, or -errno with *e. */
+static int find_saved(struct service *s, char save[MSG_PATH_MAX], struct err *e)
+{
+	int r = saves_find(s, save, e);
+
+	s->restores = r > 0 || (s->saved_there && !s->fresh);
+	if (r <= 0)
+		save[0] = '\0';
+	if (r == -ESTALE) {
+		events_saved(s, "what was saved of it is not restored, but thrown away: %s", e->text);
+		saves_drop(s);
+		r = 0;
+	}
+	if (s->restores)
+		guest_restored(s);
+	return MIN(r, 0);
+}
+
 static void begin_start(struct service *s)
 {
 	struct err e = { 0 };
+	char save[MSG_PATH_MAX] = "";
+	int found;
 
 	follow_conf(s);
 	s->by_us = true;
 	s->running = s->seen_ready = false;
 	guest_begin(s);
+	found = find_saved(s, save, &e);
 	note_cause(s);
 	note_clear(&s->last_error);
 	trace_mark(s->l->trace, s->wake, MARK_START, clock_now_ns());
 	arm_start(s);
 	note_asked(s);
-	if (start_send(s, &e) < 0) {
+	if (found < 0 || start_send(s, save, &e) < 0) {
 		service_set_error(s, "%s", e.text);
 		service_event(s, SVC_START_FAILED);
 		return;
@@ -339,6 +360,13 @@ static void fail(struct service *s)
 		service_gone(s);
 }
 
+bool service_gives_up_gently(const struct service *s)
+{
+	bool keeps = machine_is_defined(&s->conf->machine) || machine_writes(&s->conf->machine);
+
+	return s->conf->stop == STOP_SHUTDOWN || (s->conf->stop == STOP_SAVE && keeps);
+}
+
 /* It runs but did not become ready.  What may be destroyed is; a VM that must be shut down with
  * care is asked to, and if it does not go, is left for the operator to look at. */
 static void give_up(struct service *s)
@@ -356,7 +384,33 @@ static void give_up(struct service *s)
 	ready_stop(s);
 	service_arm(s, TIMER_STOP, s->conf->stop_timeout_ms);
 	back_off(s);
-	hypervisor_stop(s, s->conf->stop == STOP_SUSPEND ? STOP_DESTROY : s->conf->stop);
+	hypervisor_stop(s, service_gives_up_gently(s) ? STOP_SHUTDOWN : STOP_DESTROY);
+}
+
+/* ---- restoring ---- */
+
+/* Whoever waits for it is served by a boot instead. */
+void service_not_restored(struct service *s, const char *why)
+{
+	events_saved(s, "what was saved of it could not be restored, so that it is booted: %s", why);
+	if (saves_are_ours(s))
+		s->put_aside = saves_put_aside(s);
+	else
+		s->fresh = true;
+	service_event(s, SVC_RESTORE_FAILED);
+}
+
+void service_not_booted(struct service *s)
+{
+	if (s->put_aside)
+		saves_put_back(s);
+	s->put_aside = false;
+}
+
+void service_runs(struct service *s)
+{
+	s->saved_there = s->fresh = s->put_aside = false;
+	saves_runs(s);
 }
 
 /* ---- stopping ---- */
@@ -416,17 +470,56 @@ static void last_look(struct service *s)
 static enum stop_how way_to_stop(const struct service *s, enum service_state before)
 {
 	bool for_good = before == STATE_SUSPENDED || s->removed;
+	bool sleeps = s->conf->stop == STOP_SUSPEND || s->conf->stop == STOP_SAVE;
 
-	if (s->conf->stop == STOP_SUSPEND && for_good && !machine_is_defined(&s->conf->machine))
+	if (sleeps && for_good && !machine_is_defined(&s->conf->machine))
 		return STOP_DESTROY;
+	if (s->conf->stop == STOP_SAVE && !s->seen_ready) /* nobody would be served sooner by what is in the file */
+		return service_gives_up_gently(s) ? STOP_SHUTDOWN : STOP_DESTROY;
 	return s->conf->stop;
+}
+
+/* One that cannot be saved stays, for nobody shall lose what it is in the midst of, and is tried again when it is idle
+ * again: the disk may have room by then. */
+void service_not_saved(struct service *s)
+{
+	s->saves = false;
+	events_saved(s, "%s", s->last_error);
+	if (!s->conf->stop_force) {
+		service_stop_failed(s);
+		return;
+	}
+	log_warn("service=%s is destroyed instead (stop_force)", s->conf->name);
+	hypervisor_stop(s, STOP_DESTROY);
+}
+
+void service_lost(struct service *s, const char *why)
+{
+	s->saves = false;
+	note_set(&s->stop_reason, "it ended while it was saved, and what it had in memory is lost: %s", why);
+	events_saved(s, "%s", s->stop_reason);
+}
+
+static void save(struct service *s)
+{
+	struct err e = { 0 };
+	int r = hypervisor_save(s, &e);
+
+	if (r == -ENOTCONN)
+		log_warn("service=%s cannot be saved now: its hypervisor is not connected", s->conf->name);
+	if (r == 0 || r == -ENOTCONN)
+		return;
+	service_set_error(s, "it could not be saved: %s", e.text);
+	service_not_saved(s);
 }
 
 static void stop(struct service *s, enum service_state before)
 {
 	ready_stop(s);
 	service_arm(s, TIMER_STOP, s->conf->stop_timeout_ms);
-	if (hypervisor_stop(s, way_to_stop(s, before)) < 0)
+	if (way_to_stop(s, before) == STOP_SAVE)
+		save(s);
+	else if (hypervisor_stop(s, way_to_stop(s, before)) < 0)
 		log_warn("service=%s cannot be stopped now: its hypervisor is not connected", s->conf->name);
 }
 
@@ -508,11 +601,40 @@ static void down(struct service *s, enum service_state before)
 {
 	ready_stop(s);
 	service_arm(s, TIMER_NONE, 0);
-	if (before != STATE_STOPPING)
+	s->saved_there = false;
+	if (before != STATE_STOPPING && before != STATE_SAVED)
 		note_set(&s->stop_reason, "the VM stopped by itself, or was stopped from outside");
 	s->last_stop_ms = clock_now_ms();
 	log_info("service=%s is off: %s", s->conf->name, s->stop_reason);
 	service_gone(s);
+}
+
+/* A VM of ours that is not configured any more is not restored either. */
+static void saved(struct service *s, enum service_state before)
+{
+	ready_stop(s);
+	service_arm(s, TIMER_NONE, 0);
+	s->saved_there = !saves_are_ours(s);
+	if (before == STATE_STOPPING)
+		s->last_stop_ms = clock_now_ms();
+	else
+		note_set(&s->stop_reason, "it was found saved");
+	log_info("service=%s is saved: %s", s->conf->name, s->stop_reason);
+	if (s->removed)
+		saves_drop(s);
+	service_gone(s);
+}
+
+/* What an existing domain was is its owner's, who can start it. */
+static void discard(struct service *s)
+{
+	if (!saves_are_ours(s)) {
+		log_info("service=%s stays saved: its hypervisor keeps that, and so does jitsu", s->conf->name);
+		return;
+	}
+	saves_drop(s);
+	log_info("service=%s what was saved of it is thrown away: %s", s->conf->name, s->stop_reason);
+	service_event(s, SVC_SAVE_GONE);
 }
 
 static void paused(struct service *s, enum service_state before)
@@ -545,12 +667,19 @@ static void act(struct service *s, enum service_action action, enum service_stat
 	case DO_REMEMBER: s->wake_again = true; break;
 	case DO_DOWN: down(s, before); break;
 	case DO_PAUSED: paused(s, before); break;
+	case DO_SAVED: saved(s, before); break;
+	case DO_DISCARD: discard(s); break;
 	case DO_ADOPT: adopt(s); break;
 	case DO_CONFLICT: log_warn("service=%s is not held: %s", s->conf->name, s->last_error); break;
 	case DO_NOTHING:
 	case DO_IMPOSSIBLE:
 	case SERVICE_ACTION_N: break;
 	}
+}
+
+static bool sleeps(enum service_state state)
+{
+	return state == STATE_OFF || state == STATE_SUSPENDED || state == STATE_SAVED;
 }
 
 static bool is_running(enum service_state state) { return state_counts(state) && state != STATE_SUSPENDED; }
@@ -560,12 +689,12 @@ static void moved(struct service *s, enum service_state before)
 {
 	struct launcher *l = s->l;
 
-	if (s->wake_again && service_is_served(s) && (s->state == STATE_OFF || s->state == STATE_SUSPENDED)) {
+	if (s->wake_again && service_is_served(s) && sleeps(s->state)) {
 		s->wake_again = false;
 		wake_queue(s);
 	}
 	operators_state_changed(s);
-	if (is_running(before) && (s->state == STATE_OFF || s->state == STATE_SUSPENDED))
+	if (is_running(before) && sleeps(s->state))
 		hooks_stopped(s);
 	if (state_is_starting(before) || state_counts(before) != state_counts(s->state) || s->queued)
 		wake_pump(l);
@@ -598,8 +727,8 @@ void service_event(struct service *s, enum service_event event)
 		if (s->state == STATE_DRAINING)
 			s->drain_seq = seq;
 	}
-	/* those two find out why */
-	late = move.action == DO_DOWN || move.action == DO_PAUSED;
+	/* those find out why */
+	late = move.action == DO_DOWN || move.action == DO_PAUSED || move.action == DO_SAVED;
 	if (move.next != before && !late)
 		events_moved(s, before, event);
 	act(s, move.action, before);
@@ -673,6 +802,19 @@ struct service *service_new(struct launcher *l, struct conf_ref *ref, const stru
 	return s;
 }
 
+/* What its record says now may be another machine than the one in the file. */
+static void judge_saved(struct service *s)
+{
+	struct err e;
+
+	if (s->state != STATE_SAVED || saves_find(s, NULL, &e) != -ESTALE)
+		return;
+	events_saved(s, "what was saved of it is thrown away: %s", e.text);
+	saves_drop(s);
+	note_set(&s->stop_reason, "what was saved of it is thrown away: %s", e.text);
+	service_event(s, SVC_SAVE_GONE);
+}
+
 void service_set_conf(struct service *s, struct conf_ref *ref, const struct service_conf *conf, bool changed)
 {
 	struct conf_ref *old = s->ref;
@@ -692,6 +834,7 @@ void service_set_conf(struct service *s, struct conf_ref *ref, const struct serv
 	holds_judge(s, true);
 	s->failures = 0;
 	s->retry_ms = 0;
+	judge_saved(s);
 	if (s->state == STATE_UP)
 		service_arm(s, TIMER_IDLE, 1);
 }

@@ -19,6 +19,7 @@ static const struct row off_rows[] = {
 	ROW(SVC_STOPPED, DO_NOTHING, STATE_OFF),
 	ROW(SVC_STOP_FAILED, DO_NOTHING, STATE_OFF),
 	ROW(SVC_SUSPENDED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_SAVED, DO_SAVED, STATE_SAVED),
 	ROW(SVC_OPERATOR_STOP, DO_NOTHING, STATE_OFF),
 	ROW(SVC_FOUND_BOOTING, DO_PROBE, STATE_BOOTING),
 	ROW(SVC_FOUND_UP, DO_UP, STATE_UP),
@@ -38,6 +39,8 @@ static const struct row starting_rows[] = {
 	ROW(SVC_STOPPED, DO_NOTHING, STATE_STARTING), /* the start's own result tells */
 	ROW(SVC_OPERATOR_STOP, DO_STOP, STATE_STOPPING),
 	ROW(SVC_SUSPENDED, DO_NOTHING, STATE_STARTING),
+	ROW(SVC_SAVED, DO_NOTHING, STATE_STARTING),
+	ROW(SVC_RESTORE_FAILED, DO_START, STATE_STARTING),
 	ROW(SVC_FOUND_BOOTING, DO_PROBE, STATE_BOOTING),
 	ROW(SVC_FOUND_UP, DO_PROBE, STATE_BOOTING),
 	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED),
@@ -120,6 +123,7 @@ static const struct row stopping_rows[] = {
 	ROW(SVC_STOP_FAILED_EARLY, DO_STAY, STATE_BOOTING),
 	ROW(SVC_STOP_LOST, DO_STOP, STATE_STOPPING),
 	ROW(SVC_SUSPENDED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_SAVED, DO_SAVED, STATE_SAVED),
 	ROW(SVC_OPERATOR_STOP, DO_NOTHING, STATE_STOPPING),
 	ROW(SVC_FOUND_BOOTING, DO_NOTHING, STATE_STOPPING),
 	ROW(SVC_FOUND_UP, DO_NOTHING, STATE_STOPPING),
@@ -136,6 +140,7 @@ static const struct row failed_rows[] = {
 	ROW(SVC_STOPPED, DO_NOTHING, STATE_FAILED),
 	ROW(SVC_STOP_FAILED, DO_NOTHING, STATE_FAILED),
 	ROW(SVC_SUSPENDED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_SAVED, DO_SAVED, STATE_SAVED),
 	ROW(SVC_OPERATOR_STOP, DO_STOP, STATE_STOPPING), /* whatever is left of it; forgets the failure */
 	ROW(SVC_FOUND_BOOTING, DO_PROBE, STATE_BOOTING),
 	ROW(SVC_FOUND_UP, DO_UP, STATE_UP),
@@ -144,7 +149,7 @@ static const struct row failed_rows[] = {
 	ROW(SVC_CONFLICT, DO_CONFLICT, STATE_CONFLICT),
 };
 
-/* SUSPENDED, SAVED and WARM differ in what a wake costs, not in how they move. */
+/* SUSPENDED and WARM differ in what a wake costs, not in how they move. */
 static const struct row suspended_rows[] = {
 	ROW(SVC_WAKE, DO_RESUME, STATE_STARTING),
 	ROW(SVC_STARTED, DO_NOTHING, STATE_SUSPENDED),
@@ -161,6 +166,25 @@ static const struct row suspended_rows[] = {
 	ROW(SVC_CONFLICT, DO_CONFLICT, STATE_SUSPENDED), /* it is still there, and must not be woken */
 };
 
+/* Nothing of it runs, so nothing can stop. */
+static const struct row saved_rows[] = {
+	ROW(SVC_WAKE, DO_START, STATE_STARTING), /* which restores it */
+	ROW(SVC_STARTED, DO_PROBE, STATE_BOOTING), /* a start we had given up on */
+	ROW(SVC_START_FAILED, DO_NOTHING, STATE_SAVED),
+	ROW(SVC_READY, DO_NOTHING, STATE_SAVED),
+	ROW(SVC_STOPPED, DO_NOTHING, STATE_SAVED),
+	ROW(SVC_STOP_FAILED, DO_NOTHING, STATE_SAVED),
+	ROW(SVC_SUSPENDED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_SAVED, DO_NOTHING, STATE_SAVED),
+	ROW(SVC_SAVE_GONE, DO_DOWN, STATE_OFF),
+	ROW(SVC_OPERATOR_STOP, DO_DISCARD, STATE_SAVED),
+	ROW(SVC_FOUND_BOOTING, DO_PROBE, STATE_BOOTING), /* restored by hand */
+	ROW(SVC_FOUND_UP, DO_UP, STATE_UP),
+	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED),
+	ROW(SVC_FOUND_PAUSED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_CONFLICT, DO_CONFLICT, STATE_SAVED), /* it must not be woken */
+};
+
 static const struct row conflict_rows[] = {
 	ROW(SVC_WAKE, DO_NOTHING, STATE_CONFLICT),
 	ROW(SVC_STARTED, DO_NOTHING, STATE_CONFLICT),
@@ -172,6 +196,7 @@ static const struct row conflict_rows[] = {
 	ROW(SVC_FOUND_UP, DO_UP, STATE_UP),
 	ROW(SVC_FOUND_FOREIGN, DO_ADOPT, STATE_ADOPTED),
 	ROW(SVC_FOUND_PAUSED, DO_PAUSED, STATE_SUSPENDED),
+	ROW(SVC_SAVED, DO_SAVED, STATE_SAVED),
 	ROW(SVC_CONFLICT, DO_NOTHING, STATE_CONFLICT),
 	ROW(SVC_CONFLICT_OVER, DO_NOTHING, STATE_OFF),
 };
@@ -185,7 +210,7 @@ static const struct {
 	[STATE_BOOTING] = ROWS(booting_rows),	  [STATE_UP] = ROWS(up_rows),
 	[STATE_ADOPTED] = ROWS(adopted_rows),	  [STATE_DRAINING] = ROWS(draining_rows),
 	[STATE_STOPPING] = ROWS(stopping_rows),	  [STATE_FAILED] = ROWS(failed_rows),
-	[STATE_SUSPENDED] = ROWS(suspended_rows), [STATE_SAVED] = ROWS(suspended_rows),
+	[STATE_SUSPENDED] = ROWS(suspended_rows), [STATE_SAVED] = ROWS(saved_rows),
 	[STATE_WARM] = ROWS(suspended_rows),	  [STATE_CONFLICT] = ROWS(conflict_rows),
 };
 static_assert(ARRAY_SIZE(table) == STATE_N, "a state has no rows");
@@ -222,6 +247,9 @@ static const char *const event_names[] = {
 	[SVC_STOP_FAILED_EARLY] = "stop failed while booting",
 	[SVC_STOP_LOST] = "stop lost",
 	[SVC_SUSPENDED] = "suspended",
+	[SVC_SAVED] = "saved",
+	[SVC_SAVE_GONE] = "what was saved is gone",
+	[SVC_RESTORE_FAILED] = "restore failed",
 	[SVC_OPERATOR_STOP] = "operator's stop",
 	[SVC_FOUND_BOOTING] = "found booting",
 	[SVC_FOUND_UP] = "found up",
@@ -238,7 +266,8 @@ static const char *const action_names[] = {
 	[DO_FAIL] = "fail",	  [DO_GIVE_UP] = "give up",   [DO_DRAIN] = "drain",
 	[DO_STAY] = "stay",	  [DO_STOP] = "stop",	      [DO_REMEMBER] = "remember",
 	[DO_DOWN] = "down",	  [DO_PAUSED] = "paused",     [DO_ADOPT] = "adopt",
-	[DO_CONFLICT] = "conflict", [DO_IMPOSSIBLE] = "impossible",
+	[DO_SAVED] = "saved",	  [DO_DISCARD] = "discard",   [DO_CONFLICT] = "conflict",
+	[DO_IMPOSSIBLE] = "impossible",
 };
 static_assert(ARRAY_SIZE(action_names) == SERVICE_ACTION_N, "an action has no name");
 

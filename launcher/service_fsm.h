@@ -8,8 +8,8 @@
  *    |   +--------- FAILED <-----------------+                    +------------------> STOPPING
  *    +-------------------------- stopped -----------------------------------------------+
  *
- *   SUSPENDED (paused in RAM), SAVED (state on disk), WARM (created, paused, never ran) are like
- *   OFF, but a wake resumes instead of starting.  ADOPTED: it runs and someone else started it.
+ *   SUSPENDED (paused in RAM), SAVED (in a file, and not in RAM), WARM (created, paused, never ran) are
+ *   like OFF, but a wake resumes or restores instead of booting.  ADOPTED: it runs and someone else started it.
  *   CONFLICT: the address is in use elsewhere.  DRAINING: everyone who could still send a client
  *   to the VM was told to stop doing so; once they have said yes and nobody asked meanwhile, it
  *   may be stopped without anybody noticing.
@@ -36,6 +36,9 @@ enum service_event {
 	SVC_STOP_FAILED_EARLY, /* the same of one that was never ready: it is still booting */
 	SVC_STOP_LOST, /* the backend died before it said how the stop went, and the VM is there */
 	SVC_SUSPENDED, /* paused in RAM */
+	SVC_SAVED, /* it does not run, and what it was is in a file */
+	SVC_SAVE_GONE, /* there is no such file any more, or it is not to be used */
+	SVC_RESTORE_FAILED, /* the file is no good: it is put aside, and the VM is booted */
 	SVC_OPERATOR_STOP,
 	SVC_FOUND_BOOTING, /* it was found running; we started it, and had not seen it ready */
 	SVC_FOUND_UP, /* it was found running; we started it, and had seen it ready */
@@ -61,6 +64,8 @@ enum service_action {
 	DO_REMEMBER, /* stopping: start again when it is down */
 	DO_DOWN, /* gone: clean up behind it */
 	DO_PAUSED, /* suspended: clean up behind it, keep the port */
+	DO_SAVED, /* clean up behind it, and remember that it is saved */
+	DO_DISCARD, /* what is saved of it is thrown away, if it is ours */
 	DO_ADOPT,
 	DO_CONFLICT, /* say so */
 	DO_IMPOSSIBLE, /* cannot happen; logged, changes nothing */

@@ -383,6 +383,8 @@ static int fill_machine(struct service *s, struct msg_be_start *m, struct err *e
 	int r = check_files(s, e);
 
 	if (r == 0)
+		r = saves_note(s, e);
+	if (r == 0)
 		r = make_nics(s, e);
 	if (r == 0)
 		r = fill_cmdline(s, m->cmdline, sizeof(m->cmdline), e);
@@ -404,12 +406,14 @@ static int fill_machine(struct service *s, struct msg_be_start *m, struct err *e
 	return 0;
 }
 
-int start_send(struct service *s, struct err *e)
+int start_send(struct service *s, const char *save, struct err *e)
 {
 	struct msg_be_start m = { .svc = s->index, .gen = s->gen };
 	int r = 0;
 
-	s->run.boots++;
+	str_copy(m.save, save);
+	m.fresh = s->fresh;
+	s->run.boots += !s->restores;
 	if (s->conf->machine.xl_config[0])
 		r = start_name_file(s, m.domain, m.xl_config, e);
 	else if (s->conf->machine.domain[0])

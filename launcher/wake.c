@@ -61,7 +61,7 @@ void wake_explain(const struct service *s, char *out, size_t size)
 		snprintf(out, size, "hypervisor \"%s\" is being asked what runs", s->hv->name);
 	else if (heartbeat_silent_ms(s->hv) > 0)
 		snprintf(out, size, "the process of hypervisor \"%s\" does not answer, and is replaced soon", s->hv->name);
-	else if (s->stop_under_way && s->state == STATE_FAILED && s->conf->stop == STOP_SHUTDOWN)
+	else if (s->stop_under_way && s->state == STATE_FAILED && service_gives_up_gently(s))
 		snprintf(out, size, "the last VM did not get ready and was asked to shut down, but still runs: look at its "
 				    "console, end it by hand, or set \"stop_force\"");
 	else if (s->stop_under_way)

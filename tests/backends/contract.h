@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "backends/backend.h"
@@ -81,9 +82,11 @@ const char *port_of(unsigned i, int32_t id);
 uint32_t ask(enum msg_type type, const char *domain, unsigned how);
 const struct msg_be_result *hear_result(uint32_t req);
 void expect(uint32_t req, int error); /* that result, with a reason if it is one */
+void expect_error(uint32_t req); /* whichever */
 void start(const struct msg_be_start *m);
 void stop(const char *domain);
 void start_existing(uint32_t *req);
+void start_fresh(uint32_t *req); /* nothing saved is restored */
 /* The row of `name` in a LIST; state DOMAIN_STATE_N when it is not in there. */
 struct msg_be_domain row_of(const char *name);
 bool console_says(const char *name, const char *what);
@@ -97,6 +100,7 @@ int cannot(const char *why); /* 77 */
 /* ---- cases: how many failed, or 77 ---- */
 
 int run_common(const char *name); /* for every backend */
+int run_saves(void); /* where machines can be saved */
 int run_many_requests(void);
 int run_with_definitions(const char *name); /* where a domain that is off is still known */
 int run_with_guests(void); /* in QEMU */

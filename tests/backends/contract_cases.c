@@ -99,6 +99,118 @@ static void test_paused_start_resume_suspend(void **state)
 	expect(ask(MSG_BE_RESUME, m.name, 0), -ENOENT);
 }
 
+/* A directory of its own in the suite's, as the launcher makes one. */
+static void save_in(char path[MSG_PATH_MAX])
+{
+	char dir[sizeof(suite.dir) + 8];
+
+	snprintf(dir, sizeof(dir), "%s/saved", suite.dir);
+	assert_true(mkdir(dir, 0700) == 0 || errno == EEXIST);
+	snprintf(path, MSG_PATH_MAX, "%s/state", dir);
+}
+
+static uint32_t ask_save(const char *domain, const char *file)
+{
+	struct msg_be_target m = { .req = ++be.last_req, .svc = 1, .gen = 7, .how = STOP_SAVE };
+
+	str_copy(m.domain, domain);
+	str_copy(m.save, file);
+	say(MSG_BE_STOP, &m);
+	return m.req;
+}
+
+static void restore(struct msg_be_start *m, int error)
+{
+	m->req = ++be.last_req;
+	say(MSG_BE_START, m);
+	expect(m->req, error);
+}
+
+static void test_save_and_restore(void **state)
+{
+	struct msg_be_start m = machine(1);
+	struct stat st;
+	int32_t id;
+
+	(void)state;
+	start(&m);
+	id = row_of(m.name).domain_id;
+	save_in(m.save);
+	expect(ask_save(m.name, m.save), 0);
+	assert_int_equal(row_of(m.name).state, DOMAIN_STATE_N);
+	assert_int_equal(stat(m.save, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_true(st.st_size > 0);
+	restore(&m, 0);
+	assert_string_equal(got.result.uuid, m.uuid);
+	assert_int_not_equal(got.result.domain_id, id);
+	assert_string_equal(got.result.nics[0].ifname, port_of(1, got.result.domain_id));
+	assert_int_equal(row_of(m.name).state, DOMAIN_RUNNING);
+	assert_int_equal(access(m.save, F_OK), -1); /* nobody restores it twice */
+	stop(m.name);
+}
+
+/* What cannot be written leaves the domain as it was, and nothing behind. */
+static void test_a_save_that_fails(void **state)
+{
+	struct msg_be_start m = machine(1);
+	int32_t id;
+
+	(void)state;
+	start(&m);
+	id = row_of(m.name).domain_id;
+	expect_error(ask_save(m.name, "/nowhere/at/all"));
+	assert_int_equal(row_of(m.name).state, DOMAIN_RUNNING);
+	assert_int_equal(row_of(m.name).domain_id, id);
+	stop(m.name);
+	expect(ask_save(m.name, "/nowhere/at/all"), -ENOENT);
+}
+
+/* The file is no state of anything: it is left for its owner, no domain is there, and the name is free. */
+static void test_a_restore_that_fails(void **state)
+{
+	struct msg_be_start m = machine(1);
+	FILE *f;
+
+	(void)state;
+	save_in(m.save);
+	f = fopen(m.save, "w");
+	assert_non_null(f);
+	for (int i = 0; i < 4096; i++)
+		fputs("garbage ", f);
+	assert_int_equal(fclose(f), 0);
+	m.req = ++be.last_req;
+	say(MSG_BE_START, &m);
+	expect_error(m.req);
+	assert_int_equal(row_of(m.name).state, DOMAIN_STATE_N);
+	assert_int_equal(access(m.save, F_OK), 0);
+	unlink(m.save);
+	m.save[0] = '\0';
+	m.req = ++be.last_req;
+	start(&m);
+	stop(m.name);
+}
+
+/* Its hypervisor keeps it, and its next start is a restore. */
+static void test_existing_domain_is_saved(void **state)
+{
+	uint32_t req;
+
+	(void)state;
+	start_existing(&req);
+	expect(req, 0);
+	expect(ask_save(EXISTING, ""), 0);
+	assert_int_equal(row_of(EXISTING).state, DOMAIN_SAVED);
+	start_existing(&req);
+	expect(req, 0);
+	assert_int_equal(row_of(EXISTING).state, DOMAIN_RUNNING);
+	expect(ask_save(EXISTING_UUID, ""), 0);
+	start_fresh(&req);
+	expect(req, 0);
+	stop(EXISTING);
+	assert_int_equal(row_of(EXISTING).state, DOMAIN_OFF);
+}
+
 static void test_existing_domain(void **state)
 {
 	uint32_t req;
@@ -297,11 +409,23 @@ static const struct CMUnitTest many_requests[] = {
 /* Where a domain that is off is still known. */
 static const struct CMUnitTest with_definitions[] = {
 	cmocka_unit_test(test_existing_domain),
+	cmocka_unit_test(test_existing_domain_is_saved),
 	cmocka_unit_test(test_inspect),
 	cmocka_unit_test(test_inspect_addresses_of_one_that_is_off),
 };
 
 int run_common(const char *name) { return cmocka_run_group_tests_name(name, common, begin_process, end_process); }
+
+static const struct CMUnitTest saves[] = {
+	cmocka_unit_test(test_save_and_restore),
+	cmocka_unit_test(test_a_save_that_fails),
+	cmocka_unit_test(test_a_restore_that_fails),
+};
+
+int run_saves(void)
+{
+	return cmocka_run_group_tests_name("backend contract: saves", saves, begin_process, end_process);
+}
 
 int run_many_requests(void)
 {

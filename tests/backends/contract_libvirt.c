@@ -280,6 +280,7 @@ int run_libvirt(void)
 	if (suite.daemon)
 		run_libvirtd();
 	status = run_common("backend contract: libvirt");
+	status += run_saves();
 	status += run_many_requests();
 	status += run_with_definitions("backend contract: libvirt's definitions");
 	status += run_with_guests();

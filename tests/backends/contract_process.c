@@ -299,6 +299,14 @@ void expect(uint32_t req, int error)
 	assert_true(error == 0 ? !r->text[0] : r->text[0]);
 }
 
+void expect_error(uint32_t req)
+{
+	const struct msg_be_result *r = hear_result(req);
+
+	assert_true(r->error < 0);
+	assert_true(r->text[0]);
+}
+
 void start(const struct msg_be_start *m)
 {
 	say(MSG_BE_START, m);
@@ -326,14 +334,17 @@ struct msg_be_domain row_of(const char *name)
 	return row;
 }
 
-void start_existing(uint32_t *req)
+static void start_defined(uint32_t *req, bool fresh)
 {
-	struct msg_be_start m = { .req = ++be.last_req, .svc = 2, .gen = 1 };
+	struct msg_be_start m = { .req = ++be.last_req, .svc = 2, .gen = 1, .fresh = fresh };
 
 	str_copy(m.domain, EXISTING);
 	*req = m.req;
 	say(MSG_BE_START, &m);
 }
+
+void start_existing(uint32_t *req) { start_defined(req, false); }
+void start_fresh(uint32_t *req) { start_defined(req, true); }
 
 bool console_says(const char *name, const char *what)
 {

@@ -24,6 +24,22 @@ static void find_program(const char *argv0, const char *name, const char *variab
 	suite.program = beside;
 }
 
+static int run_fake(void)
+{
+	char saved[96];
+	int failed;
+
+	snprintf(suite.dir, sizeof(suite.dir), "/tmp/jitsu-test-XXXXXX");
+	if (!mkdtemp(suite.dir))
+		return cannot("needs a directory of its own");
+	failed = run_common("backend contract: fake") + run_saves() + run_many_requests() +
+		 run_with_definitions("backend contract: the fake's definitions");
+	snprintf(saved, sizeof(saved), "%s/saved", suite.dir);
+	rmdir(saved);
+	rmdir(suite.dir);
+	return failed;
+}
+
 int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -31,8 +47,7 @@ int main(int argc, char **argv)
 	suite.isolation = "fast";
 	suite.machine = "";
 	if (argc < 2 || strcmp(argv[1], "fake") == 0)
-		return run_common("backend contract: fake") + run_many_requests() +
-		       run_with_definitions("backend contract: the fake's definitions");
+		return run_fake();
 	suite.daemon = strcmp(argv[1], "libvirtd") == 0;
 	suite.xen = strcmp(argv[1], "libxl") == 0;
 	suite.libvirt = suite.daemon || strcmp(argv[1], "libvirt") == 0;

@@ -562,6 +562,10 @@ static const struct {
 	{ { { "zones[0]", "transfer_key", "@\"k.example\"" } },
 	  "zones[0].transfer_key",
 	  "has no meaning without transfer_allow" },
+	{ { { "", "save_dir", "@\"saved\"" } }, "save_dir", "absolute path" },
+	{ { { WWW, "stop", "@\"save\"" }, { "hypervisors[0]", "uri", "\"libxl:///\"" } },
+	  "services[0].stop",
+	  "\"save\" is not for machines of Xen" },
 	{ { { "dns", "xdp", "@\"native\"" } }, "dns.xdp", "expected \"auto\", \"on\" or \"off\", got \"native\"" },
 	{ { { "dns", "workers", "@60" },
 	    { "", "listen", "[\"127.0.0.1:53\", \"127.0.0.2:53\", \"127.0.0.3:53\", \"127.0.0.4:53\", \"127.0.0.5:53\"]" } },
@@ -1007,6 +1011,7 @@ static void test_defaults(void **state)
 	assert_string_equal(c->users.admins, "jitsu-admin");
 	assert_string_equal(c->run_dir, "/run/jitsu");
 	assert_string_equal(c->state_dir, "/var/lib/jitsu");
+	assert_string_equal(c->save_dir, "/var/lib/jitsu/saved");
 	assert_string_equal(c->log_level, "info");
 	assert_string_equal(c->zones.v[0].hostmaster, "hostmaster.jitsu.example");
 	assert_true(c->zones.v[0].ttl_ms == 300000 && c->zones.v[0].negative_ttl_ms == 60000);
@@ -1311,6 +1316,7 @@ static void test_printed_configuration_loads_to_the_same(void **state)
 		{ { "", "forward", "[\"[fd00::1]:53\", \"10.0.0.1:5353\"]" },
 		  { "", "forward_allow", "[\"10.0.0.0/8\", \"fd00::1\"]" } },
 		{ { "bridges[0]", "probe_ip6", "\"fd00::9\"" }, { "bridges[0]", "probe_ip", NULL } },
+		{ { WWW, "stop", "\"save\"" }, { "", "save_dir", "\"/srv/saved\"" } },
 		{ { WWW, "hold", "\"off\"" }, { WWW, "answer", "\"at-once\"" } },
 		{ { WWW, "wake_syn", "\"after-dns\"" },
 		  { WWW, "wake_allow", "[\"10.0.0.0/8\", \"fd00::/8\"]" },

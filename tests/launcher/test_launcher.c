@@ -1368,6 +1368,7 @@ static void test_saved_by_hand(void **state)
 	say_event("dom-a", EVENT_SAVED, -1, "saved");
 	inspected("dom-a", -1, DOMAIN_SAVED);
 	expect_state("a", STATE_OFF);
+	expect_state("a", STATE_SAVED);
 	bring_up("a", "dom-a", 4);
 }
 

@@ -35,9 +35,9 @@ static void test_a_wake_is_never_lost(void **state)
 
 		switch (s) {
 		case STATE_OFF:
+		case STATE_SAVED:
 		case STATE_FAILED: assert_int_equal(m.action, DO_START); break;
 		case STATE_SUSPENDED:
-		case STATE_SAVED:
 		case STATE_WARM: assert_int_equal(m.action, DO_RESUME); break;
 		case STATE_DRAINING: assert_int_equal(m.action, DO_STAY); break;
 		case STATE_STOPPING: assert_int_equal(m.action, DO_REMEMBER); break;
@@ -54,8 +54,8 @@ static void test_a_vm_that_is_gone(void **state)
 		struct service_move m = service_fsm((enum service_state)s, SVC_STOPPED);
 
 		assert_int_not_equal(m.action, DO_IMPOSSIBLE);
-		if (s == STATE_STARTING || s == STATE_CONFLICT)
-			continue; /* the start's own result tells; the conflict goes on */
+		if (s == STATE_STARTING || s == STATE_CONFLICT || s == STATE_SAVED)
+			continue; /* the start's own result tells; the conflict goes on; it had none */
 		assert_true(m.next == STATE_OFF || m.next == STATE_FAILED);
 	}
 }
@@ -123,7 +123,24 @@ static void test_the_usual_life(void **state)
 	}
 }
 
-/* SAVED and WARM share SUSPENDED's rows and must not turn into it by an event that means nothing. */
+/* What is saved is in no state but SAVED, until it is restored, thrown away, or found to run. */
+static void test_what_is_saved(void **state)
+{
+	(void)state;
+	for (unsigned s = 0; s < STATE_N; s++) {
+		struct service_move m = service_fsm((enum service_state)s, SVC_SAVED);
+
+		assert_true(m.next == STATE_SAVED || m.next == s);
+		if (!state_counts((enum service_state)s) || s == STATE_STOPPING)
+			assert_int_equal(m.next, STATE_SAVED);
+		m = service_fsm((enum service_state)s, SVC_SAVE_GONE);
+		assert_int_equal(m.next, s == STATE_SAVED ? STATE_OFF : s);
+		m = service_fsm((enum service_state)s, SVC_RESTORE_FAILED);
+		assert_true(m.next == s && (m.action == DO_START) == (s == STATE_STARTING));
+	}
+}
+
+/* WARM shares SUSPENDED's rows, and neither it nor SAVED must turn into it by an event that means nothing. */
 static void test_sleeping_states_keep_their_name(void **state)
 {
 	static const enum service_state sleeping[] = { STATE_SUSPENDED, STATE_SAVED, STATE_WARM };
@@ -171,6 +188,7 @@ int main(void)
 		cmocka_unit_test(test_adopted_is_never_stopped),
 		cmocka_unit_test(test_ways_to_stop),
 		cmocka_unit_test(test_the_usual_life),
+		cmocka_unit_test(test_what_is_saved),
 		cmocka_unit_test(test_sleeping_states_keep_their_name),
 		cmocka_unit_test(test_a_stop_that_fails),
 		cmocka_unit_test(test_conflicts),
