@@ -39,8 +39,8 @@ CONTROL := exposition http main peer protocol requests server session watchers
 LAUNCHER := addresses adopt bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
 	edits events fdb filter flows gather guest heartbeat hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
 	hypervisor identity idle image instances journal learned learning links main managers metrics mutes netlink note operators orders pools port prober \
-	quiesce ready reaper registrar reload rows run_state saves secondaries service service_fsm start sweeps synproxy_side \
-	tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
+	quiesce ready reaper registrar registrar_edit registrar_facts reload rows run_state saves secondaries service service_fsm \
+	start sweeps synproxy_side tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend guests listener process save_file workers
 HOOKS := event_text jobs webhook
 LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_file libxl_notes xenstore_guest
