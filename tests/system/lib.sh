@@ -195,7 +195,7 @@ configure() {
   "hypervisors": [${hypervisors:-{\"name\": \"local\", \"uri\": \"qemu:///embed?root=$dir/run/qemu\", \"isolation\": \"${isolation:-strict}\"\}}],
   "bridges": [{"name": "br0", "conflict_probe": "${conflict_probe:-0s}", "pools": [${pools:-}]}${bridges:+, $bridges}],
   "image_dirs": ["$dir/images"],
-  "limits": {${limits:-"\"max_starting\": 4, \"wakes_per_source\": \"10000/min\""}},
+  "limits": {${limits:-"\"max_starting\": 4, \"wakes_per_source\": \"10000/min\", \"wakes_per_service\": \"10000/min\", \"wakes_unverified\": \"10000/min\""}},
   "run_dir": "$dir/run", "state_dir": "$dir/state", "log": "${log_level:-info}",${top_keys:-}
   "services": [$services]
 }
