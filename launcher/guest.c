@@ -277,6 +277,16 @@ void guest_restored(struct service *s)
 
 void guest_end(struct service *s) { guest_begin(s); }
 
+void guests_stop(struct launcher *l)
+{
+	struct service *s;
+
+	FOR_EACH_SERVICE(l, s) {
+		if (s->guest.save && evtimer_pending(s->guest.save, NULL))
+			on_save(-1, 0, s);
+	}
+}
+
 void guest_free(struct service *s)
 {
 	guest_end(s);

@@ -61,6 +61,7 @@ void guest_stream(struct hypervisor *hv, const struct msg_be_guest *m, int *fd);
 void guest_key(struct launcher *l, const struct msg_be_key *m);
 /* From synproxy. */
 void guest_said(struct launcher *l, const struct msg_guest_said *m);
+void guests_stop(struct launcher *l); /* what has not been written yet is */
 /* Within a snapshot for synproxy. */
 void guests_tell_synproxy(struct launcher *l);
 

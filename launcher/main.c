@@ -122,6 +122,7 @@ static void on_stop(void *arg)
 	xdp_side_stop(l);
 	hold_bridges_stop(l);
 	registrar_stop(l);
+	guests_stop(l);
 	reaper_free(l->reaper);
 	l->reaper = NULL;
 }
