@@ -91,7 +91,7 @@ static void finish(struct launcher *l, const struct msg_ctl_request *ask, struct
 		row_bool(&row, "dry_run", ask->dry_run);
 		operators_row(l, &row);
 		if (number && changes_services(ed))
-			operators_edit_made(l, ask, ed->waits);
+			operators_edit_made(l, ask, ed->waits, ed->told);
 		else
 			operators_end(l, ask->id, 0, "");
 	}

@@ -475,8 +475,8 @@ void operators_end_with(struct launcher *l, uint32_t id, int error, const struct
 void operators_row(struct launcher *l, struct msg_ctl_row *row);
 void operators_data(struct launcher *l, uint32_t id, const char *text, size_t n);
 /* An edit is in force but for dns: ends once that goes by it, or knows its names (dns_changing; `waits`: it must have
- * all of it). */
-void operators_edit_made(struct launcher *l, const struct msg_ctl_request *ask, bool waits);
+ * all of it; `told`: it is being sent that). */
+void operators_edit_made(struct launcher *l, const struct msg_ctl_request *ask, bool waits, bool told);
 void operators_edits_seen(struct launcher *l, uint32_t changing);
 void operators_edits_told(struct launcher *l); /* the next snapshot has all that were made */
 

@@ -586,16 +586,18 @@ static void on_edit_late(evutil_socket_t fd, short what, void *arg)
 	wait_free(arg);
 }
 
-void operators_edit_made(struct launcher *l, const struct msg_ctl_request *ask, bool waits)
+void operators_edit_made(struct launcher *l, const struct msg_ctl_request *ask, bool waits, bool told)
 {
 	struct timeval tv = clock_timeval_ms(RELOAD_MS);
-	struct waiting *w = l->operators->n_waiting < WAITING_MAX ? wait_new(l->operators, ask) : NULL;
+	bool nobody = told && !(l->dns && l->dns_told);
+	struct waiting *w = !nobody && l->operators->n_waiting < WAITING_MAX ? wait_new(l->operators, ask) : NULL;
 
 	if (!w) {
 		end(l->operators, ask->id, 0, ""); /* it is made, and dns will hear of it */
 		return;
 	}
 	w->edit = true;
+	w->told = told;
 	w->changing = waits ? 0 : l->dns_changing;
 	w->poll = evtimer_new(l->base, on_edit_late, w);
 	if (!w->poll)

@@ -54,6 +54,7 @@ struct edit {
 	uint32_t uid;
 	bool dry_run;
 	bool waits; /* it is in force: it is done when dns has the next snapshot, not before */
+	bool told; /* ... and that was sent meanwhile, if dns is told anything */
 	bool named; /* mistakes begin with the service's name: there may be several */
 	size_t n, room;
 	struct edit_change *v;

@@ -377,6 +377,7 @@ static void put_in_force(struct edit *ed)
 		return;
 	if (templates) {
 		reload_services(l);
+		ed->told = true;
 		registrar_sweep(l);
 		return;
 	}

@@ -315,7 +315,7 @@ static void test_commands(void **state)
 	}
 }
 
-/* One that a command has added, and takes away. */
+/* One that a command has added, and takes away: done as soon as dns has the tables that it was told at once. */
 static void edit(enum ctl_verb verb, const char *service, const char *record)
 {
 	static struct msg_ctl_request m;
@@ -326,6 +326,7 @@ static void edit(enum ctl_verb verb, const char *service, const char *record)
 	say(w.control, MSG_CTL_REQUEST, &m);
 	expect(w.control, MSG_CTL_ROW);
 	hear_snapshot_after_states();
+	expect_end(w.last_id, 0);
 	settle();
 	while (hear(w.dns, QUIET_MS) == MSG_BEGIN)
 		hear_rest_of_snapshot();
