@@ -214,6 +214,7 @@ static int keep_given(struct gathering *g)
 	if (error == 0)
 		return 0;
 	if (g->lenient) {
+		pools_owe(g->l);
 		log_error("which addresses services were given is not kept: %s", e.text);
 		return 0;
 	}
@@ -270,6 +271,7 @@ int registrar_gather(struct launcher *l, const struct conf *conf, bool lenient, 
 	error = gather_registry(&g, reg);
 	gather_instances(&g, reg);
 	gather_later(&g);
+	pools_gathered(l);
 	if (error == 0)
 		error = keep_given(&g);
 	if (error == 0 && g.failed && !lenient)

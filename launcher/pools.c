@@ -15,8 +15,11 @@
  * The next one, and not the first that is free: clients remember addresses, and one that was given back is given
  * again only when all others were.  A new launcher begins behind the newest that the registry has.
  *
+ * What could not be kept at a start, because the disk is full, say, is in force all the same.  It is *owed*: kept with
+ * what is given next, and not dropped with that where it is refused.
+ *
  * Not given: what others in force have, also as a bridge's probe address, or as services that are removed and still
- * run; this host's own addresses; gateways; and for BAD_MS what was found in use elsewhere (RFC 5227).  Then its
+ * run; what was learned of others' VMs, also at a start, when only the registry knows of it; this host's own addresses; gateways; and for BAD_MS what was found in use elsewhere (RFC 5227).  Then its
  * service moves to another one, as if its record had been changed, but never while it has a VM.
  */
 #include "launcher/pools.h"
@@ -25,6 +28,7 @@
 #include "config/value.h"
 #include "config/registry.h"
 #include "launcher/addresses.h"
+#include "launcher/learned.h"
 #include "launcher/registrar.h"
 
 enum { BAD_MAX = 256, BAD_MS = 600 * 1000, NAMES_SHOWN = 5 };
@@ -39,13 +43,16 @@ struct given {
 	char name[MSG_NAME_MAX];
 	const char *key;
 	char text[2 * MSG_NAME_MAX];
+	bool owed;
 };
 
 struct pools {
 	bool looked; /* `own` is current */
 	bool begun; /* the cursors are behind what the registry has */
-	size_t n_own, room_own;
-	struct ip_addr *own;
+	struct addresses {
+		size_t n, room;
+		struct ip_addr *v;
+	} own, learned; /* this host's; those in the registry, until the services that have them are there */
 	size_t n_cursors;
 	struct cursor cursors[HOLD_BRIDGES_MAX * 2];
 	size_t n_bad;
@@ -89,21 +96,33 @@ bool pools_same(const struct service_conf *a, const struct service_conf *b)
 
 /* ---- what is taken ---- */
 
+static void addresses_add(struct addresses *list, const struct ip_addr *a)
+{
+	if (list->n == list->room) {
+		list->room = MAX(list->room * 2, (size_t)16);
+		list->v = reallocarray(list->v, list->room, sizeof(*list->v));
+		if (!list->v)
+			abort();
+	}
+	list->v[list->n++] = *a;
+}
+
+static bool addresses_have(const struct addresses *list, const struct ip_addr *a)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (ip_equal(a, &list->v[i]))
+			return true;
+	return false;
+}
+
 static void add_own(void *arg, const struct own_address *a)
 {
 	struct pools *p = arg;
 
-	if (!a) {
-		p->n_own = 0;
-		return;
-	}
-	if (p->n_own == p->room_own) {
-		p->room_own = MAX(p->room_own * 2, (size_t)16);
-		p->own = reallocarray(p->own, p->room_own, sizeof(*p->own));
-		if (!p->own)
-			abort();
-	}
-	p->own[p->n_own++] = a->prefix.addr;
+	if (a)
+		addresses_add(&p->own, &a->prefix.addr);
+	else
+		p->own.n = 0;
 }
 
 void pools_look_again(struct launcher *l) { l->pools->looked = false; }
@@ -177,9 +196,8 @@ static bool is_taken(void *arg, const struct ip_addr *a)
 	const struct question *q = arg;
 	struct pools *p = q->l->pools;
 
-	for (size_t i = 0; i < p->n_own; i++)
-		if (ip_equal(a, &p->own[i]))
-			return true;
+	if (addresses_have(&p->own, a) || addresses_have(&p->learned, a))
+		return true;
 	return claims_has_address(q->claims, a) || learning_has(q->l, a) || is_named(q->s, a) || is_bad(p, a) ||
 	       is_of_removed(q->l, a);
 }
@@ -203,9 +221,12 @@ static bool take_newest(void *arg, const struct registry_fact *f)
 {
 	struct question *q = arg;
 	const struct conf *conf = q->conf;
+	struct learned_address learned;
 	struct ip_prefix ip;
 	uint8_t len;
 
+	if (strcmp(f->key, "address") == 0 && learned_parse(f->value, &learned) == 0)
+		addresses_add(&q->l->pools->learned, &learned.at.addr);
 	if ((strcmp(f->key, "auto") != 0 && strcmp(f->key, "auto6") != 0) || prefix_parse(f->value, &ip) < 0)
 		return true;
 	for (size_t i = 0; i < conf->bridges.n; i++) {
@@ -230,6 +251,12 @@ void pools_begin(struct launcher *l, const struct conf *conf, struct registry *r
 		any = any || conf->bridges.v[i].pools.n > 0;
 	if (any && reg && !l->pools->begun && registry_learned(reg, take_newest, &q, &e) == 0)
 		l->pools->begun = true;
+}
+
+void pools_gathered(struct launcher *l)
+{
+	free(l->pools->learned.v);
+	l->pools->learned = (struct addresses){ 0 };
 }
 
 /* The one of `from` that came in the same way; or what the registry remembers. */
@@ -267,6 +294,7 @@ void pools_note(struct launcher *l, const char *name, const char *key, const cha
 	}
 	g = &p->given[p->n_given++];
 	g->key = key;
+	g->owed = false;
 	str_copy(g->name, name);
 	str_copy(g->text, value);
 }
@@ -383,6 +411,16 @@ bool pools_give(struct launcher *l, const struct conf *conf, const struct claims
 	return true;
 }
 
+static void keep_first(struct pools *p, size_t n)
+{
+	p->n_given = n;
+	if (n > 0)
+		return;
+	free(p->given);
+	p->given = NULL;
+	p->room_given = 0;
+}
+
 int pools_keep(struct launcher *l, struct err *e)
 {
 	struct pools *p = l->pools;
@@ -402,15 +440,24 @@ int pools_keep(struct launcher *l, struct err *e)
 	error = registry_learn(reg, facts, p->n_given, e);
 	free(facts);
 	if (error == 0)
-		pools_drop(l);
+		keep_first(p, 0);
 	return error;
 }
 
+void pools_owe(struct launcher *l)
+{
+	for (size_t i = 0; i < l->pools->n_given; i++)
+		l->pools->given[i].owed = true;
+}
+
+/* What is owed came first. */
 void pools_drop(struct launcher *l)
 {
-	free(l->pools->given);
-	l->pools->given = NULL;
-	l->pools->n_given = l->pools->room_given = 0;
+	size_t n = 0;
+
+	while (n < l->pools->n_given && l->pools->given[n].owed)
+		n++;
+	keep_first(l->pools, n);
 }
 
 /* ---- in use elsewhere ---- */

@@ -22,6 +22,10 @@ bool pools_give(struct launcher *l, const struct conf *conf, const struct claims
 /* What was given since the last time is on the disk, and so its service's for good; or it is forgotten. */
 int pools_keep(struct launcher *l, struct err *e);
 void pools_drop(struct launcher *l);
+/* ... or they are in force though that failed: the next pools_keep() has them, too, and nothing drops them. */
+void pools_owe(struct launcher *l);
+/* Everybody's addresses are known: those that only the registry knew of need not be kept clear of any longer. */
+void pools_gathered(struct launcher *l);
 /* One more thing that is to be remembered together with these; `key` lives for ever. */
 void pools_note(struct launcher *l, const char *name, const char *key, const char *value);
 /* Reads the addresses of this host anew for the next that are given. */

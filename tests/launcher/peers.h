@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -402,6 +403,29 @@ static int teardown_on_bridge(void **state)
 	ip_run("ip link del br0 2>/dev/null");
 	w.bridge = w.pools = NULL;
 	return r;
+}
+
+/* ---- the registry, as another program sees it ---- */
+
+static void registry_run(const char *statement)
+{
+	char path[128];
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/registry.db", w.dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, statement, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+/* As if it had been learned by a launcher before. */
+static void put_learned(const char *name, const char *text)
+{
+	char statement[256];
+
+	snprintf(statement, sizeof(statement), "INSERT INTO learned (name, key, value, wall_ms) "
+		 "VALUES ('%s', 'address', '%s', 1)", name, text);
+	registry_run(statement);
 }
 
 /* ---- what dns hears and says ---- */

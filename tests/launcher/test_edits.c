@@ -1,8 +1,6 @@
 /* Commands about the registry, as the launcher does them: what control, dns and the disk get of them. */
 #include "tests/launcher/peers.h"
 
-#include <sqlite3.h>
-
 #include "config/registry.h"
 
 #define FILE_SERVICE SERVICE("a", "1", LAZY)
@@ -363,20 +361,6 @@ static void test_what_was_learned_is_kept(void **state)
 #define LEARNED(name, machine)                                                                              \
 	"{\"name\":\"" name "\",\"dns\":[\"" name ".jitsu.example\"],\"ip\":[\"learned\"],\"hold\":\"off\","   \
 	"\"machine\":{\"hypervisor\":\"hv\"," machine "},\"idle_timeout\":\"1h\"}"
-
-/* As if it had been learned by a launcher before. */
-static void put_learned(const char *name, const char *text)
-{
-	char path[128], statement[256];
-	sqlite3 *db;
-
-	snprintf(path, sizeof(path), "%s/registry.db", w.dir);
-	snprintf(statement, sizeof(statement), "INSERT INTO learned (name, key, value, wall_ms) "
-		 "VALUES ('%s', 'address', '%s', 1)", name, text);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, statement, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(db);
-}
 
 static void add_with_kernel(const char *name, const char *nic)
 {

@@ -4,7 +4,6 @@
 #include "tests/launcher/peers.h"
 
 #include "launcher/learned.h"
-#include "tests/netns.h"
 
 enum { DOM_ID = 3 };
 
@@ -15,13 +14,6 @@ enum { DOM_ID = 3 };
 
 static void begin_learning(void)
 {
-	if (!netns_enter())
-		skip();
-	assert_int_equal(ip_run("ip link add br-t type bridge stp_state 0 && ip addr add 10.77.0.1/24 dev br-t && "
-				"ip tuntap add vm-a mode tap && ip link set vm-a master br-t && ip link set br-t up && "
-				"ip link set vm-a up"), 0);
-	w.bridge = "br-t";
-	loads_at_once = true;
 	begin(LEARNS);
 	meet(&w.synproxy, ROLE_SYNPROXY);
 	while (hear(w.synproxy, WAIT_MS) != MSG_END)
@@ -132,7 +124,22 @@ static void test_a_guest_that_changes_all_the_time(void **state)
 	changed_to(7);
 }
 
-#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+static int setup_learning(void **state)
+{
+	int r = setup_on_bridge(state, "10.77.0.1/24", NULL);
+
+	return r < 0 ? r : ip_run("ip tuntap add vm-a mode tap && ip link set vm-a master br0 up");
+}
+
+static int teardown_learning(void **state)
+{
+	int r = teardown_on_bridge(state);
+
+	ip_run("ip link del vm-a");
+	return r;
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, setup_learning, teardown_learning)
 
 int main(void)
 {
@@ -141,5 +148,8 @@ int main(void)
 		T(test_a_guest_that_changes_all_the_time),
 	};
 
+	if (!netns_enter())
+		return 77;
+	loads_at_once = true;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

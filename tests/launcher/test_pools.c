@@ -230,6 +230,40 @@ static void test_without_the_registry(void **state)
 	assert_int_equal(last_of("b"), 9);
 }
 
+/* What a start could not write down is written with what is given next, also when something is refused in between. */
+static void test_kept_later_than_given(void **state)
+{
+	(void)state;
+	begin(fill(AUTO_MORE("o", "\"10.77.0.9/24\"", OFF)));
+	kill(w.pid, SIGKILL);
+	end_launcher();
+	registry_run("CREATE TRIGGER full BEFORE INSERT ON learned BEGIN SELECT RAISE(FAIL, 'as if the disk were full'); END");
+	begin(fill(AUTO("a")));
+	assert_int_equal(last_of("a"), 101);
+	registry_run("DROP TRIGGER full");
+	refused(CTL_ADD, "", AUTO_MORE("c", "\"10.77.0.101/24\"", OFF), -EEXIST, "is used already by service \"a\"");
+	made(CTL_ADD, "", AUTO("b"), "");
+	assert_int_equal(last_of("b"), 103);
+	again(AUTO("z") "," AUTO("a"));
+	assert_int_equal(last_of("a"), 101);
+	assert_int_equal(last_of("z"), 104);
+}
+
+/* Nor what was learned of another one's VM, though that is known of only later. */
+static void test_not_what_was_learned(void **state)
+{
+#define LEARNS "{\"name\":\"l\",\"dns\":[\"l.jitsu.example\"],\"ip\":[\"learned\"],\"hold\":\"off\"," \
+	       "\"machine\":{\"hypervisor\":\"hv\",\"domain\":\"dom-l\"}}"
+	(void)state;
+	begin(LEARNS);
+	kill(w.pid, SIGKILL);
+	end_launcher();
+	put_learned("l", "10.77.0.101/24 arp 1000 2 2 stable");
+	begin(fill(AUTO("a") "," LEARNS));
+	assert_int_equal(last_of("l"), 101);
+	assert_int_equal(last_of("a"), 103);
+}
+
 /* ---- in use elsewhere ---- */
 
 static void hear_held(const char *name, struct msg_hold_service *out)
@@ -279,6 +313,8 @@ int main(void)
 		T(test_reloads),	     T(test_a_smaller_pool),		T(test_without_the_registry),
 		T(test_another_one_when_it_is_in_use),
 		T(test_gone_and_back),
+		T(test_kept_later_than_given),
+		T(test_not_what_was_learned),
 		T(test_both_families_and_the_same_again),
 	};
 
