@@ -392,7 +392,7 @@ void instances_begin(struct launcher *l)
 		event_add(l->instances, &tv);
 }
 
-void instances_freed(const struct service *s)
+static void forget_files(const struct launcher *l, const char *service)
 {
 	static const struct {
 		const char *before, *after;
@@ -405,10 +405,31 @@ void instances_freed(const struct service *s)
 	};
 	char path[PATH_MAX];
 
-	hypervisor_end_console(s);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		snprintf(path, sizeof(path), "%s/%s%s%s", s->l->conf->run_dir, files[i].before, s->conf->name, files[i].after);
+		snprintf(path, sizeof(path), "%s/%s%s%s", l->conf->run_dir, files[i].before, service, files[i].after);
 		if (unlink(path) < 0 && errno != ENOENT)
-			log_warn("service=%s %s cannot be removed: %s", s->conf->name, path, strerror(errno));
+			log_warn("service=%s %s cannot be removed: %s", service, path, strerror(errno));
 	}
+}
+
+void instances_freed(const struct service *s)
+{
+	hypervisor_end_console(s);
+	forget_files(s->l, s->conf->name);
+}
+
+static void forget_if_gone(void *arg, const char *service, bool has_vm)
+{
+	struct launcher *l = arg;
+
+	if (has_vm || service_by_name_any(l, service))
+		return;
+	log_debug("service=%s is gone, and has no VM: what was left of its files is removed", service);
+	forget_files(l, service);
+}
+
+void instances_sweep(struct launcher *l)
+{
+	if (registrar_opened(l))
+		run_state_each(l->conf->run_dir, forget_if_gone, l);
 }

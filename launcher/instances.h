@@ -27,5 +27,8 @@ void instances_begin(struct launcher *l);
 void instances_follow(struct service *s, bool there);
 /* It is freed, and will not come back: so are its files. */
 void instances_freed(const struct service *s);
+/* At start: so are those of services that are gone without that, since the last launcher was killed or they left the
+ * file meanwhile; but not while they tell of a VM. */
+void instances_sweep(struct launcher *l);
 
 #endif

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "launcher/hooks_side.h"
+#include "launcher/instances.h"
 #include "launcher/metrics.h"
 #include "launcher/pools.h"
 #include "launcher/registrar.h"
@@ -221,6 +222,7 @@ int launcher_main(const struct child_args *args)
 	orders_init(l);
 	if (reload_first(l) < 0)
 		log_fatal("%s cannot be used", args->conf_path);
+	instances_sweep(l);
 	if (wake_init(l) < 0)
 		abort();
 	if (netlink_taps(l->netlink, delete_stray_tap, l, &e) < 0)

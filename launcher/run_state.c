@@ -1,5 +1,6 @@
 #include "launcher/run_state.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <limits.h>
 
@@ -116,4 +117,32 @@ void run_state_save(const char *run_dir, const char *service, struct run_state *
 	st->saved = ok ? stands_for : 0;
 	st->saved_busy_ms = ok ? st->guest_busy_ms : 0;
 	st->saved_lease_ms = ok ? st->guest_lease_ms : 0;
+}
+
+static void tell_one(const char *run_dir, const char *service, void (*fn)(void *arg, const char *service, bool has_vm),
+		     void *arg)
+{
+	struct run_state st;
+	bool has_vm;
+
+	run_state_load(run_dir, service, &st);
+	has_vm = st.domain_id != RUN_STATE_OFF;
+	run_state_clear(&st);
+	fn(arg, service, has_vm);
+}
+
+void run_state_each(const char *run_dir, void (*fn)(void *arg, const char *service, bool has_vm), void *arg)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/services", run_dir);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		if (!strchr(entry->d_name, '.')) /* no service is called so, but a file that is being written */
+			tell_one(run_dir, entry->d_name, fn, arg);
+	}
+	if (dir)
+		closedir(dir);
 }

@@ -40,4 +40,7 @@ void run_state_clear(struct run_state *st); /* what it owns */
  * not stopped.  What the file says already is not written again. */
 void run_state_save(const char *run_dir, const char *service, struct run_state *st);
 
+/* Each service that a file is of, in no order, and whether that tells of a VM.  The file may be removed meanwhile. */
+void run_state_each(const char *run_dir, void (*fn)(void *arg, const char *service, bool has_vm), void *arg);
+
 #endif

@@ -218,6 +218,57 @@ static void test_it_ends(void **state)
 }
 
 /* As long as nobody knows what runs, its VM may. */
+static void leave_file(const char *name, const char *text)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", w.dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static bool has_file(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", w.dir, name);
+	return access(path, F_OK) == 0;
+}
+
+/* The last launcher was killed when the registry had forgotten it, and before its files were removed. */
+static void test_files_of_those_who_are_gone(void **state)
+{
+#define RAN "00000000-0000-4000-8000-000000000001 4 1 1 0 0 0 - 0 0 0\n"
+#define OFF "- -1 0 3 0 0 0 - 0 0 0\n"
+	char path[128];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/console", w.dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	leave_file("services/vm-gone", OFF);
+	leave_file("console/jitsu-vm-gone.log", "Hello\n");
+	leave_file("services/vm-runs", RAN);
+	leave_file("services/plain", OFF);
+	begin(in_dir(TEMPLATE("") "," SERVICE("plain", "9", ",\"hold\":\"off\"")));
+	assert_false(has_file("services/vm-gone"));
+	assert_false(has_file("console/jitsu-vm-gone.log"));
+	assert_true(has_file("services/vm-runs")); /* somebody may bring its record back */
+	assert_true(has_file("services/plain"));
+}
+
+/* Nobody knows which services there are. */
+static void test_no_files_without_the_registry(void **state)
+{
+	(void)state;
+	leave_file("registry.db", "this is no database, and somewhat longer than the head of one would be ..................");
+	leave_file("services/vm-gone", OFF);
+	begin(in_dir(SERVICE("plain", "9", ",\"hold\":\"off\"")));
+	assert_true(has_file("services/vm-gone"));
+}
+
 static void test_not_before_it_is_known_what_runs(void **state)
 {
 	(void)state;
@@ -359,6 +410,8 @@ int main(void)
 		T(test_the_pool_is_empty),
 		T(test_only_for_the_verified),
 		T(test_it_ends),
+		T(test_files_of_those_who_are_gone),
+		T(test_no_files_without_the_registry),
 		T(test_not_before_it_is_known_what_runs),
 		T(test_with_its_template),
 		T(test_its_address_is_in_use),
