@@ -815,6 +815,17 @@ static void judge_saved(struct service *s)
 	service_event(s, SVC_SAVE_GONE);
 }
 
+/* "manage": "always" was not said when it was adopted. */
+static void take_over(struct service *s)
+{
+	if (s->state != STATE_ADOPTED || s->conf->manage != MANAGE_ALWAYS)
+		return;
+	log_info("service=%s its VM is managed from now on, though someone else started it", s->conf->name);
+	s->by_us = true;
+	s->wake_ns = 0;
+	service_event(s, SVC_TAKEN);
+}
+
 void service_set_conf(struct service *s, struct conf_ref *ref, const struct service_conf *conf, bool changed)
 {
 	struct conf_ref *old = s->ref;
@@ -835,6 +846,7 @@ void service_set_conf(struct service *s, struct conf_ref *ref, const struct serv
 	s->failures = 0;
 	s->retry_ms = 0;
 	judge_saved(s);
+	take_over(s);
 	if (s->state == STATE_UP)
 		service_arm(s, TIMER_IDLE, 1);
 }

@@ -91,6 +91,7 @@ static const struct row adopted_rows[] = {
 	ROW(SVC_FOUND_UP, DO_NOTHING, STATE_ADOPTED),
 	ROW(SVC_FOUND_FOREIGN, DO_NOTHING, STATE_ADOPTED),
 	ROW(SVC_FOUND_PAUSED, DO_NOTHING, STATE_ADOPTED),
+	ROW(SVC_TAKEN, DO_UP, STATE_UP),
 	ROW(SVC_CONFLICT, DO_NOTHING, STATE_ADOPTED),
 };
 
@@ -255,6 +256,7 @@ static const char *const event_names[] = {
 	[SVC_FOUND_UP] = "found up",
 	[SVC_FOUND_FOREIGN] = "found running, started by someone else",
 	[SVC_FOUND_PAUSED] = "found paused",
+	[SVC_TAKEN] = "managed from now on",
 	[SVC_CONFLICT] = "address conflict",
 	[SVC_CONFLICT_OVER] = "address conflict over",
 };

@@ -44,6 +44,7 @@ enum service_event {
 	SVC_FOUND_UP, /* it was found running; we started it, and had seen it ready */
 	SVC_FOUND_FOREIGN, /* it was found running, and someone else started it */
 	SVC_FOUND_PAUSED,
+	SVC_TAKEN, /* the operator says that what runs is ours, whoever started it */
 	SVC_CONFLICT, /* its address is in use elsewhere, and is left to whoever has it */
 	SVC_CONFLICT_OVER,
 	SVC_EVENT_N

@@ -475,6 +475,23 @@ static void test_manage_always(void **state)
 	drain_and_stop("a", "dom-a");
 }
 
+static void test_managed_by_a_reload(void **state)
+{
+	(void)state;
+	begin_with("", SERVICE("a", "1", EAGER));
+	connect_with(DOMAINS({ "dom-a", 7, DOMAIN_RUNNING }));
+	meet(&w.dns, ROLE_DNS);
+	hear_snapshot();
+	assert_string_equal(state_of("a"), "adopted");
+	quiet_for(w.be, 2 * EAGER_MS);
+	write_conf("", SERVICE("a", "1", EAGER ",\"manage\":\"always\""));
+	say(w.supervisor, MSG_RELOAD, NULL);
+	expect_state("a", STATE_UP);
+	hear_snapshot();
+	assert_string_equal(field(CTL_SHOW, "a", "started_by"), "jitsu");
+	drain_and_stop("a", "dom-a");
+}
+
 /* Found by an event, between two boots of ours. */
 static void test_started_by_hand_while_off(void **state)
 {
@@ -1531,6 +1548,7 @@ static const struct CMUnitTest second_half[] = {
 	CASE(test_a_resume_that_fails),
 	CASE(test_started_by_someone_else_is_never_stopped),
 	CASE(test_manage_always),
+	CASE(test_managed_by_a_reload),
 	CASE(test_started_by_hand_while_off),
 	CASE(test_restarted_by_hand_while_up),
 	CASE(test_operators_start_and_stop),
