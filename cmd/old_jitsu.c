@@ -27,7 +27,7 @@ struct list {
 /* What is said of one service. */
 struct service {
 	struct list dns, nic, disk;
-	const char *name, *uuid, *ip, *kernel, *memory, *cmdline, *delay, *synjitsu;
+	const char *name, *uuid, *ip, *kernel, *memory, *cmdline, *delay, *key, *synjitsu;
 };
 
 struct parse {
@@ -166,11 +166,10 @@ static const struct key {
 	{ "disk", true, KEY(disk), "\"machine.disks\": FILE@DEVICE, by their order" },
 	{ "response_delay", false, KEY(delay), "as -d, of this service" },
 	{ "use_synjitsu", false, KEY(synjitsu), "\"hold\": 0 is off, else park" },
-	{ "wait_for_key", false, NOWHERE,
-	  "there is no Xenstore here; \"ready\" tells what to wait for: that its port is open, as a rule" },
-	{ "script", true, NOWHERE, "jitsud makes the VM's port and puts it on its bridge: no script is run" },
+	{ "wait_for_key", false, KEY(key), "\"ready\": until XenStore has that key (Xen alone)" },
+	{ "script", true, NOWHERE, "no script is named here: jitsud, or jitsu-vif on Xen, puts the VM's port on its bridge" },
 	{ "rumprun_config", false, NOWHERE,
-	  "it went by Xenstore, which is not here; bake for hw_virtio, and give that JSON as cmdline" },
+	  "jitsud writes nothing into XenStore for a guest; bake for hw_virtio, and give that JSON as cmdline" },
 };
 
 static void take_value(struct parse *p, const struct key *k, const char *value)
@@ -417,21 +416,34 @@ static void put_machine(struct parse *p, struct json_writer *w)
 	json_close(w, '}');
 }
 
-static void put_ready(struct parse *p, struct json_writer *w)
+/* "delay:MS", from the start; the old one began to count when its key was there. */
+static void put_delay(struct parse *p, struct json_writer *w, const char *text)
 {
-	const char *text = p->s.delay ? p->s.delay : p->delay;
 	char *end, rule[48];
 	double s;
 
-	if (!text)
-		return;
 	s = strtod(text, &end);
 	if (!(isdigit((unsigned char)*text) || *text == '.') || *end || !(s >= 0) || s > 3600)
 		mistake(p, "%s: expected seconds from 0 to 3600, such as 0.1, got \"%.40s\"",
 			p->s.delay ? "response_delay" : "--delay", text);
 	snprintf(rule, sizeof(rule), "delay:%" PRIu64, s >= 0 && s <= 3600 ? (uint64_t)(s * 1000 + 0.5) : 0);
-	json_open(w, "ready", '[');
 	json_put_string(w, NULL, rule);
+}
+
+static void put_ready(struct parse *p, struct json_writer *w)
+{
+	const char *delay = p->s.delay ? p->s.delay : p->delay;
+	cleanup_buf struct buf key = { 0 };
+
+	if (!delay && !p->s.key)
+		return;
+	json_open(w, "ready", '[');
+	if (p->s.key) {
+		buf_addf(&key, "xenstore:%s", p->s.key);
+		json_put_string(w, NULL, key.text ? key.text : "");
+	}
+	if (delay)
+		put_delay(p, w, delay);
 	json_close(w, ']');
 }
 

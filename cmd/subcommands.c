@@ -164,8 +164,10 @@ static int do_watch(struct run *r)
 {
 	struct client_request q = run_request("watch");
 	int64_t left = r->opt.n;
-	int status = r->name ? run_ask(r, "show", run_drop_row, NULL) : EXIT_OK;
+	int status;
 
+	r->opt.n = -1; /* it counts events */
+	status = r->name ? run_ask(r, "show", run_drop_row, NULL) : EXIT_OK;
 	q.service = r->name;
 	if (!isatty(STDOUT_FILENO))
 		r->term.width = LINE_WIDTH;

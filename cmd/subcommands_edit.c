@@ -113,6 +113,7 @@ int subcommand_do_edit(struct run *r)
 	struct client_request q = run_request(r->edit->verb);
 	cleanup_buf struct buf record = { 0 };
 	struct err e;
+	int status;
 
 	if (strcmp(r->edit->name, "export") == 0)
 		return do_export(r);
@@ -127,7 +128,10 @@ int subcommand_do_edit(struct run *r)
 		shape.row = edit_render_revision;
 	else if (strcmp(r->edit->name, "diff") == 0)
 		shape.row = edit_render_difference;
-	return run_ask_this(r, &q, run_print_shape, &shape);
+	status = run_ask_this(r, &q, run_print_shape, &shape);
+	if (status == EXIT_OK && shape.n == 0 && shape.row == edit_render_revision && !r->opt.json)
+		fprintf(stderr, "jitsuctl: no change yet%s%s\n", q.service ? " of " : "", q.service ? q.service : "");
+	return status;
 }
 
 /* ---- the first jitsu's command line ---- */

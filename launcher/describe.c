@@ -37,13 +37,15 @@ static void add_addresses(const struct service *s, struct msg_ctl_row *row)
 static void add_reason(const struct service *s, struct msg_ctl_row *row)
 {
 	char why[MSG_TEXT_MAX];
+	const char *first = s->removed ? "no longer configured" :
+			    !s->conf->enabled ? "disabled" :
+			    order_keeps_down(s) ? "an operator keeps it down (pin)" : "";
 
 	wake_explain(s, why, sizeof(why));
 	if (why[0])
 		row_str(row, "reason", "waits: %s", why);
 	else
-		row_str(row, "reason", "%s%s%s", s->removed ? "no longer configured" : s->conf->enabled ? "" : "disabled",
-			!service_is_served(s) && s->last_error[0] ? "; " : "", s->last_error);
+		row_str(row, "reason", "%s%s%s", first, first[0] && s->last_error[0] ? "; " : "", s->last_error);
 }
 
 static void add_idle(struct service *s, struct msg_ctl_row *row, const char *key)

@@ -132,7 +132,7 @@ static void do_add(struct launcher *l, const struct msg_ctl_request *ask)
 	if (!ask->service[0]) {
 		buf_clear(&known);
 		buf_adds(&known, v && json_type(v) == JSON_STRING ? json_string(v) : "");
-	} else if (!v) {
+	} else { /* it counts more than the record's */
 		name = name_only(ask->service, &e);
 		if (!name) {
 			refuse(l, ask, &e);
@@ -148,6 +148,17 @@ static void do_add(struct launcher *l, const struct msg_ctl_request *ask)
 	ed.command = command.text;
 	edit_add(&ed, REGISTRY_SERVICE, known.text, body.text);
 	finish(l, ask, &ed);
+}
+
+/* What was said to jitsuctl, which sends both as this. */
+static void set_command(const struct msg_ctl_request *ask, struct buf *out)
+{
+	if (strcmp(ask->record, "{\"enabled\":false}") == 0)
+		buf_addf(out, "disable %s", ask->service);
+	else if (strcmp(ask->record, "{\"enabled\":null}") == 0)
+		buf_addf(out, "enable %s", ask->service);
+	else
+		buf_addf(out, "set %s %s", ask->service, ask->record);
 }
 
 static void do_set(struct launcher *l, const struct msg_ctl_request *ask)
@@ -172,7 +183,7 @@ static void do_set(struct launcher *l, const struct msg_ctl_request *ask)
 		return;
 	}
 	edits_patch(doc, json_root(change), &body);
-	buf_addf(&command, "set %s %s", ask->service, ask->record);
+	set_command(ask, &command);
 	ed.command = command.text;
 	edit_add(&ed, REGISTRY_SERVICE, ask->service, body.text);
 	finish(l, ask, &ed);
@@ -267,6 +278,16 @@ static int order_of(const char *to, struct buf *body, struct err *e)
 	return 0;
 }
 
+/* Likewise. */
+static void pin_command(const struct msg_ctl_request *ask, struct buf *out)
+{
+	if (strcmp(ask->to, "none") == 0)
+		buf_addf(out, "release %s", ask->service);
+	else
+		buf_addf(out, "%s %s %s", strcmp(ask->to, "up") == 0 || strcmp(ask->to, "down") == 0 ? "pin" : "lease",
+			 ask->service, ask->to);
+}
+
 static void do_pin(struct launcher *l, const struct msg_ctl_request *ask)
 {
 	cleanup_buf struct buf body = { 0 }, command = { 0 };
@@ -290,7 +311,7 @@ static void do_pin(struct launcher *l, const struct msg_ctl_request *ask)
 		refuse(l, ask, &e);
 		return;
 	}
-	buf_addf(&command, "pin %s %s", ask->service, ask->to);
+	pin_command(ask, &command);
 	ed.command = command.text;
 	edit_add(&ed, REGISTRY_ORDER, ask->service, body.text);
 	finish(l, ask, &ed);

@@ -62,6 +62,8 @@ static const struct {
 	  "{\"name\":\"www-example-org\",\"dns\":[\"www.example.org\"],\"ip\":[\"10.0.0.1/24\"],"
 	  "\"machine\":{\"domain\":\"6e696eb7-09f4-484c-981b-8d34efa0304d\"}}" },
 	{ { BASE ",response_delay=0.25", "-d", "1" }, HEAD ",\"ready\":[\"delay:250\"]" DOMAIN_WWW },
+	{ { BASE ",wait_for_key=data/status" }, HEAD ",\"ready\":[\"xenstore:data/status\"]" DOMAIN_WWW },
+	{ { BASE ",wait_for_key=k", "-d", "0.1" }, HEAD ",\"ready\":[\"xenstore:k\",\"delay:100\"]" DOMAIN_WWW },
 	{ { BASE ",use_synjitsu=1" }, HEAD ",\"hold\":\"park\"" DOMAIN_WWW },
 	{ { BASE ",use_synjitsu=0" }, HEAD ",\"hold\":\"off\"" DOMAIN_WWW },
 	{ { BASE KERNEL ",cmdline=a=b {x} c" },
@@ -108,9 +110,8 @@ static const struct {
 	{ { "--synjitsu", "6e696eb7-09f4-484c-981b-8d34efa0304d", BASE }, "--synjitsu: no other VM is needed" },
 	{ { "--version" }, "--version: \"jitsuctl --version\"" },
 	{ { "-x", "xapi", BASE }, "--backend: xapi is not spoken here" },
-	{ { BASE ",wait_for_key=data/status" }, "wait_for_key: there is no Xenstore here" },
-	{ { BASE KERNEL ",script=vif-bridge" }, "script: jitsud makes the VM's port" },
-	{ { BASE KERNEL ",rumprun_config=json.cfg" }, "rumprun_config: it went by Xenstore" },
+	{ { BASE KERNEL ",script=vif-bridge" }, "script: no script is named here: jitsud, or jitsu-vif on Xen" },
+	{ { BASE KERNEL ",rumprun_config=json.cfg" }, "rumprun_config: jitsud writes nothing into XenStore" },
 	/* bad values */
 	{ { "-x", "kvm", BASE }, "--backend: expected libvirt or libxl, got \"kvm\"" },
 	{ { "-m", "kill", BASE }, "--mode: expected destroy, shutdown or suspend, got \"kill\"" },

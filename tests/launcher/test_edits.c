@@ -72,6 +72,13 @@ static uint64_t made(enum ctl_verb verb, const char *service, const char *record
 	return number;
 }
 
+static void ordered(const char *service, const char *to)
+{
+	send_edit(CTL_PIN, service, "", to, 0, false);
+	expect(w.control, MSG_CTL_ROW);
+	expect_end(w.last_id, 0);
+}
+
 static void refused(enum ctl_verb verb, const char *service, const char *record, const char *to, int error,
 		    const char *words)
 {
@@ -105,6 +112,9 @@ static void test_add_set_remove(void **state)
 	assert_int_equal(made(CTL_ROLLBACK, "", "", "", 2), 8);
 	assert_int_equal(of("b")->ttl_s, 9);
 	assert_int_equal(w.n, 2);
+	/* the name that is said counts more than the record's */
+	assert_int_equal(made(CTL_ADD, "d", SERVICE_AS("other", "4", "10", "destroy", LAZY), "", 0), 9);
+	assert_int_equal(of("d")->addrs[0].b[15], 4);
 }
 
 static void expect_changing(const char *name)
@@ -188,7 +198,6 @@ static void test_refused(void **state)
 	made(CTL_ADD, "", RECORD("b", "2", LAZY), "", 0);
 	refused(CTL_ADD, "", RECORD("b", "3", LAZY), "", -EEXIST, "there is a service \"b\" already");
 	refused(CTL_ADD, "", RECORD("a", "3", LAZY), "", -EEXIST, "there is a service \"a\" already");
-	refused(CTL_ADD, "x", RECORD("b", "3", LAZY), "", -EINVAL, "name: this is \"b\", and the service \"x\"");
 	refused(CTL_ADD, "", RECORD("c", "1", LAZY), "", -EEXIST, "ip[0]: \"10.77.0.1\" is used already by service \"a\"");
 	refused(CTL_ADD, "", "{\"name\":\"c\"}", "", -EINVAL, "dns: missing");
 	refused(CTL_ADD, "n\"o", "{}", "", -EINVAL, "name: expected");
@@ -346,6 +355,33 @@ static void test_history_and_diff(void **state)
 	expect_end(w.last_id, 0);
 }
 
+/* As they were typed, whatever they were to the protocol. */
+static void test_the_history_has_commands(void **state)
+{
+	static const char *const newest_first[] = { "release b", "pin b down", "lease b 2h", "enable b",
+						    "disable b", "set b {\"ttl\":\"9s\"}", "add b" };
+
+	(void)state;
+	begin(FILE_SERVICE);
+	made(CTL_ADD, "", RECORD("b", "2", LAZY), "", 0);
+	made(CTL_SET, "b", "{\"ttl\":\"9s\"}", "", 0);
+	made(CTL_SET, "b", "{\"enabled\":false}", "", 0);
+	assert_string_equal(field(CTL_SHOW, "b", "reason"), "disabled");
+	made(CTL_SET, "b", "{\"enabled\":null}", "", 0);
+	ordered("b", "2h");
+	ordered("b", "down");
+	assert_string_equal(field(CTL_SHOW, "b", "reason"), "an operator keeps it down (pin)");
+	ordered("b", "none");
+	assert_string_equal(field(CTL_SHOW, "b", "reason"), "");
+	send_edit(CTL_HISTORY, "b", "", "", 0, false);
+	for (size_t i = 0; i < ARRAY_SIZE(newest_first); i++) {
+		expect(w.control, MSG_CTL_ROW);
+		assert_string_equal(got.row.fields[4].key, "command");
+		assert_string_equal(got.row.fields[4].value, newest_first[i]);
+	}
+	expect_end(w.last_id, 0);
+}
+
 static void test_what_was_learned_is_kept(void **state)
 {
 	(void)state;
@@ -452,6 +488,7 @@ int main(void)
 		T(test_another_launcher_knows_all),
 		T(test_a_reload_with_a_name_in_both_is_refused),
 		T(test_history_and_diff),
+		T(test_the_history_has_commands),
 		T(test_what_was_learned_is_kept),
 		T(test_a_renamed_one_keeps_its_learned_address),
 		T(test_a_locked_registry),

@@ -60,7 +60,10 @@ PYTHON
     grep -q 'other: booting -> up\|other: starting -> up' "$dir/other" || fail "$(cat "$dir/other")" || return 1
     grep -q 'other is woken by jitsuctl (wake ' "$dir/other" || fail "$(cat "$dir/other")" || return 1
     ! grep -q 'www\|api' "$dir/other" || fail "others' events: $(cat "$dir/other")" || return 1
-    ctl watch nobody 2> "$dir/out" && fail "who is not there is watched" && return 1
+    # the line that says from when on
+    timeout "$patience" "$BUILD/jitsuctl" -S "$dir/run/control.sock" watch other -n 1 > "$dir/one" 2>&1 &&
+        [ "$(wc -l < "$dir/one")" = 1 ] || fail "watch other -n 1: $(cat "$dir/one")" || return 1
+    ctl watch nobody -n 1 2> "$dir/out" && fail "who is not there is watched" && return 1
     grep -q 'there is no service "nobody"' "$dir/out" || fail "$(cat "$dir/out")"
 }
 
@@ -183,9 +186,13 @@ cmdline=ip=10.77.0.31/24 gw=10.77.0.1 name=old" > "$dir/out" 2>&1 || fail "$(cat
     grep -q '^revision 1$' "$dir/out" || fail "$(cat "$dir/out")" || return 1
     [ "$(field ttl_s old)" = 1 ] && [ "$(field idle_timeout_ms old)" = 2000 ] || fail "$(ctl show old)" || return 1
     page 10.77.0.31 | grep -q '^name old' || fail "no page: $(ctl why old)" || return 1
-    ctl import-jitsu -b 10.0.0.1 'dns=b.jitsu.example,ip=10.77.0.32,name=b,wait_for_key=x' 2> "$dir/out"
-    [ $? = 2 ] && grep -q -- '--bind: ' "$dir/out" && grep -q 'wait_for_key: there is no Xenstore' "$dir/out" ||
+    ctl import-jitsu -b 10.0.0.1 'dns=b.jitsu.example,ip=10.77.0.32,name=b,script=vif-bridge' 2> "$dir/out"
+    [ $? = 2 ] && grep -q -- '--bind: ' "$dir/out" && grep -q 'script: no script is named here' "$dir/out" ||
         fail "$(cat "$dir/out")" || return 1
+    # what it waits for is Xen's
+    ctl import-jitsu 'dns=b.jitsu.example,ip=10.77.0.32,name=b,wait_for_key=data/up' 2> "$dir/out" && fail "a key is waited for" &&
+        return 1
+    grep -q 'ready\[0\]: hypervisor "local" has no XenStore' "$dir/out" || fail "$(cat "$dir/out")" || return 1
     # two, of which jitsud refuses the second: neither is added
     local kernel="kernel=$dir/images/www.elf,memory=16384,nic=br0"
     ctl import-jitsu "dns=c.jitsu.example,ip=10.77.0.33,name=c,$kernel" "dns=d.jitsu.example,ip=10.77.0.20,name=d,$kernel" \
