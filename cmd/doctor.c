@@ -81,6 +81,24 @@ bool doctor_number(const struct doctor *d, const char *path, long *out)
 	return end != text.text;
 }
 
+/* ---- what is configured ---- */
+
+static bool has_uri(const struct doctor *d, const char *part)
+{
+	for (size_t i = 0; i < d->conf->hypervisors.n; i++)
+		if (strstr(d->conf->hypervisors.v[i].uri, part))
+			return true;
+	return false;
+}
+
+static bool has_libvirt(const struct doctor *d)
+{
+	for (size_t i = 0; i < d->conf->hypervisors.n; i++)
+		if (!uri_is_xen(d->conf->hypervisors.v[i].uri))
+			return true;
+	return false;
+}
+
 /* ---- who there is ---- */
 
 static bool find_user(const struct doctor *d, const char *name, struct kvm_user *out)
@@ -123,13 +141,15 @@ static bool find_group(const struct doctor *d, const char *name)
 static void check_users(struct doctor *d)
 {
 	const struct users_conf *u = &d->conf->users;
-	const char *const users[] = { u->dns, u->net, u->control, u->qemu }, *const groups[] = { u->readers, u->admins };
+	const char *const users[] = { u->dns, u->net, u->control, has_libvirt(d) ? u->qemu : NULL,
+				      d->conf->hooks.n > 0 ? u->hooks : NULL };
+	const char *const groups[] = { u->readers, u->admins };
 	struct kvm_user found;
 	char cure[160];
 	bool all = true;
 
 	for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
-		if (find_user(d, users[i], &found))
+		if (!users[i] || find_user(d, users[i], &found))
 			continue;
 		snprintf(cure, sizeof(cure), "Make it: useradd --system --user-group --shell /usr/sbin/nologin %s", users[i]);
 		doctor_find(d, DOCTOR_BAD, cure, "there is no user \"%s\"", users[i]);
@@ -177,6 +197,8 @@ static void check_kvm(struct doctor *d)
 	struct err e;
 	int r;
 
+	if (!has_libvirt(d))
+		return;
 	if (!doctor_is_there(d, "/dev/kvm")) {
 		doctor_find(d, DOCTOR_NOTE, "Turn on virtualization in the machine's firmware (in a VM: nested "
 			    "virtualization), and load kvm_intel or kvm_amd.",
@@ -213,22 +235,6 @@ static bool matches(const struct doctor *d, const char *pattern)
 	return any;
 }
 
-static bool has_uri(const struct doctor *d, const char *part)
-{
-	for (size_t i = 0; i < d->conf->hypervisors.n; i++)
-		if (strstr(d->conf->hypervisors.v[i].uri, part))
-			return true;
-	return false;
-}
-
-static bool has_libvirt(const struct doctor *d)
-{
-	for (size_t i = 0; i < d->conf->hypervisors.n; i++)
-		if (!uri_is_xen(d->conf->hypervisors.v[i].uri))
-			return true;
-	return false;
-}
-
 static void check_programs(struct doctor *d)
 {
 	static const struct {
@@ -262,6 +268,20 @@ static void check_libvirt(struct doctor *d)
 	else
 		doctor_find(d, DOCTOR_BAD, "apt-get install libvirt-daemon-system, or: systemctl start libvirtd",
 			    "hypervisors has qemu:///system, but no libvirt daemon listens in /run/libvirt");
+}
+
+static void check_xen(struct doctor *d)
+{
+	if (!has_uri(d, "libxl:"))
+		return;
+	if (!doctor_is_there(d, "/dev/xen/privcmd") && !doctor_is_there(d, "/proc/xen/privcmd"))
+		doctor_find(d, DOCTOR_BAD, "Boot this host with Xen (apt-get install xen-system-amd64 makes it an entry of "
+			    "GRUB's); where it has been: modprobe xen-privcmd", "this is no dom0 of Xen: there is no "
+			    "/dev/xen/privcmd");
+	else if (!doctor_is_there(d, "/run/xenstored/socket"))
+		doctor_find(d, DOCTOR_BAD, "service xen start", "xenstored does not listen in /run/xenstored");
+	else
+		doctor_good(d, "Xen is there, and xenstored listens");
 }
 
 /* ---- bridges ---- */
@@ -395,8 +415,9 @@ static const struct {
 	void (*make)(struct doctor *d);
 } checks[] = {
 	{ "users", check_users },         { "programs", check_programs },   { "kernel", check_kernel },
-	{ "kvm", check_kvm },             { "libvirt", check_libvirt },     { "bridges", check_bridges },
-	{ "netfilter", check_netfilter }, { "port", doctor_check_port },    { "images", check_images },
+	{ "kvm", check_kvm },             { "libvirt", check_libvirt },     { "xen", check_xen },
+	{ "bridges", check_bridges },     { "netfilter", check_netfilter }, { "port", doctor_check_port },
+	{ "images", check_images },
 };
 
 unsigned doctor_run(struct doctor *d)

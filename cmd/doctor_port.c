@@ -10,7 +10,8 @@
 #include "base/addr.h"
 #include "cmd/doctor.h"
 
-enum { HOLDERS_MAX = 64, COMM_MAX = 32, TCP_LISTENS = 0x0a, CURE_MAX = 1024, NAME_BYTES = 256 };
+enum { HOLDERS_MAX = 64, COMM_MAX = 32, TCP_LISTENS = 0x0a, CURE_MAX = 1024, NAME_BYTES = 256,
+       DNS_PORT = 53 };
 
 struct holder {
 	struct ip_addr addr;
@@ -24,21 +25,27 @@ struct holders {
 	struct holder v[HOLDERS_MAX];
 };
 
-/* %1$s: the zone, %2$s: an address of jitsud; how it frees the port, and how it forwards. */
+/* %1$s: the zone, %2$s: an address of jitsud, %3$u: its port; how it frees the port, and how it forwards, to port 53
+ * and to another one. */
 static const struct {
-	const char *comm, *free, *forward;
+	const char *comm, *free, *forward, *elsewhere;
 } resolvers[] = {
 	{ "dnsmasq", "\"bind-interfaces\" and \"listen-address=\" in /etc/dnsmasq.conf make it listen elsewhere (libvirt's "
 		     "networks have one each, on their own address)",
-	  "server=/%1$s/%2$s" },
+	  "server=/%1$s/%2$s", "server=/%1$s/%2$s#%3$u" },
 	{ "pihole-FTL", "Settings, DNS, \"Bind only to interface\" makes it listen elsewhere",
-	  "server=/%1$s/%2$s in /etc/dnsmasq.d/10-jitsu.conf (version 6: in misc.dnsmasq_lines)" },
+	  "server=/%1$s/%2$s in /etc/dnsmasq.d/10-jitsu.conf (version 6: in misc.dnsmasq_lines)",
+	  "server=/%1$s/%2$s#%3$u in /etc/dnsmasq.d/10-jitsu.conf (version 6: in misc.dnsmasq_lines)" },
 	{ "unbound", "\"interface:\" in /etc/unbound/unbound.conf makes it listen elsewhere",
-	  "stub-zone: name: \"%1$s\" stub-addr: %2$s (and domain-insecure: \"%1$s\" where the parent is signed)" },
+	  "stub-zone: name: \"%1$s\" stub-addr: %2$s (and domain-insecure: \"%1$s\" where the parent is signed)",
+	  "stub-zone: name: \"%1$s\" stub-addr: %2$s@%3$u (and domain-insecure: \"%1$s\" where the parent is "
+	  "signed)" },
 	{ "systemd-resolve", "\"DNSStubListener=no\" in /etc/systemd/resolved.conf frees it",
-	  "in /etc/systemd/resolved.conf: DNS=%2$s and Domains=~%1$s" },
+	  "in /etc/systemd/resolved.conf: DNS=%2$s and Domains=~%1$s",
+	  "in /etc/systemd/resolved.conf: DNS=%2$s:%3$u (an IPv6 address in brackets) and Domains=~%1$s" },
 	{ "named", "\"listen-on\" in /etc/bind/named.conf.options makes it listen elsewhere",
-	  "zone \"%1$s\" { type static-stub; server-addresses { %2$s; }; };" },
+	  "zone \"%1$s\" { type static-stub; server-addresses { %2$s; }; };",
+	  "zone \"%1$s\" { type forward; forward only; forwarders { %2$s port %3$u; }; };" },
 };
 
 /* ---- the kernel's tables ---- */
@@ -186,7 +193,8 @@ static void tell_cure(const struct doctor *d, const char *comm, bool conflict, c
 		if (strcmp(resolvers[i].comm, comm) != 0)
 			continue;
 		freed = resolvers[i].free;
-		snprintf(forward, sizeof(forward), resolvers[i].forward, zone, address);
+		snprintf(forward, sizeof(forward), listen->port == DNS_PORT ? resolvers[i].forward : resolvers[i].elsewhere,
+			 zone, address, (unsigned)listen->port);
 	}
 	snprintf(out, CURE_MAX, "%s%s%s%s", conflict ? freed : "",
 		 conflict ? "; or name one address of this host that is free in \"listen\". " : "",
@@ -231,14 +239,11 @@ static bool tell_holder(struct doctor *d, const struct holders *h, size_t k, uns
 	return conflicts[k];
 }
 
-void doctor_check_port(struct doctor *d)
+static bool look_at_port(struct doctor *d, unsigned port)
 {
-	unsigned port = d->conf->listen.n > 0 ? d->conf->listen.v[0].port : 53;
 	struct holders holders = { 0 };
 	bool conflicts[HOLDERS_MAX], any = false;
 
-	if (d->conf->listen.n == 0)
-		return;
 	read_table(d, "udp", false, port, &holders);
 	read_table(d, "udp6", false, port, &holders);
 	read_table(d, "tcp", true, port, &holders);
@@ -246,6 +251,18 @@ void doctor_check_port(struct doctor *d)
 	name_holders(d, &holders);
 	for (size_t i = 0; i < holders.n; i++)
 		any = tell_holder(d, &holders, i, port, conflicts) || any;
-	if (!any)
+	return any;
+}
+
+/* Where jitsud is on another port, a resolver on 53 is who asks it. */
+void doctor_check_port(struct doctor *d)
+{
+	unsigned port = d->conf->listen.n > 0 ? d->conf->listen.v[0].port : DNS_PORT;
+
+	if (d->conf->listen.n == 0)
+		return;
+	if (port != DNS_PORT)
+		look_at_port(d, DNS_PORT);
+	if (!look_at_port(d, port))
 		doctor_good(d, "nobody else holds port %u where jitsud listens", port);
 }

@@ -167,7 +167,7 @@ static const struct key {
 	{ "response_delay", false, KEY(delay), "as -d, of this service" },
 	{ "use_synjitsu", false, KEY(synjitsu), "\"hold\": 0 is off, else park" },
 	{ "wait_for_key", false, KEY(key), "\"ready\": until XenStore has that key (Xen alone)" },
-	{ "script", true, NOWHERE, "no script is named here: jitsud, or jitsu-vif on Xen, puts the VM's port on its bridge" },
+	{ "script", true, NOWHERE, "none is named here: jitsud, or jitsu-vif on Xen, puts the VM's port on its bridge" },
 	{ "rumprun_config", false, NOWHERE,
 	  "jitsud writes nothing into XenStore for a guest; bake for hw_virtio, and give that JSON as cmdline" },
 };

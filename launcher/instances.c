@@ -323,6 +323,7 @@ void instances_wake(struct service *template, const struct msg_wake *m)
 	own.gen = s->gen;
 	s->proven = m->verified;
 	template->wakes++;
+	note_clear(&template->last_error);
 	log_info("service=%s is an instance of %s, made for %s", s->conf->name, template->conf->name, s->conf->dns.v[0]);
 	wake_paid(s, &own);
 }
@@ -355,8 +356,11 @@ uint64_t instances_left_ms(const struct service *s)
 static void end(struct service *s)
 {
 	struct launcher *l = s->l;
+	struct service *template = service_by_name(l, instances_template(s));
 
 	log_info("service=%s is over: nobody used it for instance_ttl", s->conf->name);
+	if (template)
+		note_clear(&template->last_error); /* there is room again */
 	registrar_forget(l, s->conf->name);
 	claims_remove(registrar_claims(l), s->conf);
 	reload_remove(s);

@@ -227,7 +227,27 @@ static void test_xen_needs_its_own(void **state)
 	assert_not_found("bad programs: jitsu-libvirt");
 	assert_not_found("bad programs: QEMU");
 	put("/usr/sbin/jitsu-libxl", "");
+	assert_int_equal(run(), 1);
+	assert_found("bad xen: this is no dom0 of Xen", "xen-system-amd64");
+	put("/dev/xen/privcmd", "");
+	assert_int_equal(run(), 1);
+	assert_found("bad xen: xenstored does not listen", "service xen start");
+	put("/run/xenstored/socket", "");
+	take("/etc/passwd");
+	put("/etc/passwd", "jitsu-dns:x:101:101::/:/x\njitsu-net:x:102:102::/:/x\njitsu-ctl:x:103:103::/:/x\n");
 	assert_int_equal(run(), 0);
+	assert_found("good xen: ", "");
+	assert_not_found("kvm");
+}
+
+/* Whom hooks are run as counts where there are any. */
+static void test_hooks_need_their_user(void **state)
+{
+	(void)state;
+	put("/conf.json", "{\"listen\":[\"192.0.2.1:53\"],\"zones\":[{\"name\":\"z.example\",\"ns\":[\"n.example\"]}],"
+			  "\"hooks\":[{\"on\":[\"up\"],\"exec\":\"/bin/true\"}],\"image_dirs\":[\"/var/images\"]}");
+	assert_true(run() > 0);
+	assert_found("bad users: there is no user \"jitsu-hooks\"", "useradd");
 }
 
 static void test_others_may_write_images(void **state)
@@ -280,6 +300,32 @@ static void test_each_resolver_has_its_line(void **state)
 	}
 }
 
+/* The resolver has port 53, and jitsud another one. */
+static void test_jitsud_is_on_another_port(void **state)
+{
+	static const struct {
+		const char *comm, *line;
+	} resolvers[] = {
+		{ "dnsmasq\n", "server=/z.example/192.0.2.1#5353" },
+		{ "pihole-FTL\n", "server=/z.example/192.0.2.1#5353 in /etc/dnsmasq.d/" },
+		{ "unbound\n", "stub-addr: 192.0.2.1@5353 " },
+		{ "systemd-resolve\n", "DNS=192.0.2.1:5353 " },
+		{ "named\n", "type forward; forward only; forwarders { 192.0.2.1 port 5353; }; };" },
+	};
+
+	for (size_t i = 0; i < sizeof(resolvers) / sizeof(resolvers[0]); i++) {
+		assert_int_equal(teardown(state), 0);
+		assert_int_equal(setup(state), 0);
+		put("/conf.json", "{\"listen\":[\"192.0.2.1:5353\"],\"zones\":[{\"name\":\"z.example\",\"ns\":[\"n.example\"]}],"
+				  "\"image_dirs\":[\"/var/images\"]}");
+		put("/proc/net/udp", UDP_HEAD UDP_LINE("00000000:0035", "4711"));
+		put_process("99", resolvers[i].comm, "4711");
+		assert_int_equal(run(), 0);
+		assert_found("note port: ", resolvers[i].line);
+		assert_found("good port: nobody else holds port 5353", "");
+	}
+}
+
 static void test_nobody_holds_the_port(void **state)
 {
 	(void)state;
@@ -317,9 +363,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_thing_is_wrong, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_netfilter_is_told_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_xen_needs_its_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hooks_need_their_user, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_may_write_images, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_somebody_holds_the_port, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_resolver_has_its_line, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_jitsud_is_on_another_port, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nobody_holds_the_port, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_port_over_ipv6, setup, teardown),
 	};

@@ -110,7 +110,7 @@ static const struct {
 	{ { "--synjitsu", "6e696eb7-09f4-484c-981b-8d34efa0304d", BASE }, "--synjitsu: no other VM is needed" },
 	{ { "--version" }, "--version: \"jitsuctl --version\"" },
 	{ { "-x", "xapi", BASE }, "--backend: xapi is not spoken here" },
-	{ { BASE KERNEL ",script=vif-bridge" }, "script: no script is named here: jitsud, or jitsu-vif on Xen" },
+	{ { BASE KERNEL ",script=vif-bridge" }, "script: none is named here: jitsud, or jitsu-vif on Xen" },
 	{ { BASE KERNEL ",rumprun_config=json.cfg" }, "rumprun_config: jitsud writes nothing into XenStore" },
 	/* bad values */
 	{ { "-x", "kvm", BASE }, "--backend: expected libvirt or libxl, got \"kvm\"" },

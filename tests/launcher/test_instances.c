@@ -202,12 +202,16 @@ static void test_it_ends(void **state)
 	char path[128];
 
 	(void)state;
-	begin(in_dir(TEMPLATE(",\"instance_ttl\":\"1s\"")));
+	begin(in_dir(TEMPLATE(",\"instance_ttl\":\"1s\",\"max_instances\":1")));
 	made("a", "vm-a", 101);
+	ask_for("b");
+	not_made(REFUSED_FAIL, "there are 1 already (max_instances)");
+	assert_string_equal(field(CTL_SHOW, "vm", "reason"), "there are 1 already (max_instances)");
 	snprintf(path, sizeof(path), "%s/services/vm-a", w.dir);
 	hear_snapshot_after_states();
 	assert_int_equal(w.n, 1);
 	assert_int_equal(number_of("vm", "instances"), 0);
+	assert_string_equal(field(CTL_SHOW, "vm", "reason"), "");
 	assert_int_not_equal(access(path, F_OK), 0);
 	made("a", "vm-a", 102); /* who had .101 does not meet another */
 	kill(w.pid, SIGKILL);

@@ -187,7 +187,7 @@ cmdline=ip=10.77.0.31/24 gw=10.77.0.1 name=old" > "$dir/out" 2>&1 || fail "$(cat
     [ "$(field ttl_s old)" = 1 ] && [ "$(field idle_timeout_ms old)" = 2000 ] || fail "$(ctl show old)" || return 1
     page 10.77.0.31 | grep -q '^name old' || fail "no page: $(ctl why old)" || return 1
     ctl import-jitsu -b 10.0.0.1 'dns=b.jitsu.example,ip=10.77.0.32,name=b,script=vif-bridge' 2> "$dir/out"
-    [ $? = 2 ] && grep -q -- '--bind: ' "$dir/out" && grep -q 'script: no script is named here' "$dir/out" ||
+    [ $? = 2 ] && grep -q -- '--bind: ' "$dir/out" && grep -q 'script: none is named here' "$dir/out" ||
         fail "$(cat "$dir/out")" || return 1
     # what it waits for is Xen's
     ctl import-jitsu 'dns=b.jitsu.example,ip=10.77.0.32,name=b,wait_for_key=data/up' 2> "$dir/out" && fail "a key is waited for" &&
