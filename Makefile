@@ -45,7 +45,7 @@ BACKENDS := backend guests listener process save_file workers
 HOOKS := event_text jobs webhook
 LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_file libxl_notes xenstore_guest
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale watches xml
-JITSUD := jitsud kept leftovers listeners notify programs pulse run_dir supervisor supervisor_peers supervisor_processes \
+JITSUD := jitsud check_zones kept leftovers listeners notify programs pulse run_dir supervisor supervisor_peers supervisor_processes \
 	supervisor_wants users
 JITSUCTL := client complete dnssec doctor doctor_port doctor_services doctor_show edit event jitsuctl listing live old_jitsu options record \
 	render run screen subcommands subcommands_edit table text top usage waterfall

@@ -6,6 +6,7 @@
 #include "base/child.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "cmd/check_zones.h"
 #include "cmd/supervisor.h"
 #include "config/load.h"
 #include "control/main.h"
@@ -57,6 +58,8 @@ static int check_config(const char *path)
 	if (!conf)
 		return 1;
 	error = conf_check_programs(path, conf, &mistakes);
+	if (check_zones(conf, &mistakes) < 0)
+		error = -EINVAL;
 	conf_free(conf);
 	if (error < 0) {
 		fputs(mistakes.text ? mistakes.text : "out of memory\n", stderr);

@@ -195,7 +195,7 @@ static size_t dir_of(const struct string_list *dirs, const char *path)
 	return longest;
 }
 
-static int open_file(const struct string_list *dirs, const char *path, struct err *e)
+int zone_files_find(const struct string_list *dirs, const char *path, struct err *e)
 {
 	char dir[MSG_PATH_MAX];
 	size_t n = dir_of(dirs, path);
@@ -235,7 +235,7 @@ static int copy_to(int from, int to)
 static int copy_file(const struct zone_files *z, const char *zone, const struct string_list *dirs, const char *path,
 		     struct err *e)
 {
-	cleanup_close int from = open_file(dirs, path, e), to = -1;
+	cleanup_close int from = zone_files_find(dirs, path, e), to = -1;
 	char copy[PATH_MAX];
 	int r;
 

@@ -30,6 +30,10 @@ void zone_files_zone_changed(struct zone_files *z, const char *zone, uint32_t no
 /* It goes to dns once more, and may become another: a later serial, if dns has served it with this one. */
 void zone_files_zone_again(struct zone_files *z, const char *zone, uint32_t now_s);
 
+/* An operator's file, as it is now: below one of these directories, and no links on the way.  A descriptor, or -errno
+ * with *e. */
+int zone_files_find(const struct string_list *dirs, const char *path, struct err *e);
+
 /* The text that dns shall use for this zone, and whether what does not fit in it may be left out
  * (it fitted once); -ENOENT: none. */
 int zone_files_open(const struct zone_files *z, const char *zone, bool *lenient);

@@ -70,6 +70,30 @@ test_a_bad_file_leaves_the_old_zone() {
     summon www | grep -q '^name www' || fail "no page"
 }
 
+# As a start would, though nothing is started: each file's first mistake.
+test_check_config_reads_the_files() {
+    local zones=$dir/zones good=$dir/zones/jitsu.example bad=$dir/zones/b.example
+    mkdir -p "$zones"
+    echo 'note TXT "good"' > "$good"
+    zone_keys="\"file\": \"$good\"}, {\"name\": \"b.example\", \"ns\": [\"ns1.b.example\"], \"file\": \"$bad\""
+    top_keys="\"zone_dirs\": [\"$zones\"],"
+    configure "$(service www 20)"
+    check() { "$BUILD/jitsud" --check-config "$dir/jitsud.json" > "$dir/out" 2>&1; }
+    check && fail "a file that is not there is good" && return 1
+    [ "$(cat "$dir/out")" = "cannot read $bad: No such file or directory" ] || fail "told: $(cat "$dir/out")" || return 1
+    printf 'ns1 A 192.0.2.1\nx A nonsense\ny A nonsense\n' > "$bad"
+    check && fail "a bad file is good" && return 1
+    grep -q "^$bad, line 2: " "$dir/out" || fail "told: $(cat "$dir/out")" || return 1
+    [ "$(wc -l < "$dir/out")" = 1 ] || fail "told: $(cat "$dir/out")" || return 1
+    printf 'note TXT "good"\n\nwww A 1.2.3.4\n' > "$good" # a service's name
+    check && fail "two bad files are good" && return 1
+    grep -q "^$good, line 3: .*service \"www\"" "$dir/out" || fail "told: $(cat "$dir/out")" || return 1
+    [ "$(wc -l < "$dir/out")" = 2 ] || fail "told: $(cat "$dir/out")" || return 1
+    echo 'note TXT "good"' > "$good"
+    echo 'ns1 A 192.0.2.1' > "$bad"
+    check || fail "good files are bad: $(cat "$dir/out")"
+}
+
 # A service that takes a name of the zone costs that one record, and only until the file is mended.
 test_a_new_service_at_a_static_name() {
     zone_begin <<< 'note TXT "kept"
