@@ -161,6 +161,8 @@ static const char *value_text(const struct json_node *v, enum unit unit, uint64_
 		text = node_text(v);
 	if (!text && json_type(v) == JSON_BOOL)
 		text = json_bool(v) ? "yes" : "no";
+	if (!text && json_type(v) == JSON_NULL && unit == UNIT_MS) /* a time that does not come */
+		text = "never";
 	return text && *text ? text : "-";
 }
 

@@ -108,7 +108,7 @@ int run_print_shape(struct run *r, const struct client_reply *reply, void *arg)
 		return run_print_json(r, reply);
 	if (reply->kind != REPLY_ROW)
 		return 0;
-	if (shape->gap && shape->n++ > 0)
+	if (shape->n++ > 0 && shape->gap)
 		buf_adds(&out, "\n");
 	shape->row(reply->row, &r->term, clock_wall_ms(), &out);
 	run_print(r, &out);

@@ -53,7 +53,7 @@ int run_print_json(struct run *r, const struct client_reply *reply);
 struct run_shape {
 	void (*row)(const struct json_node *row, const struct term *t, uint64_t now_wall_ms, struct buf *out);
 	bool gap; /* an empty line between two */
-	unsigned n;
+	unsigned n; /* rows that came, but as JSON */
 };
 int run_print_shape(struct run *r, const struct client_reply *reply, void *arg);
 

@@ -48,7 +48,9 @@ static void test_units(void **state)
 		"begun             03:04:05.678\nt up              97.420 ms\nttl               1 min\n");
 	assert_rendered(render_fields, "{\"memory_bytes\":16777216,\"wakes\":7,\"bytes\":5}",
 			"memory            16 MiB\nwakes             7\nbytes             5\n");
-	/* what is no whole number keeps its words */
+	/* a time that does not come; and what is no whole number keeps its words */
+	assert_rendered(render_fields, "{\"idle_timeout_ms\":null,\"serial\":null}",
+			"idle timeout      never\nserial            -\n");
 	assert_rendered(render_fields, "{\"share_ms\":1.5,\"less_ms\":-3,\"text_ms\":\"x\"}",
 			"share             1.5\nless              -3\ntext              x\n");
 }

@@ -39,7 +39,8 @@ test_added_woken_changed_removed() {
     ctl remove other > /dev/null || fail "not removed" || return 1
     [ "$(ask_status other)" = NXDOMAIN ] || fail "the removed one is still in DNS" || return 1
     wait_until 30 eval '[ -z "$(qemu_of other)" ]' || fail "the removed one's VM is never stopped" || return 1
-    [ "$(ctl history | wc -l)" = 5 ] || fail "history: $(ctl history)" || return 1
+    [ "$(ctl history 2>&1 | wc -l)" = 5 ] || fail "history: $(ctl history)" || return 1
+    ctl history nosuch 2>&1 | grep -q '^jitsuctl: no change yet of nosuch$' || fail "$(ctl history nosuch 2>&1)" || return 1
     ctl diff 2 | grep -q 'ttl: "1s" -> "7s"' || fail "diff: $(ctl diff 2)"
 }
 
