@@ -36,11 +36,13 @@ DNS := answer answer_service answer_sets answer_walk canonical changes changing 
 SYNPROXY := agenda claim flows frame guest_words guests handover handover_packets handover_ports handover_release hold hold_open hold_store hold_take learn learners \
 	lookup main ports probe taps wards
 CONTROL := exposition http main peer protocol requests server session watchers
-LAUNCHER := addresses adopt bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side dnssec_store \
-	edits events fdb filter flows gather guest heartbeat hold_bridges hold_events hold_filter hold_place hold_tap holds hooks_side \
-	hypervisor identity idle image instances journal learned learning links main managers metrics mutes netlink note operators orders pools port prober \
-	quiesce ready reaper registrar registrar_edit registrar_facts reload rows run_state saves secondaries service service_fsm \
-	start sweeps synproxy_side tap trace use wake wake_dns wake_packet wake_stats xdp xdp_side zone_files zones
+LAUNCHER := addresses adopt bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side \
+	dnssec_store edits events fdb filter flows gather guest heartbeat hold_bridges hold_events hold_filter \
+	hold_place hold_tap holds hooks_side hypervisor identity idle image instances journal learned learning \
+	links main managers metrics mutes netlink note operators operators_dns operators_vms orders pools port \
+	prober quiesce ready reaper registrar registrar_edit registrar_facts reload rows run_state saves \
+	secondaries service service_fsm start sweeps synproxy_side tap trace use wake wake_dns wake_packet \
+	wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend guests listener process save_file workers
 HOOKS := event_text jobs webhook
 LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_file libxl_notes xenstore_guest

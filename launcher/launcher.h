@@ -21,9 +21,10 @@
  *     xdp_side.c    what is answered by XDP before dns sees it
  *     pools.c       addresses that services are given
  *     instances.c   services that are made when a template's names are asked for
- *     registrar.c   the registry's services; edits.c has the commands that change them
+ *     registrar.c   the registry's services: what is in force (_edit: changes, _facts: what is remembered); edits.c
+ *                   has the commands that change them
  *     orders.c      services that operators keep up, or down
- *     operators.c   what operators ask through control
+ *     operators.c   what operators ask through control (_vms, _dns: and wait for)
  *     journal.c     the last log lines of all processes
  *
  * What is held of clients while a VM is away: holds.h lists its files.
