@@ -38,7 +38,7 @@ SYNPROXY := agenda claim flows frame guest_words guests handover handover_packet
 CONTROL := exposition http main peer protocol requests server session watchers
 LAUNCHER := addresses adopt bpf_load budget describe dns_side dnssec dnssec_fsm dnssec_key dnssec_side \
 	dnssec_store edits events fdb filter flows gather guest heartbeat hold_bridges hold_events hold_filter \
-	hold_place hold_tap holds hooks_side hypervisor identity idle image instances journal learned learning \
+	hold_place hold_tap holds hooks_side hypervisor hypervisor_found hypervisor_requests hypervisor_results identity idle image instances journal learned learning \
 	links main managers metrics mutes netlink note operators operators_dns operators_vms orders pools port \
 	prober quiesce ready reaper registrar registrar_edit registrar_facts reload rows run_state saves \
 	secondaries service service_fsm start sweeps synproxy_side tap trace use wake wake_dns wake_packet \
