@@ -340,6 +340,10 @@ void edit_render_result(const struct json_node *row, const struct term *t, uint6
 
 	row_number(row, "changes", &changes);
 	row_number(row, "revision", &revision);
+	if (row_text(row, "option")) { /* of a dry run */
+		edit_render_difference(row, t, now_wall_ms, out);
+		return;
+	}
 	if (row_text(row, "domain")) { /* what was found of it, before the change */
 		render_fields(row, t, now_wall_ms, out);
 		return;

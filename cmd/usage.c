@@ -9,6 +9,7 @@ enum { WORDS_WIDTH = 23 };
 static const char option_help[] = "Options:\n"
 				  "  -n N               at most N wakes, flows, events or lines (1..1000)\n"
 				  "  -f, --follow       go on until ^C\n"
+				  "      --dry-run      tell what a change would be, and change nothing\n"
 				  "      --raw          console: escape sequences too\n"
 				  "      --json         a JSON object per row, on a line each\n"
 				  "      --no-color     no colour (nor with NO_COLOR set, nor into a pipe)\n"

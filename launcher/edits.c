@@ -13,7 +13,8 @@
 #include "launcher/registrar.h"
 #include "launcher/rows.h"
 
-enum { IMPORT_MAX = 32 * 1024 * 1024, IMPORT_WAIT_MS = 5000, EXPORT_PAGE_MAX = 512 * 1024, SHOWN_MAX = 400 };
+enum { IMPORT_MAX = 32 * 1024 * 1024, IMPORT_WAIT_MS = 5000, EXPORT_PAGE_MAX = 512 * 1024, SHOWN_MAX = 400,
+       TOLD_MAX = 32 };
 
 struct import {
 	uint32_t client;
@@ -75,6 +76,8 @@ static bool changes_services(const struct edit *ed)
 	return false;
 }
 
+static void tell_changes(const struct edit *ed, uint32_t id);
+
 /* Does it, and answers; `ed` is empty afterwards. */
 static void finish(struct launcher *l, const struct msg_ctl_request *ask, struct edit *ed)
 {
@@ -86,6 +89,8 @@ static void finish(struct launcher *l, const struct msg_ctl_request *ask, struct
 	if (error < 0) {
 		operators_end_with(l, ask->id, error, &mistakes);
 	} else {
+		if (ask->dry_run)
+			tell_changes(ed, ask->id);
 		row_num(&row, "revision", number);
 		row_num(&row, "changes", ed->n);
 		row_bool(&row, "dry_run", ask->dry_run);
@@ -437,6 +442,22 @@ static bool send_change(void *arg, const struct registry_change *c)
 	if (before || after)
 		compare(&cmp, "", before ? json_root(before) : NULL, after ? json_root(after) : NULL);
 	return true;
+}
+
+/* What a command would do, which is in no revision: as a diff of it. */
+static void tell_changes(const struct edit *ed, uint32_t id)
+{
+	struct err e;
+	struct rows rows = { ed->l, registrar_registry(ed->l, &e), id, 0 };
+
+	for (size_t i = 0; rows.reg && i < MIN(ed->n, (size_t)TOLD_MAX); i++) {
+		const struct edit_change *c = &ed->v[i];
+		cleanup_buf struct buf before = { 0 };
+
+		registry_get(rows.reg, c->kind, c->name, &before, &e);
+		send_change(&rows, &(struct registry_change){ .kind = c->kind, .name = c->name, .before = before.text,
+							      .after = c->body });
+	}
 }
 
 static void do_diff(struct launcher *l, const struct msg_ctl_request *ask)

@@ -280,6 +280,9 @@ static void test_answers(void **state)
 		    "nothing changes: it is so already\n");
 	assert_text(edit_render_result, "{\"revision\":0,\"changes\":2,\"dry_run\":true}",
 		    "good: it would change 2 objects; nothing was changed\n");
+	assert_text(edit_render_result,
+		    "{\"revision\":0,\"kind\":\"service\",\"name\":\"www\",\"option\":\"domain\",\"after\":\"\\\"x\\\"\"}",
+		    "www domain: + \"x\"\n");
 	assert_text(edit_render_revision,
 		    "{\"revision\":7,\"wall_ms\":1700000000000,\"uid\":0,\"user\":\"root\","
 		    "\"command\":\"set www {\\u0007}\"}",

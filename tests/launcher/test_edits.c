@@ -224,7 +224,9 @@ static void test_dry_runs_and_nothing_new(void **state)
 	(void)state;
 	begin(FILE_SERVICE);
 	send_edit(CTL_ADD, "", RECORD("b", "2", LAZY), "", 0, true);
-	expect(w.control, MSG_CTL_ROW);
+	do /* all of its options, before */
+		expect(w.control, MSG_CTL_ROW);
+	while (number_of("changes") == UINT64_MAX);
 	assert_int_equal(number_of("changes"), 1);
 	assert_int_equal(number_of("revision"), 0);
 	expect_end(w.last_id, 0);
@@ -234,6 +236,44 @@ static void test_dry_runs_and_nothing_new(void **state)
 	assert_int_equal(number_of("changes"), 0);
 	expect_end(w.last_id, 0);
 	quiet(w.dns);
+}
+
+/* The differences that a diff of it would have, and then how many there are. */
+static void expect_difference(const char *name, const char *option, const char *before, const char *after)
+{
+	const char *const expected[] = { "service", name, option, before, after };
+	static const char *const keys[] = { "kind", "name", "option", "before", "after" };
+	size_t n = 1;
+
+	expect(w.control, MSG_CTL_ROW);
+	assert_int_equal(number_of("revision"), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (!expected[i])
+			continue;
+		assert_string_equal(got.row.fields[n].key, keys[i]);
+		assert_string_equal(got.row.fields[n++].value, expected[i]);
+	}
+	assert_int_equal(got.row.n_fields, n);
+}
+
+static void test_dry_runs_tell_what_they_would_do(void **state)
+{
+	(void)state;
+	begin(FILE_SERVICE);
+	made(CTL_ADD, "", RECORD("b", "2", LAZY), "", 0);
+	made(CTL_SET, "b", "{\"ttl\":\"9s\"}", "", 0);
+	send_edit(CTL_SET, "b", "{\"ttl\":\"8s\",\"idle_timeout\":null,\"ports\":[80]}", "", 0, true);
+	expect_difference("b", "ttl", "\"9s\"", "\"8s\"");
+	expect_difference("b", "idle_timeout", "\"3600s\"", NULL);
+	expect_difference("b", "ports", NULL, "[80]");
+	expect(w.control, MSG_CTL_ROW);
+	assert_int_equal(number_of("changes"), 1);
+	expect_end(w.last_id, 0);
+	send_edit(CTL_ROLLBACK, "", "", "", 1, true);
+	expect_difference("b", "ttl", "\"9s\"", NULL);
+	expect(w.control, MSG_CTL_ROW);
+	expect_end(w.last_id, 0);
+	assert_string_equal(field(CTL_SHOW, "b", "ttl_s"), "9");
 }
 
 /* All of it, or none; what is there already says so. */
@@ -484,6 +524,7 @@ int main(void)
 		T(test_what_runs_goes_on),
 		T(test_refused),
 		T(test_dry_runs_and_nothing_new),
+		T(test_dry_runs_tell_what_they_would_do),
 		T(test_imports),
 		T(test_another_launcher_knows_all),
 		T(test_a_reload_with_a_name_in_both_is_refused),

@@ -40,7 +40,8 @@ test_added_woken_changed_removed() {
     [ "$(ask_status other)" = NXDOMAIN ] || fail "the removed one is still in DNS" || return 1
     wait_until 30 eval '[ -z "$(qemu_of other)" ]' || fail "the removed one's VM is never stopped" || return 1
     [ "$(ctl history 2>&1 | wc -l)" = 5 ] || fail "history: $(ctl history)" || return 1
-    ctl history nosuch 2>&1 | grep -q '^jitsuctl: no change yet of nosuch$' || fail "$(ctl history nosuch 2>&1)" || return 1
+    ctl history nosuch 2>&1 | grep -q '^jitsuctl: no change yet of nosuch$' || fail "$(ctl history nosuch 2>&1)" ||
+        return 1
     ctl diff 2 | grep -q 'ttl: "1s" -> "7s"' || fail "diff: $(ctl diff 2)"
 }
 
@@ -91,7 +92,8 @@ test_what_is_bad_changes_nothing() {
     bad 'expected "up", "down", or a time' ctl lease www soon || return 1
     bad 'takes no --exact' ctl remove www --exact || return 1
     [ "$(ctl history | wc -l)" = 1 ] || fail "something changed: $(ctl history)" || return 1
-    ctl set www ttl=3s --dry-run | grep -q 'nothing was changed' || fail "no dry run" || return 1
+    ctl set www ttl=3s --dry-run > "$dir/out" && grep -q 'nothing was changed' "$dir/out" &&
+        grep -q '^www ttl: "1s" -> "3s"' "$dir/out" || fail "no dry run: $(cat "$dir/out")" || return 1
     [ "$(ctl history | wc -l)" = 1 ] || fail "a dry run changed something" || return 1
     ctl set www ttl=1s | grep -q 'nothing changes' || fail "the same is a change"
     # a name in both: the file is refused
