@@ -41,7 +41,7 @@ LAUNCHER := addresses adopt bpf_load budget describe dns_side dnssec dnssec_fsm 
 	hold_place hold_tap holds hooks_side hypervisor hypervisor_found hypervisor_requests hypervisor_results identity idle image instances journal learned learning \
 	links main managers metrics mutes netlink note operators operators_dns operators_vms orders pools port \
 	prober quiesce ready reaper registrar registrar_edit registrar_facts reload rows run_state saves \
-	secondaries service service_fsm start sweeps synproxy_side tap trace use wake wake_dns wake_packet \
+	secondaries service service_fsm service_start service_stop start sweeps synproxy_side tap trace use wake wake_dns wake_packet \
 	wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend guests listener process save_file workers
 HOOKS := event_text jobs webhook

@@ -6,7 +6,7 @@
  *
  *     main.c        wiring: channels, signals, the first configuration
  *     reload.c      a new configuration: what is new, changed, gone
- *     service.c     a service's life: the actions of service_fsm's table
+ *     service.c     a service's life; service_start.c, service_stop.c: the actions of service_fsm's table
  *     use.c         who uses its VM
  *     wake.c        wakes: limits, the queue of those that must wait
  *     wake_dns.c    which queries may wake
@@ -15,7 +15,8 @@
  *     saves.c       files of VMs that are saved
  *     ready.c       when is it ready: probes and delays
  *     guest.c       what its guest says
- *     hypervisor.c  requests to backends and their results; reconciling with what runs
+ *     hypervisor.c  backends (_requests: what they are asked, _results: what they say, _found: what that means for
+ *                   services; reconciling with what runs)
  *     dns_side.c    what dns is told
  *     dnssec_side.c the zones' keys: their timer, what dns and operators are told of them
  *     xdp_side.c    what is answered by XDP before dns sees it
