@@ -38,7 +38,8 @@ void check_below(const struct string_list *dirs, const char *name, const char *p
 	for (size_t i = 0; i < dirs->n && !below; i++)
 		below = !dirs->v[i][0] || path_is_below(path, dirs->v[i]);
 	if (!below)
-		mistake(m, where, "\"%.200s\" is below none of %s", path, name);
+		mistake(m, where, "\"%.200s\" is below none of %s: put it into \"%.100s\", or add its directory there", path, name,
+			dirs->v[0]);
 }
 
 /* ---- services ---- */

@@ -177,7 +177,8 @@ static void check_dns_names(const struct conf *c, const struct service_conf *s, 
 		for (size_t z = 0; z < c->zones.n && !inside; z++)
 			inside = !c->zones.v[z].name[0] || is_in_zone(s->dns.v[i], c->zones.v[z].name);
 		if (!inside)
-			mistake(m, &name, "\"%s\" is in none of the zones", s->dns.v[i]);
+			mistake(m, &name, "\"%s\" is in none of the zones: end it with \".%s\", or add its zone to \"zones\"",
+				s->dns.v[i], c->zones.v[0].name);
 	}
 }
 

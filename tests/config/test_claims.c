@@ -121,7 +121,7 @@ static void test_mistakes_name_the_option(void **state)
 		{ "{" API "," KERNEL ",\"ttl\":\"x\"}", "ttl: expected 0s..604800s, got \"x\"\n" },
 		{ "{" API "," KERNEL ",\"tttl\":\"1s\"}", "tttl: unknown option, did you mean \"ttl\"?" },
 		{ "{" API ",\"machine\":{}}", "machine.kernel: missing: a machine needs a kernel" },
-		{ "{" API ",\"machine\":{\"kernel\":\"/etc/k\"}}", "machine.kernel: \"/etc/k\" is below none of image_dirs" },
+		{ "{" API ",\"machine\":{\"kernel\":\"/etc/k\"}}", "machine.kernel: \"/etc/k\" is below none of image_dirs: put it into" },
 		{ "{" API ",\"machine\":{\"kernel\":\"/images/k\",\"hypervisor\":\"x\"}}",
 		  "machine.hypervisor: there is no \"x\" in hypervisors" },
 		{ "{\"name\":\"api\",\"dns\":[\"api.example\"],\"ip\":[\"10.0.0.21/24\"]," KERNEL "}",

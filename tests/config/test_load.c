@@ -917,7 +917,7 @@ static void test_every_mistake_is_told_in_order(void **state)
 	        "f:1:44: zones[0].ns[1]: expected a host name without a final dot, got 7\n"
 	        "f:2:9: log: expected \"error\", \"warn\", \"info\" or \"debug\", got \"loud\"\n"
 	        "f:3:24: services[0].name: expected a name of a-z, 0-9 and inner '-', at most 40, got \"X\"\n"
-	        "f:4:11: services[0].dns[0]: \"w.a.c\" is in none of the zones\n"
+	        "f:4:11: services[0].dns[0]: \"w.a.c\" is in none of the zones: end it with \".a.b\", or add its zone to \"zones\"\n"
 	        "f:5:10: services[0].ttl: expected 0s..604800s, got 700000\n"
 	        "f:5:18: services[0].idle: unknown option, did you mean \"idle_timeout\"?\n"
 	        "f:5:70: services[0].machine.hypervisor: there is no \"h\" in hypervisors\n"
