@@ -23,7 +23,8 @@ count_kinds() { # count_kinds before|after
 }
 
 wake_and_stop() { # wake_and_stop BOOT
-    page 10.77.0.20 | grep -q "^boot $1\$" || fail "no page of boot $1: $(ctl trace www)" || return 1
+    page 10.77.0.20 | grep -q "^boot $1\$" ||
+        fail "no page of boot $1: $(ctl trace www -n 1) $(ctl console www | tail -n 4)" || return 1
     ctl stop www > /dev/null || fail "boot $1 cannot be stopped: it is $(state_of www)"
 }
 
