@@ -28,7 +28,7 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(SAN)
 
 # ---- sources: one list per folder ----
 
-BASE := addr addr_list buf child clock codec err ipc json log metric msg nearest proc program ring_file sandbox slots utf8 xl_text
+BASE := addr addr_list buf child clock codec err ipc json json_value json_write log metric msg nearest proc program ring_file sandbox slots utf8 xl_text
 CONFIG := check check_machine check_pools check_service claims complete load manual option pool print programs read record registry registry_db \
 	schema unique value
 DNS := answer answer_service answer_sets answer_walk canonical changes changing cookie count forward key load main name notify nsec peers queue rate serve serve_tables sign signatures special tcp \
