@@ -6,8 +6,8 @@
  *        ^                    | failed        |                  |
  *        +---- 1 s later -----+               +------ lost ------+--> CLOSED
  *
- * The call that opens, or warms, may hang as any other.  Nothing can be done without it, so that after the deadline of
- * all calls the loop ends, and the next process tries; long before, the launcher hears why nothing goes on.
+ * The call that opens, or warms, may hang as any other.  Nothing can be done without it, so that after the deadline
+ * of all calls the loop ends, and the next process tries; long before, the launcher hears why nothing goes on.
  *
  * Requests are taken in WARMING and OPEN; in WARMING a START waits at the workers' gate, so that
  * a wake in the first seconds costs its own time and no error.  In the other states a request is
@@ -549,8 +549,9 @@ static void look_at_connecting(struct backend *b, uint64_t now)
 	}
 	if ((b->conn != CONN_OPENING && b->conn != CONN_WARMING) || ms < BACKEND_DEADLINE_MS)
 		return;
-	log_limited(LOG_ERROR, "the call that %s the hypervisor has not returned in %d s: ending, so that a new process takes "
-		    "over", b->conn == CONN_OPENING ? "connects to" : "looks at", BACKEND_DEADLINE_MS / (int)MS_PER_S);
+	log_limited(LOG_ERROR, "the call that %s the hypervisor has not returned in %d s: ending, so that a new process "
+		    "takes over", b->conn == CONN_OPENING ? "connects to" : "looks at",
+		    BACKEND_DEADLINE_MS / (int)MS_PER_S);
 	event_base_loopbreak(b->base);
 }
 

@@ -1,5 +1,5 @@
-/* The tables are built as dns builds them, from the same messages, and thrown away.  A file with a mistake ends them, so
- * they are built again without it: one mistake of each file is told, as a reload does.
+/* The tables are built as dns builds them, from the same messages, and thrown away.  A file with a mistake ends
+ * them, so they are built again without it: one mistake of each file is told, as a reload does.
  */
 #include "cmd/check_zones.h"
 

@@ -364,8 +364,8 @@ static void check_netfilter(struct doctor *d)
 	}
 	buf_adds(&cure, ", or let them pass there.");
 	if (which.n > 0)
-		doctor_find(d, DOCTOR_NOTE, cure.text, "what bridges carry goes through the host's %s, too, which may drop "
-			    "what VMs get", which.text);
+		doctor_find(d, DOCTOR_NOTE, cure.text, "what bridges carry goes through the host's %s, too, which may "
+			    "drop what VMs get", which.text);
 	else
 		doctor_good(d, "the host's firewall does not see what bridges carry");
 }

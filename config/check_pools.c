@@ -58,8 +58,8 @@ static void check_one(const struct conf *c, const struct service_conf *s, const 
 	if (machine_is_defined(&s->machine))
 		mistake(m, at, "does not go with domain, which has its addresses already: say them here");
 	else if (b && !pools_have(&b->pools, v4))
-		mistake(m, at, "bridge \"%s\" has no pools%s to take an address of: give it some in \"bridges\" of the "
-			"configuration (\"pools\": [\"FIRST-LAST/LENGTH\"])", b->name,
+		mistake(m, at, "bridge \"%s\" has no pools%s to take an address of: give it some in \"bridges\" of "
+			"the configuration (\"pools\": [\"FIRST-LAST/LENGTH\"])", b->name,
 			b->pools.n == 0 ? "" : v4 ? " of IPv4" : " of IPv6");
 }
 

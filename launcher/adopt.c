@@ -47,7 +47,8 @@ static int not_ready(const struct hypervisor *hv, struct err *e)
 {
 	if (hv->hello.text[0] && !hv->hello.connected)
 		return err_set(e, -ENOTCONN, "hypervisor \"%s\" is not connected: %.300s", hv->name, hv->hello.text);
-	return err_set(e, -EAGAIN, "hypervisor \"%s\" is still being asked what runs there: try again in a moment", hv->name);
+	return err_set(e, -EAGAIN, "hypervisor \"%s\" is still being asked what runs there: try again in a moment",
+		       hv->name);
 }
 
 static struct hypervisor *choose(struct launcher *l, const char *name, struct err *e)

@@ -22,7 +22,8 @@ bool learned_seen(struct learned_address *a, uint64_t boot, uint64_t for_ms)
 
 uint64_t learned_change(struct learned_changes *c, uint64_t now_ms)
 {
-	uint64_t until_ms = MAX(c->until_ms, now_ms) + LEARNED_CHANGE_MS, most_ms = now_ms + LEARNED_CHANGES * LEARNED_CHANGE_MS;
+	uint64_t until_ms = MAX(c->until_ms, now_ms) + LEARNED_CHANGE_MS;
+	uint64_t most_ms = now_ms + LEARNED_CHANGES * LEARNED_CHANGE_MS;
 
 	if (until_ms > most_ms)
 		return until_ms - most_ms;

@@ -15,8 +15,8 @@
  * had it first keeps it.  What is refused is told once, as an event, and changes nothing.
  *
  * A guest may take one address after the other.  Each change has dns make its tables anew, and costs the registry a
- * write.  So of one boot LEARNED_CHANGES are believed at once, and then one in LEARNED_CHANGE_MS: the last one that was
- * found meanwhile is asked for again when that is over.
+ * write.  So of one boot LEARNED_CHANGES are believed at once, and then one in LEARNED_CHANGE_MS: the last one that
+ * was found meanwhile is asked for again when that is over.
  *
  * A learned address is a promise of the past: the next boot may get another one.  So queries wait for the
  * VM (`answer` counts as ready), and clients are not held, until it proved stable: LEARNED_BOOTS boots with
@@ -24,6 +24,8 @@
  * kept in the registry, with what else was learned; it goes when the service goes.
  */
 #include "launcher/learning.h"
+
+#include <inttypes.h>
 
 #include "launcher/launcher.h"
 #include "launcher/addresses.h"
@@ -320,9 +322,9 @@ static bool changes_too_often(struct service *s, const struct ip_prefix *at)
 	if (wait_ms == 0)
 		return false;
 	if (ip_is_zero(&ln->later)) {
-		note_set(&ln->refused, "its VM changes its address too often: %s counts for another %llu s, though it has %s",
-			 ip_format(&ln->address.at.addr, has), (unsigned long long)(wait_ms + MS_PER_S - 1) / MS_PER_S,
-			 ip_format(&at->addr, found));
+		note_set(&ln->refused, "its VM changes its address too often: %s counts for another %" PRIu64 " s, though "
+				       "it has %s", ip_format(&ln->address.at.addr, has),
+			 (wait_ms + MS_PER_S - 1) / MS_PER_S, ip_format(&at->addr, found));
 		log_limited(LOG_WARN, "service=%s %s", s->conf->name, ln->refused);
 		events_address(s, "%s", ln->refused);
 		ln->later_ms = clock_now_ms() + wait_ms;

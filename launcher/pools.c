@@ -15,12 +15,13 @@
  * The next one, and not the first that is free: clients remember addresses, and one that was given back is given
  * again only when all others were.  A new launcher begins behind the newest that the registry has.
  *
- * What could not be kept at a start, because the disk is full, say, is in force all the same.  It is *owed*: kept with
- * what is given next, and not dropped with that where it is refused.
+ * What could not be kept at a start, because the disk is full, say, is in force all the same.  It is *owed*: kept
+ * with what is given next, and not dropped with that where it is refused.
  *
  * Not given: what others in force have, also as a bridge's probe address, or as services that are removed and still
- * run; what was learned of others' VMs, also at a start, when only the registry knows of it; this host's own addresses; gateways; and for BAD_MS what was found in use elsewhere (RFC 5227).  Then its
- * service moves to another one, as if its record had been changed, but never while it has a VM.
+ * run; what was learned of others' VMs, also at a start, when only the registry knows of it; this host's own
+ * addresses; gateways; and for BAD_MS what was found in use elsewhere (RFC 5227).  Then its service moves to another
+ * one, as if its record had been changed, but never while it has a VM.
  */
 #include "launcher/pools.h"
 

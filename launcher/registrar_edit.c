@@ -169,8 +169,8 @@ static bool domain_is_free(const struct edit *ed, const struct service_conf *c, 
 	FOR_EACH_SERVICE(ed->l, s) {
 		if (s->removed || is_in_edit(ed, s) || !start_is_domain_of(s, hv->name, name))
 			continue;
-		buf_addf(lines, "machine.%s: domain \"%s\" is service \"%s\"'s already\n", m->xl_config[0] ? "xl_config" :
-			 "domain", name, s->conf->name);
+		buf_addf(lines, "machine.%s: domain \"%s\" is service \"%s\"'s already\n",
+			 m->xl_config[0] ? "xl_config" : "domain", name, s->conf->name);
 		return false;
 	}
 	return true;

@@ -119,8 +119,8 @@ void run_state_save(const char *run_dir, const char *service, struct run_state *
 	st->saved_lease_ms = ok ? st->guest_lease_ms : 0;
 }
 
-static void tell_one(const char *run_dir, const char *service, void (*fn)(void *arg, const char *service, bool has_vm),
-		     void *arg)
+static void tell_one(const char *run_dir, const char *service,
+		     void (*fn)(void *arg, const char *service, bool has_vm), void *arg)
 {
 	struct run_state st;
 	bool has_vm;

@@ -153,8 +153,8 @@ static int read_xl_name(const struct service *s, char *name, size_t size, struct
 		return r;
 	FOR_EACH_SERVICE(s->l, other) {
 		if (other != s && start_is_domain_of(other, m->hypervisor, found))
-			return err_set(e, -EEXIST, "%.300s names its domain \"%.100s\", as service \"%s\" does its own: give "
-						   "it another name", m->xl_config, found, other->conf->name);
+			return err_set(e, -EEXIST, "%.300s names its domain \"%.100s\", as service \"%s\" does its own: "
+						   "give it another name", m->xl_config, found, other->conf->name);
 	}
 	str_copy_n(name, size, found);
 	return 0;

@@ -399,8 +399,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate_setup_teardown(test_not_connected_answers_at_once_and_goes_on_trying, setup_refusing,
 							 teardown, nobody_home),
-		cmocka_unit_test_prestate_setup_teardown(test_open_that_hangs_ends_the_process, setup_refusing, teardown,
-							 (void *)hangs),
+		cmocka_unit_test_prestate_setup_teardown(test_open_that_hangs_ends_the_process, setup_refusing,
+							 teardown, (void *)hangs),
 		cmocka_unit_test_setup_teardown(test_warming_that_hangs_ends_the_process, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_connection_settles_what_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_starts_wait_while_the_hypervisor_warms_up, setup, teardown),

@@ -217,6 +217,19 @@ static void run_launcher(int fd)
 	_exit(launcher_main(&args));
 }
 
+/* A file of the test's own directory. */
+static void put_file(const char *name, const char *text)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", w.dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	assert_int_equal(fclose(f), 0);
+}
+
 static void write_conf(const char *limits, const char *services)
 {
 	char path[96], bridges[256] = "";

@@ -222,18 +222,6 @@ static void test_it_ends(void **state)
 }
 
 /* As long as nobody knows what runs, its VM may. */
-static void leave_file(const char *name, const char *text)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", w.dir, name);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
 static bool has_file(const char *name)
 {
 	char path[128];
@@ -252,10 +240,10 @@ static void test_files_of_those_who_are_gone(void **state)
 	(void)state;
 	snprintf(path, sizeof(path), "%s/console", w.dir);
 	assert_int_equal(mkdir(path, 0700), 0);
-	leave_file("services/vm-gone", OFF);
-	leave_file("console/jitsu-vm-gone.log", "Hello\n");
-	leave_file("services/vm-runs", RAN);
-	leave_file("services/plain", OFF);
+	put_file("services/vm-gone", OFF);
+	put_file("console/jitsu-vm-gone.log", "Hello\n");
+	put_file("services/vm-runs", RAN);
+	put_file("services/plain", OFF);
 	begin(in_dir(TEMPLATE("") "," SERVICE("plain", "9", ",\"hold\":\"off\"")));
 	assert_false(has_file("services/vm-gone"));
 	assert_false(has_file("console/jitsu-vm-gone.log"));
@@ -267,8 +255,9 @@ static void test_files_of_those_who_are_gone(void **state)
 static void test_no_files_without_the_registry(void **state)
 {
 	(void)state;
-	leave_file("registry.db", "this is no database, and somewhat longer than the head of one would be ..................");
-	leave_file("services/vm-gone", OFF);
+	put_file("registry.db",
+		   "this is no database, and somewhat longer than the head of one would be ..................");
+	put_file("services/vm-gone", OFF);
 	begin(in_dir(SERVICE("plain", "9", ",\"hold\":\"off\"")));
 	assert_true(has_file("services/vm-gone"));
 }

@@ -91,7 +91,8 @@ static void test_changes_are_paced(void **state)
 	for (int i = 0; i < LEARNED_CHANGES; i++)
 		assert_int_equal(learned_change(&c, now_ms), 0);
 	assert_int_equal(learned_change(&c, now_ms), LEARNED_CHANGE_MS);
-	assert_int_equal(learned_change(&c, now_ms + 1), LEARNED_CHANGE_MS - 1); /* who tries is not punished for it */
+	/* who tries is not punished for it */
+	assert_int_equal(learned_change(&c, now_ms + 1), LEARNED_CHANGE_MS - 1);
 	for (int i = 0; i < 20; i++) {
 		now_ms += LEARNED_CHANGE_MS;
 		assert_int_equal(learned_change(&c, now_ms), 0);

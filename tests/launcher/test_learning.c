@@ -7,8 +7,9 @@
 
 enum { DOM_ID = 3 };
 
-#define LEARNS "{\"name\":\"a\",\"dns\":[\"a.jitsu.example\",\"b.jitsu.example\"],\"ip\":[\"learned\"],\"hold\":\"off\"," \
-	       "\"machine\":{\"hypervisor\":\"hv\",\"domain\":\"dom-a\"},\"ready\":[\"delay:10\"],\"stop\":\"destroy\"" LAZY "}"
+#define LEARNS "{\"name\":\"a\",\"dns\":[\"a.jitsu.example\",\"b.jitsu.example\"],\"ip\":[\"learned\"]," \
+	       "\"hold\":\"off\",\"machine\":{\"hypervisor\":\"hv\",\"domain\":\"dom-a\"}," \
+	       "\"ready\":[\"delay:10\"],\"stop\":\"destroy\"" LAZY "}"
 
 /* ---- the peers' part ---- */
 

@@ -237,7 +237,8 @@ static void test_kept_later_than_given(void **state)
 	begin(fill(AUTO_MORE("o", "\"10.77.0.9/24\"", OFF)));
 	kill(w.pid, SIGKILL);
 	end_launcher();
-	registry_run("CREATE TRIGGER full BEFORE INSERT ON learned BEGIN SELECT RAISE(FAIL, 'as if the disk were full'); END");
+	registry_run("CREATE TRIGGER full BEFORE INSERT ON learned BEGIN "
+		     "SELECT RAISE(FAIL, 'as if the disk were full'); END");
 	begin(fill(AUTO("a")));
 	assert_int_equal(last_of("a"), 101);
 	registry_run("DROP TRIGGER full");

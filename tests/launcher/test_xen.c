@@ -3,21 +3,14 @@
 
 #define HOLD_OFF_ ",\"hold\":\"off\",\"ready\":[\"delay:10\"],\"stop\":\"destroy\"" LAZY "}"
 
+#define OUR_FILE "db.cfg"
+
 static const char *file_path(void)
 {
 	static char path[128];
 
-	snprintf(path, sizeof(path), "%s/db.cfg", w.dir);
+	snprintf(path, sizeof(path), "%s/" OUR_FILE, w.dir);
 	return path;
-}
-
-static void write_file(const char *text)
-{
-	FILE *f = fopen(file_path(), "w");
-
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
 }
 
 /* "a" is the domain of that file. */
@@ -46,7 +39,7 @@ static void begin_with_file(const char *text, const char *domain)
 {
 	if (geteuid() != 0)
 		skip(); /* what is root's is what may be started */
-	write_file(text);
+	put_file(OUR_FILE, text);
 	begin(service_of_file(HOLD_OFF_));
 	say_result(expect_question(domain, domain[0] == '/' ? "" : file_path()), "x", -ENOENT, "no domain runs", -1);
 }
@@ -73,7 +66,7 @@ static void test_file_is_read_at_each_start(void **state)
 {
 	(void)state;
 	begin_with_file("name = 'dom-db'\n", "dom-db");
-	write_file("name = 'dom-new'\n");
+	put_file(OUR_FILE, "name = 'dom-new'\n");
 	wake("a");
 	expect_start("dom-new");
 	assert_string_equal(field(CTL_SHOW, "a", "domain"), "dom-new");
@@ -96,8 +89,8 @@ static void add(const char *name, const char *machine, int error, const char *wo
 
 	str_copy(m.service, name);
 	snprintf(m.record, sizeof(m.record),
-		 "{\"name\":\"%s\",\"dns\":[\"%s.jitsu.example\"],\"ip\":[\"10.77.0.9/24\"],\"machine\":{%s}" HOLD_OFF_, name, name,
-		 machine);
+		 "{\"name\":\"%s\",\"dns\":[\"%s.jitsu.example\"],\"ip\":[\"10.77.0.9/24\"],\"machine\":{%s}" HOLD_OFF_,
+		 name, name, machine);
 	say(w.control, MSG_CTL_REQUEST, &m);
 	expect_end(m.id, error);
 	if (!strstr(got.end.text, words))
@@ -108,15 +101,11 @@ static void add(const char *name, const char *machine, int error, const char *wo
 static void test_domain_of_another_service_is_not_added(void **state)
 {
 	char machine[256], other[128];
-	FILE *f;
 
 	(void)state;
 	begin_with_file("name = 'dom-db'\n", "dom-db");
 	snprintf(other, sizeof(other), "%s/other.cfg", w.dir);
-	f = fopen(other, "w");
-	assert_non_null(f);
-	fputs("name = 'dom-db'\n", f);
-	fclose(f);
+	put_file("other.cfg", "name = 'dom-db'\n");
 	snprintf(machine, sizeof(machine), "\"xl_config\":\"%s\"", other);
 	add("b", machine, -EEXIST, "machine.xl_config: domain \"dom-db\" is service \"a\"'s already");
 	add("b", "\"domain\":\"dom-db\"", -EEXIST, "machine.domain: domain \"dom-db\" is service \"a\"'s already");
@@ -127,27 +116,21 @@ static void test_domain_that_becomes_another_services(void **state)
 {
 	static char services[1200];
 	char mine[512], other[128];
-	FILE *f;
 
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	write_file("name = 'dom-db'\n");
+	put_file(OUR_FILE, "name = 'dom-db'\n");
 	snprintf(other, sizeof(other), "%s/other.cfg", w.dir);
-	f = fopen(other, "w");
-	assert_non_null(f);
-	fputs("name = 'dom-b'\n", f);
-	fclose(f);
+	put_file("other.cfg", "name = 'dom-b'\n");
 	str_copy_n(mine, sizeof(mine), service_of_file(HOLD_OFF_));
-	snprintf(services, sizeof(services), "%s,{\"name\":\"b\",\"dns\":[\"b.jitsu.example\"],\"ip\":[\"10.77.0.2/24\"],"
+	snprintf(services, sizeof(services), "%s,{\"name\":\"b\",\"dns\":[\"b.jitsu.example\"],"
+		 "\"ip\":[\"10.77.0.2/24\"],"
 		 "\"machine\":{\"xl_config\":\"%s\"}" HOLD_OFF_, mine, other);
 	begin(services);
 	expect_question("dom-db", file_path());
 	expect_question("dom-b", other);
-	f = fopen(other, "w");
-	assert_non_null(f);
-	fputs("name = 'dom-db'\n", f);
-	fclose(f);
+	put_file("other.cfg", "name = 'dom-db'\n");
 	wake("b");
 	expect_state("b", STATE_STARTING);
 	expect_state("b", STATE_FAILED);
@@ -261,7 +244,7 @@ static void tell_file(uint32_t req, const char *domain, const char *mac)
 
 static uint32_t begin_asking(void)
 {
-	write_file("name = 'dom-a'\n");
+	put_file(OUR_FILE, "name = 'dom-a'\n");
 	begin(service_of_file(",\"ready\":[\"delay:10\"],\"stop\":\"destroy\"" LAZY "}"));
 	return expect_question("dom-a", file_path());
 }
@@ -330,7 +313,7 @@ static void test_file_is_asked_again_after_each_run(void **state)
 	tell_file(begin_asking(), "dom-a", "52:54:00:00:00:0a");
 	settle();
 	bring_up("a", "dom-a", 4);
-	write_file("name = 'dom-b'\n");
+	put_file(OUR_FILE, "name = 'dom-b'\n");
 	ask(CTL_STOP, "a", true);
 	req = expect_target(MSG_BE_STOP, "dom-a");
 	say_result(req, "dom-a", 0, "", -1);
@@ -355,7 +338,7 @@ static void test_file_that_is_refused(void **state)
 	(void)state;
 	say_result(begin_asking(), "dom-a", -ENOTSUP, "db.cfg:9: usb: is not supported here", -1);
 	expect_refused("db.cfg:9: usb");
-	write_file("memory = 8\n");
+	put_file(OUR_FILE, "memory = 8\n");
 	reload_with(service_of_file(",\"ready\":[\"delay:10\"],\"stop\":\"destroy\"" LAZY "}"));
 	expect_question("dom-a", "");
 	expect_refused("it has no \"name\"");

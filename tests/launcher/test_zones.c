@@ -9,18 +9,6 @@ static struct zone_conf zone = { .name = (char *)"Jitsu.example" };
 static char *zone_dir;
 static struct conf conf = { .zones = { 1, &zone }, .zone_dirs = { 1, &zone_dir } };
 
-static void write_file(const char *name, const char *text)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", w.dir, name);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	assert_int_equal(fclose(f), 0);
-}
-
 static int setup_alone(void **state)
 {
 	static char dir[64], file[96];
@@ -77,11 +65,11 @@ static void test_new_then_good(void **state)
 	struct zone_files *z = zone_files_new();
 
 	(void)state;
-	write_file("zone", "one");
+	put_file("zone", "one");
 	zone_files_set(z, &conf, 100);
 	assert_false(zone_files_empty(z));
 	assert_text(z, "one", false);
-	write_file("zone", "two"); /* not before a reload */
+	put_file("zone", "two"); /* not before a reload */
 	assert_text(z, "one", false);
 	zone_files_accepted(z);
 	assert_text(z, "one", true);
@@ -114,7 +102,7 @@ static void test_files_that_cannot_be_read(void **state)
 	zone_files_set(z, &conf, 100);
 	assert_mistake(z, "No such file");
 	assert_text(z, NULL, false);
-	write_file("zone", "one");
+	put_file("zone", "one");
 	zone_files_set(z, &conf, 100);
 	assert_mistake(z, NULL);
 	zone_files_accepted(z);
@@ -148,7 +136,7 @@ static void test_serials_only_rise(void **state)
 	struct zone_files *z = zone_files_new();
 
 	(void)state;
-	write_file("zone", "one");
+	put_file("zone", "one");
 	zone_files_set(z, &conf, 1000);
 	assert_int_equal(zone_files_serial(z, "jitsu.example"), 1000);
 	zone_files_served(z, "jitsu.example", 1000);
@@ -212,7 +200,7 @@ static void say_loaded(int error, const char *text)
 
 static void begin_zone(const char *text)
 {
-	write_file("zone.txt", text);
+	put_file("zone.txt", text);
 	snprintf(zone_text, sizeof(zone_text), ",\"file\":\"%s/zone.txt\"", w.dir);
 	w.zone = zone_text;
 	begin_with("", SERVICE("a", "1", LAZY));
@@ -232,7 +220,7 @@ static void test_reload_tells_how_it_went(void **state)
 	(void)state;
 	begin_zone("good");
 	serial = snapshot.serial;
-	write_file("zone.txt", "better");
+	put_file("zone.txt", "better");
 	id = ask(CTL_RELOAD, "", true);
 	hear_zones();
 	assert_string_equal(snapshot.text, "better");
@@ -240,7 +228,7 @@ static void test_reload_tells_how_it_went(void **state)
 	assert_int_equal(hear(w.control, QUIET_MS), 0); /* dns has the last word */
 	say_loaded(0, "");
 	expect_end(id, 0);
-	write_file("zone.txt", "bad");
+	put_file("zone.txt", "bad");
 	id = ask(CTL_RELOAD, "", true);
 	hear_zones();
 	assert_string_equal(snapshot.text, "bad");

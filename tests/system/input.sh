@@ -75,7 +75,8 @@ wrong() {
         echo 'revision;99999999999999999999' ;;
     rollback) echo 'rollback;'; echo 'revision;x'; echo 'there is no revision;99' ;;
     adopt)
-        echo 'adopt;'; echo 'no such domain\|is not connected\|still being asked;nothing-there'; echo 'there is no hypervisor;x --hypervisor mars'
+        echo 'adopt;'; echo 'no such domain\|is not connected\|still being asked;nothing-there'
+        echo 'there is no hypervisor;x --hypervisor mars'
         echo 'needs a value;x --dns'; echo 'did you mean;x --hld off'; echo 'adopt takes no --exact;x --exact' ;;
     import)
         echo 'import;'; echo 'nothing.json;@/nothing.json'; echo 'text.json;@/text.json'; echo 'ip;@/bad.json'

@@ -36,7 +36,8 @@ test_learned_held_and_moved() {
     # the first query waits until the guest has shown its address
     [ "$(ask vm1)" = 10.77.0.30 ] || fail "the answer is $(ask vm1): $(ctl show vm1)" || return 1
     [ "$(field ip_from vm1)" = arp ] || fail "it is said to come from $(field ip_from vm1)" || return 1
-    ctl show vm1 | grep -q "^ip since *$(date +%Y-)\|^ip since *[0-9][0-9]:" || fail "since when: $(ctl show vm1)" || return 1
+    ctl show vm1 | grep -q "^ip since *$(date +%Y-)\|^ip since *[0-9][0-9]:" ||
+        fail "since when: $(ctl show vm1)" || return 1
     run_once vm1 || return 1
     is_held vm1 && fail "it is held after one boot" && return 1
     # remembered by the next launcher

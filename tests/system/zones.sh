@@ -80,7 +80,8 @@ test_check_config_reads_the_files() {
     configure "$(service www 20)"
     check() { "$BUILD/jitsud" --check-config "$dir/jitsud.json" > "$dir/out" 2>&1; }
     check && fail "a file that is not there is good" && return 1
-    [ "$(cat "$dir/out")" = "cannot read $bad: No such file or directory" ] || fail "told: $(cat "$dir/out")" || return 1
+    [ "$(cat "$dir/out")" = "cannot read $bad: No such file or directory" ] ||
+        fail "told: $(cat "$dir/out")" || return 1
     printf 'ns1 A 192.0.2.1\nx A nonsense\ny A nonsense\n' > "$bad"
     check && fail "a bad file is good" && return 1
     grep -q "^$bad, line 2: " "$dir/out" || fail "told: $(cat "$dir/out")" || return 1
