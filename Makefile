@@ -45,7 +45,7 @@ LAUNCHER := addresses adopt bpf_load budget describe dns_side dnssec dnssec_fsm 
 	wake_stats xdp xdp_side zone_files zones
 BACKENDS := backend guests listener process save_file workers
 HOOKS := event_text jobs webhook
-LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_file libxl_notes xenstore_guest
+LIBXL := libxl libxl_conf libxl_console libxl_ctx libxl_domains libxl_events libxl_file libxl_notes libxl_save xenstore_guest
 LIBVIRT := console domain_xml kvm libvirt libvirt_conf libvirt_events orphans stale watches xml
 JITSUD := jitsud check_zones kept leftovers listeners notify programs pulse run_dir supervisor supervisor_peers supervisor_processes \
 	supervisor_wants users

@@ -14,6 +14,7 @@
 #include "backends/libxl_conf.h"
 #include "backends/libxl_domains.h"
 #include "backends/libxl_file.h"
+#include "backends/libxl_save.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -257,14 +258,18 @@ static int check_memory(struct xl_ctx *x, const libxl_domain_config *c, struct e
 }
 
 /* libxl leaves it paused; when it fails it has removed what there was. */
-static int create(struct libxl *l, struct xl_ctx *x, libxl_domain_config *c, bool paused, struct found *f, struct err *e)
+static int create(struct libxl *l, struct xl_ctx *x, libxl_domain_config *c, const struct msg_be_start *m, struct found *f,
+		  struct err *e)
 {
 	int rc;
 
 	x->words.text[0] = '\0'; /* looking for it was no failure */
 	xl_note_set(&l->notes, &c->c_info.uuid, XL_NOTE_BUILDING);
-	rc = libxl_domain_create_new(x->xl, c, &f->domid, NULL, NULL);
-	if (rc == 0 && !paused)
+	if (m->save[0])
+		rc = xl_restore(x, c, m->save, &f->domid);
+	else
+		rc = libxl_domain_create_new(x->xl, c, &f->domid, NULL, NULL);
+	if (rc == 0 && !m->paused)
 		rc = libxl_domain_unpause(x->xl, f->domid, NULL);
 	if (rc == 0)
 		return 0;
@@ -275,24 +280,26 @@ static int create(struct libxl *l, struct xl_ctx *x, libxl_domain_config *c, boo
 	return e->code;
 }
 
-static int start_config(struct libxl *l, struct xl_ctx *x, libxl_domain_config *c, bool paused, struct msg_be_result *r,
-			struct err *e)
+static int start_config(struct libxl *l, struct xl_ctx *x, libxl_domain_config *c, const struct msg_be_start *m,
+			struct msg_be_result *r, struct err *e)
 {
 	struct found f = { .domid = (uint32_t)INVALID_DOMID };
 	int error = check_files(c, e);
 
 	if (error == 0)
 		error = xl_conf_place_disks(c, &l->host, e);
+	if (error == 0 && m->save[0])
+		error = xl_save_check(c, m->save, e);
 	if (error == 0)
 		error = check_memory(x, c, e);
 	if (error == 0)
-		error = create(l, x, c, paused, &f, e);
+		error = create(l, x, c, m, &f, e);
 	if (error < 0)
 		return error;
 	f.info.uuid = c->c_info.uuid;
 	str_copy(f.name, c->c_info.name);
 	fill_result(x, &f, r);
-	tell(l, &f, paused ? XL_PAUSED : XL_RUNNING);
+	tell(l, &f, m->paused ? XL_PAUSED : XL_RUNNING);
 	/* not before it is in the table, or the end of the boot before would take the note away */
 	xl_note_set(&l->notes, &c->c_info.uuid, XL_NOTE_OURS);
 	return 0;
@@ -310,7 +317,7 @@ static int start_inline(struct libxl *l, struct xl_ctx *x, const struct msg_be_s
 	libxl_domain_config_init(&c);
 	error = xl_conf_build(m, &l->host, &c, e);
 	if (error == 0)
-		error = start_config(l, x, &c, m->paused, r, e);
+		error = start_config(l, x, &c, m, r, e);
 	libxl_domain_config_dispose(&c);
 	return error;
 }
@@ -329,7 +336,7 @@ static int start_existing(struct libxl *l, struct xl_ctx *x, const struct msg_be
 	libxl_domain_config_init(&c);
 	error = xl_file_read(m->xl_config, m->domain, &l->host, &c, e);
 	if (error == 0)
-		error = start_config(l, x, &c, m->paused, r, e);
+		error = start_config(l, x, &c, m, r, e);
 	libxl_domain_config_dispose(&c);
 	return error;
 }
@@ -404,6 +411,44 @@ static int libxl_stop(void *hv, const char *domain, enum stop_how how, struct ms
 	if (how == STOP_SUSPEND)
 		tell(l, &f, XL_PAUSED);
 	return 0;
+}
+
+/* Between suspend and destroy it has shut down, as far as Xen knows: the note keeps it from being buried. */
+static int save_found(struct libxl *l, struct xl_ctx *x, const struct found *f, const char *file, struct err *e)
+{
+	enum xl_note before = xl_note_get(&l->notes, &f->info.uuid);
+	int rc, error;
+
+	xl_note_set(&l->notes, &f->info.uuid, XL_NOTE_SAVING);
+	error = xl_save(x, f->domid, file, e);
+	if (error < 0) {
+		xl_note_set(&l->notes, &f->info.uuid, before);
+		return error;
+	}
+	rc = destroy(l, x, f);
+	if (rc != 0)
+		return xl_say(x, rc, e);
+	tell(l, f, XL_GONE);
+	return 0;
+}
+
+static int libxl_save(void *hv, const char *domain, const char *file, struct msg_be_result *r, struct err *e)
+{
+	struct libxl *l = hv;
+	cleanup_xl struct xl_ctx *x = xl_take(l->pool, e);
+	struct found f;
+
+	if (!x || find(x, domain, &f, e) < 0)
+		return e->code;
+	xl_uuid_format(&f.info.uuid, r->uuid);
+	if (!file[0])
+		return err_set(e, -ENOTSUP, "Xen keeps no domains that are off");
+	if (xl_life_of(&f.info) != XL_RUNNING)
+		return err_set(e, -EBUSY, "domain %s does not run: its guest could not take part", f.name);
+	if (xl_save_check_guest(f.domid, e) < 0)
+		return e->code;
+	x->words.text[0] = '\0';
+	return save_found(l, x, &f, file, e);
 }
 
 static int libxl_resume(void *hv, const char *domain, struct msg_be_result *r, struct err *e)
@@ -504,6 +549,8 @@ const struct backend_ops libxl_ops = {
 	.open = libxl_open,
 	.start = libxl_start,
 	.stop = libxl_stop,
+	.save = libxl_save,
+	.restore = libxl_start, /* which looks whether there is a file */
 	.resume = libxl_resume,
 	.inspect = libxl_inspect,
 	.list = libxl_list,

@@ -1,6 +1,7 @@
 /* A process that is killed in the middle of a create leaves a domain that is paused and half built: perhaps with
  * no name yet, so that only its UUID tells whose it is.  One killed in the middle of a destroy leaves a domain
- * without its nodes in XenStore.  Both are destroyed by the next one, which knows them by their notes.
+ * without its nodes in XenStore.  Both are destroyed by the next one, which knows them by their notes.  One killed
+ * while it saves leaves a domain that may be suspended: it goes on, and if its file is whole, the launcher removes that.
  *
  * A record in XenStore, below the domain's own directory, was refused: it is written after the domain was made and
  * removed before it is gone.
@@ -11,10 +12,13 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "backends/libxl_save.h"
+
 enum { NOTE_BYTES = 16, PATH_BYTES = MSG_PATH_MAX + MSG_UUID_MAX + 8 };
 
 static const char *const words[] = {
-	[XL_NOTE_NONE] = "", [XL_NOTE_BUILDING] = "building", [XL_NOTE_OURS] = "ours", [XL_NOTE_ENDING] = "ending"
+	[XL_NOTE_NONE] = "", [XL_NOTE_BUILDING] = "building", [XL_NOTE_OURS] = "ours",
+	[XL_NOTE_SAVING] = "saving", [XL_NOTE_ENDING] = "ending",
 };
 
 int xl_notes_init(struct xl_notes *n, const char *run_dir, struct err *e)
@@ -77,6 +81,11 @@ enum xl_note xl_note_get(const struct xl_notes *n, const libxl_uuid *uuid)
 
 /* ---- what an earlier process has left ---- */
 
+static bool may_stay(const libxl_dominfo *d, enum xl_note note)
+{
+	return (note == XL_NOTE_OURS && !d->shutdown) || note == XL_NOTE_SAVING;
+}
+
 /* True when a domain was destroyed.  There may be two of one UUID: one that dies slowly, and its next boot. */
 static bool clear_one(const struct xl_notes *n, struct xl_ctx *x, const libxl_dominfo *list, int count, const char *name)
 {
@@ -92,13 +101,17 @@ static bool clear_one(const struct xl_notes *n, struct xl_ctx *x, const libxl_do
 
 		if (libxl_uuid_compare(&d->uuid, &uuid) != 0)
 			continue;
-		if (d->domid != 0 && (note != XL_NOTE_OURS || d->shutdown) && libxl_domain_destroy(x->xl, d->domid, NULL) == 0)
+		if (note == XL_NOTE_SAVING)
+			xl_save_undo(x, d->domid);
+		if (d->domid != 0 && !may_stay(d, note) && libxl_domain_destroy(x->xl, d->domid, NULL) == 0)
 			ended = true;
 		else
 			stays = true;
 	}
 	if (!stays)
 		xl_note_set(n, &uuid, XL_NOTE_NONE);
+	else if (note == XL_NOTE_SAVING)
+		xl_note_set(n, &uuid, XL_NOTE_OURS);
 	return ended;
 }
 

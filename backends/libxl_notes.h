@@ -9,7 +9,7 @@
 
 #include "backends/libxl_ctx.h"
 
-enum xl_note { XL_NOTE_NONE, XL_NOTE_BUILDING, XL_NOTE_OURS, XL_NOTE_ENDING };
+enum xl_note { XL_NOTE_NONE, XL_NOTE_BUILDING, XL_NOTE_OURS, XL_NOTE_SAVING, XL_NOTE_ENDING };
 
 struct xl_notes {
 	char dir[MSG_PATH_MAX];
@@ -22,7 +22,7 @@ int xl_notes_init(struct xl_notes *n, const char *run_dir, struct err *e);
 void xl_note_set(const struct xl_notes *n, const libxl_uuid *uuid, enum xl_note what);
 enum xl_note xl_note_get(const struct xl_notes *n, const libxl_uuid *uuid);
 
-/* Of a new process, before its first call: destroys what earlier calls have left, and drops the notes of domains
+/* Of a new process, before its first call: destroys what earlier calls have left, lets run what they were saving, and drops the notes of domains
  * that are no more.  How many were destroyed. */
 unsigned xl_notes_clear(const struct xl_notes *n, struct xl_ctx *x);
 

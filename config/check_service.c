@@ -327,9 +327,9 @@ static void check_stop(const struct conf *c, const struct service_conf *s, const
 	const struct hypervisor_conf *hv = conf_hypervisor(c, s->machine.hypervisor);
 	struct spot stop = spot_member(where, "stop");
 
-	if (s->stop == STOP_SAVE && hv && uri_is_xen(hv->uri))
-		mistake(m, &stop, "\"save\" is not for machines of Xen in this version: choose \"suspend\", \"shutdown\" or "
-		                  "\"destroy\"");
+	if (s->stop == STOP_SAVE && hv && uri_is_xen(hv->uri) && s->machine.domain[0])
+		mistake(m, &stop, "\"save\" is not for a domain that Xen could not make again: name its file in xl_config, or "
+		                  "choose another");
 }
 
 /* ---- all of it ---- */

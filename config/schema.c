@@ -255,7 +255,9 @@ static const struct opt service_opts[] = {
 	{ "stop", OPT_ENUM, 0, AT(enum stop_how, service_conf, stop), .names = stop_names,
 	  .otherwise = "shutdown for a domain and for a machine with a writable disk, else destroy",
 	  .help = "What becomes of the VM when it is idle: it is ended at once, asked to shut down, "
-	          "paused with its RAM, or saved to a file in save_dir, from which the next wake restores it." },
+	          "paused with its RAM, or saved to a file in save_dir, from which the next wake restores it.  On Xen "
+	          "the guest must say that it can be suspended (control/feature-suspend in XenStore), as Linux does; "
+	          "Xen for arm64 cannot." },
 	{ "stop_force", OPT_BOOL, 0, AT(bool, service_conf, stop_force), .fallback = "false",
 	  .help = "A VM that was asked to shut down and has not after stop_timeout is ended, and so is one that "
 	          "cannot be saved.  Without this it is left up, and the log says so." },
@@ -545,7 +547,7 @@ static const struct opt conf_opts[] = {
 	  .fallback = "\"/var/lib/jitsu\"", .help = "What must outlive a reboot." },
 	{ "save_dir", OPT_TEXT, OPT_UNSET, AT(char *, conf, save_dir), .text = &text_path,
 	  .otherwise = "state_dir/saved",
-	  .help = "Where VMs are saved whose stop is save: a file of at most the VM's memory for each.  The directory must "
+	  .help = "Where VMs are saved whose stop is save: a file of about the VM's memory for each.  The directory must "
 	          "be root's alone; it is made if need be.  Existing domains of libvirt are saved where libvirt keeps such." },
 	{ "log", OPT_WORD, 0, AT(char *, conf, log_level), .names = log_names, .fallback = "\"info\"",
 	  .help = "The least important lines that are still logged." },

@@ -75,7 +75,7 @@ void hypervisor_found_stopped(struct service *s)
 static void tell_absent(struct service *s)
 {
 	switch (s->state) {
-	case STATE_STARTING: service_event(s, SVC_START_LOST); break;
+	case STATE_STARTING: service_start_lost(s); break;
 	case STATE_OFF:
 	case STATE_FAILED:
 	case STATE_CONFLICT: service_gone(s); break;

@@ -170,6 +170,7 @@ struct service {
 	bool saves; /* the stop that was asked for last is a save */
 	bool saved_there; /* its hypervisor keeps what was saved of it: a start restores that */
 	bool restores; /* the start that was asked for last is a restore */
+	bool restore_lost; /* the hypervisor's process has died in a restore of it */
 	bool fresh; /* what its hypervisor has saved is no good */
 	bool put_aside; /* so is the file of ours, and the boot in its place was asked for */
 	enum { STALL_NONE, STALL_NOW, STALL_OVER } stalled; /* its start, by a process that hangs or hung */
@@ -326,6 +327,7 @@ void service_room(struct service *s);
 void service_not_saved(struct service *s);
 void service_lost(struct service *s, const char *why); /* ... and is gone */
 void service_not_restored(struct service *s, const char *why); /* it is booted instead */
+void service_start_lost(struct service *s); /* the hypervisor's process died in it, and it is not there */
 void service_not_booted(struct service *s); /* its start failed */
 void service_runs(struct service *s); /* it succeeded */
 /* What was to be stopped is there and stays. */

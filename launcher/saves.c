@@ -17,7 +17,10 @@ struct digest {
 	uint64_t machine, files;
 };
 
-bool saves_are_ours(const struct service *s) { return !machine_is_defined(&s->conf->machine); }
+bool saves_are_ours(const struct service *s)
+{
+	return !machine_is_defined(&s->conf->machine) || s->conf->machine.xl_config[0];
+}
 
 /* ---- paths ---- */
 
@@ -101,7 +104,7 @@ static uint64_t digest_machine(const struct service *s)
 {
 	const struct machine_conf *m = &s->conf->machine;
 	const struct hypervisor_conf *hv = conf_hypervisor(s->l->conf, m->hypervisor);
-	const char *const texts[] = { s->uuid, hv ? hv->uri : "", m->kernel, m->initrd, m->cmdline, m->arch, m->machine,
+	const char *const texts[] = { machine_is_defined(m) ? "" : s->uuid, hv ? hv->uri : "", m->xl_config, m->kernel, m->initrd, m->cmdline, m->arch, m->machine,
 				      s->conf->name, s->conf->dns.n > 0 ? s->conf->dns.v[0] : "",
 				      s->conf->gateway };
 	uint64_t h = 14695981039346656037u;
@@ -150,7 +153,9 @@ static int digest_files(const struct service *s, uint64_t *h, struct err *e)
 	int r;
 
 	*h = 14695981039346656037u;
-	r = mix_file(h, s, m->kernel, IMAGE_KERNEL, e);
+	r = mix_file(h, s, m->xl_config, IMAGE_XL_CONFIG, e);
+	if (r == 0)
+		r = mix_file(h, s, m->kernel, IMAGE_KERNEL, e);
 	if (r == 0)
 		r = mix_file(h, s, m->initrd, IMAGE_INITRD, e);
 	for (size_t i = 0; r == 0 && i < m->disks.n; i++)
@@ -207,7 +212,8 @@ int saves_find(const struct service *s, char path[MSG_PATH_MAX], struct err *e)
 	if (then.machine != now.machine)
 		return err_set(e, -ESTALE, "its record says another machine since");
 	if (then.files != now.files)
-		return err_set(e, -ESTALE, "its kernel, initial RAM disk or a disk is another file since");
+		return err_set(e, -ESTALE, "its %s is another file since", s->conf->machine.xl_config[0] ?
+			       "xl configuration" : "kernel, initial RAM disk or a disk");
 	r = check_disks(s, path, e);
 	return r < 0 ? r : 1;
 }

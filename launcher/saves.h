@@ -10,7 +10,8 @@
  * The hypervisor's process writes a file whole and renames it, and removes it once the VM is in memory again and before
  * it runs (backends/save_file.h): so none is restored twice, whoever dies when.
  *
- * Existing domains of libvirt are saved by libvirt, which keeps them where `virsh` knows of them: none of this is
+ * Of a domain of an xl configuration that file counts as its kernel does; what the file names the hypervisor's process
+ * looks at.  Existing domains of libvirt are saved by libvirt, which keeps them where `virsh` knows of them: none of this is
  * about those.
  */
 #ifndef LAUNCHER_SAVES_H

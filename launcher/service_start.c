@@ -243,6 +243,18 @@ void service_not_restored(struct service *s, const char *why)
 	service_event(s, SVC_RESTORE_FAILED);
 }
 
+/* One that dies twice does so because of the file. */
+void service_start_lost(struct service *s)
+{
+	bool again = s->restores && s->restore_lost;
+
+	s->restore_lost = s->restores;
+	if (again)
+		service_not_restored(s, "the hypervisor's process has died in it, twice");
+	else
+		service_event(s, SVC_START_LOST);
+}
+
 void service_not_booted(struct service *s)
 {
 	if (s->put_aside)
@@ -252,6 +264,6 @@ void service_not_booted(struct service *s)
 
 void service_runs(struct service *s)
 {
-	s->saved_there = s->fresh = s->put_aside = false;
+	s->saved_there = s->restore_lost = s->fresh = s->put_aside = false;
 	saves_runs(s);
 }

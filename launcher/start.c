@@ -415,6 +415,8 @@ int start_send(struct service *s, const char *save, struct err *e)
 	m.fresh = s->fresh;
 	s->run.boots += !s->restores;
 	if (s->conf->machine.xl_config[0])
+		r = saves_note(s, e);
+	if (r == 0 && s->conf->machine.xl_config[0])
 		r = start_name_file(s, m.domain, m.xl_config, e);
 	else if (s->conf->machine.domain[0])
 		str_copy(m.domain, s->conf->machine.domain);

@@ -309,6 +309,7 @@ int run_xen(void)
 	if (status != 0)
 		return status;
 	status = run_common("backend contract: libxl");
+	status += run_saves();
 	status += cmocka_run_group_tests_name("backend contract: Xen's guests", with_xen, begin_process, end_process);
 	if (getenv("LONG")) /* a minute, where Xen is emulated */
 		status += run_many_requests();

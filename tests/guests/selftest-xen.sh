@@ -168,13 +168,21 @@ ordered() { # ordered WORD: an order of the host is acknowledged, and obeyed
 
 acknowledged() { [ "$(xenstore-read "/local/domain/$id/control/shutdown" 2>&1)" = '' ]; }
 
-not_saved() { # an order that cannot be obeyed is left alone
-    local id
-    boot '' && serves || return 1
-    id=$(xl domid "$name")
-    xenstore-write "/local/domain/$id/control/shutdown" suspend
-    sleep 1
-    [ "$(xenstore-read "/local/domain/$id/control/shutdown")" = suspend ] && answers
+saved() { # it goes on from where it was, twice
+    local up after
+    boot 'boot=7' && serves || return 1
+    for _ in 1 2; do
+        up=$(get / | sed -n 's/^uptime \([0-9]*\).*/\1/p')
+        xl save "$name" /tmp/saved > /dev/null 2>&1 && ! xl domid "$name" > /dev/null 2>&1 || return 1
+        xl restore /tmp/saved > /dev/null 2>&1 && serves || return 1
+        get / | grep -q '^boot 7$' || return 1
+        after=$(get / | sed -n 's/^uptime \([0-9]*\).*/\1/p')
+        [ "$after" -ge "$up" ] || return 1
+    done
+}
+
+saved_and_kept() { # suspended for a moment, and resumed where it was
+    boot '' && serves && xl save -c "$name" /tmp/saved > /dev/null 2>&1 && serves
 }
 
 powers_off() { boot '' && serves && [ "$(get /poweroff)" = 'powering off' ] && gone; }
@@ -207,7 +215,8 @@ test_type() {
     solo 'a MAC of its own' another_mac
     solo 'xl shutdown' ordered shutdown
     solo 'xl reboot' ordered reboot
-    solo 'suspend is not acknowledged' not_saved
+    solo 'is saved and restored, twice' saved
+    solo 'is suspended, and goes on in its place' saved_and_kept
     solo 'power off by request' powers_off
     solo 'crash by request' crashes
 }

@@ -378,6 +378,25 @@ static void test_file_that_cannot_be_restored_is_put_aside(void **state)
 	assert_int_equal(access(path_in("saved/m/failed"), F_OK), -1);
 }
 
+/* What is in the file kills whoever reads it: not for ever. */
+static void test_file_that_kills_the_hypervisors_process(void **state)
+{
+	char path[MSG_PATH_MAX], save[MSG_PATH_MAX];
+
+	(void)state;
+	begin_machine(path);
+	wake("m");
+	expect_state("m", STATE_STARTING);
+	for (int i = 0; i < 2; i++) {
+		expect_boot(save);
+		assert_string_equal(save, path);
+		connect_with(NULL);
+	}
+	expect_boot(save);
+	assert_string_equal(save, "");
+	assert_int_equal(access(path_in("saved/m/failed"), F_OK), 0);
+}
+
 /* Nor can it be booted: it is not the file that is bad, and the next try is with it again. */
 static void test_file_is_kept_where_nothing_can_be_started(void **state)
 {
@@ -484,6 +503,7 @@ int main(void)
 		M(test_machine_that_changes_while_it_is_saved),
 		M(test_machine_that_changes_while_it_runs),
 		M(test_file_that_cannot_be_restored_is_put_aside),
+		M(test_file_that_kills_the_hypervisors_process),
 		M(test_file_is_kept_where_nothing_can_be_started),
 		M(test_stop_throws_away_what_is_saved),
 		M(test_removed_service_takes_its_file_along),

@@ -7,7 +7,7 @@
 #     GUESTS="unikernel linux image"  which guests; libxl's unikernels of x86_64: unikernel-pv, unikernel-pvh
 #     IMAGE=FILE CMDLINE='...'        what "image" is: any kernel that answers HTTP on PORT (80), with its own
 #     INITRD=FILE MEMORY=64MiB        arguments, in which {ip}, {prefix}, {gw}, {name}, {boot} are filled in
-#     HOLDS="off park" STOPS="destroy shutdown suspend"
+#     HOLDS="off park" STOPS="destroy shutdown suspend save"
 #     INSTEAD=RESULT WHY='...'        tries none of the cells, and says this of each
 #
 # A cell is a service of its own, that a real client in a namespace wakes: by a query where connections
@@ -30,7 +30,7 @@ lib=system/lib.sh
 big_guests=$guests
 [ "$hypervisor" != libxl ] || big_guests=/host/build/guests # they are not copied into dom0's memory
 holds=${HOLDS:-off park}
-stops=${STOPS:-destroy shutdown suspend}
+stops=${STOPS:-destroy shutdown suspend save}
 port=${PORT:-80}
 marks='start running link port up'
 no_phases=$'-\t-\t-\t-\t-\t-'
@@ -158,7 +158,7 @@ phases() { # phases SERVICE: of its last wake, and the client's
 stop() { # stop SERVICE STATE: and that is what it is then
     ctl stop "$1" > "$dir/stop" 2>&1 || { because="stop: $(tail -n 1 "$dir/stop")"; return 1; }
     wait_state "$1" "$2" || { because="after the stop it is $(state_of "$1")"; return 1; }
-    if [ "$2" = off ]; then
+    if [ "$2" != suspended ]; then
         wait_until "$patience" vm_gone "$1" || { because="its VM is still there"; return 1; }
     else
         vm_there "$1" || { because="its VM is gone"; return 1; }
@@ -170,6 +170,7 @@ ready_to_wake() { [ "$2" = off ] || wait_until "$patience" is_held "$1" || { bec
 run_cell() { # run_cell GUEST SERVICE IP HOLD STOP: sets $cold, $again, $because
     local rest=off boot=2
     [ "$5" != suspend ] || { rest=suspended; boot=1; }
+    [ "$5" != save ] || { rest=saved; boot=1; }
     ready_to_wake "$2" "$4" && use "$2" "$3" "$4" && is_page "$1" "$2" 1 || return 1
     cold=$(phases "$2")
     stop "$2" "$rest" && ready_to_wake "$2" "$4" && use "$2" "$3" "$4" && is_page "$1" "$2" "$boot" || return 1
@@ -186,7 +187,7 @@ cell() { # cell GUEST SERVICE IP HOLD STOP
         result=fail
         { echo "$hypervisor $arch $1 $4 $5: $because"; grep "service=$2" "$dir/log" | tail -n 12; } >&2
         ctl stop "$2" > /dev/null 2>&1
-        ! is_state "$2" suspended || ctl stop "$2" > /dev/null 2>&1
+        ! is_state "$2" suspended && ! is_state "$2" saved || ctl stop "$2" > /dev/null 2>&1
     fi
     tell_cell "$1" "$4" "$5" "$result" "$because" "$cold" "$again"
 }
@@ -219,6 +220,8 @@ plan_cells() { # those that cannot are skipped at once
         prepared=$guest
         if [ -n "$because" ]; then
             tell_cell "$guest" "$hold" "$stop" skipped "$because"
+        elif [ "$hypervisor-$arch-$stop" = libxl-aarch64-save ]; then
+            tell_cell "$guest" "$hold" "$stop" skipped "Xen for arm64 cannot save"
         else
             # shellcheck disable=SC2046
             services+=("$(service "$service" "$octet" hold "\"$hold\"" stop "\"$stop\"" "${keys[@]}" \

@@ -57,7 +57,7 @@ function md(i, k, f) {
 	printf "%d cells: %d pass, %d fail, %d skipped.\n", cells, count["pass"], count["fail"], count["skipped"]
 	print "\nMilliseconds from the moment of a wake: a query where `hold` is off, else the client's SYN. \"page\" is"
 	print "the client's own time, to the whole page. \"Again\" is the wake after the stop: a boot, or, where `stop`"
-	print "is suspend, a resume."
+	print "is suspend, a resume; where it is save, a restore."
 	head()
 	for (i = 1; i <= cells; i++) {
 		split(line[i], f, "\t")

@@ -67,6 +67,61 @@ test_suspend_and_resume() {
     wait_until 20 nothing_runs || fail "left: $(domains) $(vifs)"
 }
 
+# In a file, with its connection; the next one who comes, or says something in it, has it again.
+saved_file() { find "$dir/state/saved/$1" -type f -name '????????????????.????????????????' 2> /dev/null; }
+
+test_save_and_restore() {
+    [ -n "${LONG:-}" ] || skip "in check-long"
+    configure "$(service www 20 stop '"save"' start_timeout '"120s"' machine.cmdline "$(guest banner=1)" ports '[80, 22]')"
+    start_jitsud && wait_held www || return 1
+    page 10.77.0.20 | grep -q '^boot 1$' || fail "no page" || return 1
+    session_begin 10.77.0.20 22
+    session_hear > /dev/null && session_say one && [ "$(session_hear)" = one ] || fail "no echo" || return 1
+    ctl stop www && is_state www saved || fail "it is $(state_of www): $(ctl why www)" || return 1
+    wait_until 20 nothing_runs || fail "left: $(domains) $(vifs)" || return 1
+    [ "$(stat -c '%a %u' "$(saved_file www)")" = "600 0" ] || fail "its file: $(stat "$(saved_file www)")" || return 1
+    kill -9 "$(process_pid launcher)"
+    wait_until "$patience" is_state www saved || fail "with another launcher it is $(state_of www)" || return 1
+    session_say two
+    [ "$(session_hear)" = two ] || fail "the connection is gone: $(ctl why www)" || return 1
+    page 10.77.0.20 | grep -q '^boot 1$' || fail "it was booted: $(tail -5 "$dir/log")" || return 1
+    [ -z "$(saved_file www)" ] || fail "its file is still there" || return 1
+    ctl stop www && is_state www saved || fail "a second time it is $(state_of www)" || return 1
+    head -c 10000 /dev/urandom > "$(saved_file www)"
+    page 10.77.0.20 | grep -q '^boot 2$' || fail "garbage was not followed by a boot: $(ctl why www)" || return 1
+    # a guest that cannot is known at once, and goes on
+    xenstore-write "/local/domain/$(domid_of www)/control/feature-suspend" ''
+    ctl stop www > "$dir/out" 2>&1 && fail "it was stopped" && return 1
+    grep -q 'does not say that it can be suspended' "$dir/out" || fail "no reason: $(cat "$dir/out")" || return 1
+    is_state www up && page 10.77.0.20 | grep -q '^boot 2$' || fail "it does not go on"
+}
+
+up_or_saved() { is_state "$1" up || is_state "$1" saved; }
+being_saved() { [ -n "$(find "$dir/state/saved/$1" -name '*.part')" ]; }
+
+# By xl's own file, too; the process that saves may die in between.
+test_save_of_an_xl_config() {
+    [ -n "${LONG:-}" ] || skip "in check-long"
+    write_xl_config db 30 /build/jitsu-vif
+    configure "$(service db 30 stop '"save"' start_timeout '"120s"' machine.kernel '' machine.memory '' machine.cmdline '' \
+        machine.nics '' machine.xl_config "\"$dir/images/db.cfg\"")"
+    start_jitsud && wait_held db || return 1
+    page 10.77.0.30 | grep -q '^name db' || fail "no page" || return 1
+    ctl stop db > /dev/null 2>&1 &
+    local stopping=$!
+    wait_until 10 being_saved db
+    kill -9 "$(process_pid local)"
+    wait $stopping
+    wait_until "$patience" hypervisor_ready && wait_until "$patience" up_or_saved db ||
+        fail "then it is $(state_of db): $(ctl why db)" || return 1
+    page 10.77.0.30 | grep -q '^name db' || fail "it does not go on: $(ctl why db)" || return 1
+    ctl stop db && is_state db saved || fail "it is $(state_of db): $(ctl why db)" || return 1
+    page 10.77.0.30 > "$dir/after" && [ "$(field boots db)" = 1 ] || fail "it was booted: $(tail -5 "$dir/log")" || return 1
+    ctl stop db && is_state db saved || fail "again it is $(state_of db)" || return 1
+    touch "$dir/images/db.cfg"
+    page 10.77.0.30 > "$dir/after" && [ "$(field boots db)" = 2 ] || fail "it was restored in spite of its new file"
+}
+
 # Frames for everybody fill the ring of a paused guest, and after a while netback takes its port's carrier away, so
 # that the bridge does not forward to it.  Who wakes it then loses no SYN: this client sends one, once.
 reload_netback() { rmmod xen_netback && modprobe xen_netback "$@"; }

@@ -37,15 +37,27 @@ static void *parameter_page(uint32_t index)
     return (void *)((uintptr_t)parameter(index) << PAGE_BITS);
 }
 
+uintptr_t xen_leave(void)
+{
+    return 0;
+}
+
+void xen_return(struct xen_machine *machine, bool elsewhere)
+{
+    if (!elsewhere)
+        return;
+    put_page(shared_page, XENMAPSPACE_shared_info);
+    put_page(grant_page, XENMAPSPACE_grant_table);
+    machine->console = parameter_page(HVM_PARAM_CONSOLE_PFN);
+    machine->console_port = parameter(HVM_PARAM_CONSOLE_EVTCHN);
+    machine->store = parameter_page(HVM_PARAM_STORE_PFN);
+    machine->store_port = parameter(HVM_PARAM_STORE_EVTCHN);
+}
+
 void xen_hvm_start(const char *cmdline)
 {
     struct xen_machine machine = { .shared = (void *)shared_page, .grants = (void *)grant_page };
 
-    put_page(shared_page, XENMAPSPACE_shared_info);
-    put_page(grant_page, XENMAPSPACE_grant_table);
-    machine.console = parameter_page(HVM_PARAM_CONSOLE_PFN);
-    machine.console_port = parameter(HVM_PARAM_CONSOLE_EVTCHN);
-    machine.store = parameter_page(HVM_PARAM_STORE_PFN);
-    machine.store_port = parameter(HVM_PARAM_STORE_EVTCHN);
+    xen_return(&machine, true);
     xen_main(&machine, cmdline);
 }

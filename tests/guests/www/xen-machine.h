@@ -41,6 +41,12 @@ uint64_t xen_time(void);
 /** xen_frame() - The number that Xen knows one of our pages by */
 xen_pfn_t xen_frame(const void *page);
 
+/** xen_leave() - Let go of what is the host's: returns what SCHEDOP_shutdown is to be told of a suspend */
+uintptr_t xen_leave(void);
+
+/** xen_return() - Find it again in *@machine, in another domain if @elsewhere */
+void xen_return(struct xen_machine *machine, bool elsewhere);
+
 /** xen_main() - What the machine calls, once it has all of the above */
 void xen_main(const struct xen_machine *machine, const char *cmdline) __attribute__((noreturn));
 
@@ -96,7 +102,8 @@ void xen_yield(void);
 /** xen_grant() - Let domain @other use @page; @flags are 0 or GTF_readonly */
 grant_ref_t xen_grant(domid_t other, const void *page, uint16_t flags);
 
-/** xen_netfront_start() - Connect the card to its backend; its port for events, 0: there is no card */
+/** xen_netfront_start() - Connect the card to its backend, anew in another domain; its port for events, 0: there is
+ * no card */
 evtchn_port_t xen_netfront_start(void);
 
 #endif

@@ -66,6 +66,7 @@ static void rings_init(void)
 static void rings_start(domid_t backend)
 {
     rings_init();
+    free_count = 0;
     for (uint16_t i = 0; i < RECEIVE_BUFFERS; i++) {
         receive_grants[i] = xen_grant(backend, receive_pages[i], 0);
         receive_give(i);

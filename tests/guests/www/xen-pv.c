@@ -2,12 +2,17 @@
  * xen-pv-start.S put it, and pages of the host are mapped by asking for it.
  *
  * The guest's own pages are known to Xen by where they lie in the host's
- * memory, which a table of start_info tells. */
+ * memory, which a table of start_info tells.
+ *
+ * A guest that is saved has that table known to whoever saves it, maps nothing
+ * of the host's, and has its own numbers in start_info where there are the
+ * host's: so all that it names can be found in other memory. */
 #include "xen-machine.h"
 
 enum {
     PAGE_BITS = 12,
     PAGE_PRESENT = 1, PAGE_WRITABLE = 2, PAGE_USER = 4, PAGE_ACCESSED = 0x20, PAGE_DIRTY = 0x40,
+    ENTRIES = XEN_PAGE / sizeof(uint64_t),
     PAGE_FLAGS = PAGE_PRESENT | PAGE_WRITABLE | PAGE_USER | PAGE_ACCESSED | PAGE_DIRTY,
 };
 
@@ -16,9 +21,12 @@ static uint8_t shared_page[XEN_PAGE] __attribute__((aligned(XEN_PAGE)));
 static uint8_t grant_page[XEN_PAGE] __attribute__((aligned(XEN_PAGE)));
 
 static const unsigned long *frames;     /* of the host, by our own page number */
+static struct start_info *info;
+static uint64_t frames_pages[ENTRIES] __attribute__((aligned(XEN_PAGE)));       /* the host's numbers of the table's pages */
+static uint64_t frames_pages_page[ENTRIES] __attribute__((aligned(XEN_PAGE)));  /* that of frames_pages */
 
 /* What xen-pv-start.S calls. */
-void xen_pv_main(const struct start_info *start) __attribute__((noreturn));
+void xen_pv_main(struct start_info *start) __attribute__((noreturn));
 
 xen_pfn_t xen_frame(const void *page)
 {
@@ -47,18 +55,59 @@ static grant_entry_v1_t *map_grants(void)
     return (void *)grant_page;
 }
 
-void xen_pv_main(const struct start_info *start)
+static void publish_frames(struct shared_info *shared)
 {
-    struct xen_machine machine = {
-        .shared = (void *)shared_page,
-        .console = own_page(start->console.domU.mfn),
-        .console_port = start->console.domU.evtchn,
-        .store = own_page(start->store_mfn),
-        .store_port = start->store_evtchn,
-    };
+    uint64_t count = (info->nr_pages + ENTRIES - 1) / ENTRIES;
 
+    for (uint64_t i = 0; i < count && i < ENTRIES; i++)
+        frames_pages[i] = xen_frame((const char *)frames + i * XEN_PAGE);
+    frames_pages_page[0] = xen_frame(frames_pages);
+    shared->arch.max_pfn = info->nr_pages;
+    shared->arch.pfn_to_mfn_frame_list_list = xen_frame(frames_pages_page);
+}
+
+static void attach(struct xen_machine *machine)
+{
+    map(shared_page, info->shared_info >> PAGE_BITS);
+    machine->shared = (void *)shared_page;
+    machine->grants = map_grants();
+    machine->console = own_page(info->console.domU.mfn);
+    machine->console_port = info->console.domU.evtchn;
+    machine->store = own_page(info->store_mfn);
+    machine->store_port = info->store_evtchn;
+    publish_frames(machine->shared);
+}
+
+static void unmap(void *page)
+{
+    xen_hypercall(__HYPERVISOR_update_va_mapping, (uintptr_t)page, 0, UVMF_INVLPG);
+}
+
+uintptr_t xen_leave(void)
+{
+    info->store_mfn = machine_to_phys_mapping[info->store_mfn];
+    info->console.domU.mfn = machine_to_phys_mapping[info->console.domU.mfn];
+    unmap(shared_page);
+    unmap(grant_page);
+    return xen_frame(info);
+}
+
+/* In another domain start_info has been filled in anew. */
+void xen_return(struct xen_machine *machine, bool elsewhere)
+{
+    if (!elsewhere) {
+        info->store_mfn = frames[info->store_mfn];
+        info->console.domU.mfn = frames[info->console.domU.mfn];
+    }
+    attach(machine);
+}
+
+void xen_pv_main(struct start_info *start)
+{
+    struct xen_machine machine = { 0 };
+
+    info = start;
     frames = (const unsigned long *)start->mfn_list;
-    map(shared_page, start->shared_info >> PAGE_BITS);
-    machine.grants = map_grants();
+    attach(&machine);
     xen_main(&machine, (const char *)start->cmd_line);
 }

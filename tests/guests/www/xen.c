@@ -5,8 +5,10 @@
  * the sleep at once.
  *
  * The host asks a guest to go by a word in control/shutdown, which the guest
- * acknowledges by writing nothing there.  "suspend" is not acknowledged: this
- * guest can be paused, not saved. */
+ * acknowledges by writing nothing there.  After "suspend" the guest goes on in
+ * another domain, where all that it had of the host is another one: pages, ports,
+ * grants, what it has written into XenStore.  Or in its own, where nothing is.
+ * What was on its way to or from the network meanwhile is lost. */
 #include "lib.h"
 #include "netdev.h"
 #include "platform.h"
@@ -25,6 +27,8 @@ enum {
 struct xen_machine xen;
 static evtchn_port_t nic_port;  /* 0: not there yet */
 static uint64_t started;        /* nanoseconds */
+static uint64_t last_time;      /* the last of system_time() */
+static grant_ref_t next_grant = GRANTS_RESERVED;
 static unsigned off_reason = SHUTDOWN_poweroff;
 static const char *cmdline;
 
@@ -39,11 +43,10 @@ static uint64_t scale(uint64_t value, uint32_t factor)
 /* Never goes back. */
 static uint64_t system_time(void)
 {
-    static uint64_t last;
     uint64_t now = xen_time();
 
-    last = now > last ? now : last;
-    return last;
+    last_time = now > last_time ? now : last_time;
+    return last_time;
 }
 
 uint64_t platform_now(void)
@@ -109,23 +112,56 @@ void platform_idle(uint64_t until)
 
 grant_ref_t xen_grant(domid_t other, const void *page, uint16_t flags)
 {
-    static grant_ref_t next = GRANTS_RESERVED;
-    grant_entry_v1_t *entry = &xen.grants[next];
+    grant_entry_v1_t *entry = &xen.grants[next_grant];
 
-    if (next == GRANTS)
+    if (next_grant == GRANTS)
         platform_crash();
     entry->frame = (uint32_t)xen_frame(page);
     entry->domid = other;
     xen_wmb();
     entry->flags = GTF_permit_access | flags;
-    return next++;
+    return next_grant++;
 }
 
 bool platform_nic(void)
 {
+#ifndef __aarch64__     /* where Xen cannot do it */
+    xenstore_write("control/feature-suspend", "1");
+#endif
     xenstore_watch("control/shutdown", XENSTORE_SHUTDOWN);
     nic_port = xen_netfront_start();
     return nic_port;
+}
+
+/* --- being saved --- */
+
+/* The host's clock may be another one: ours goes on from where it was. */
+static void go_on_counting(void)
+{
+    uint64_t now = xen_time();
+
+    started += now - last_time;
+    last_time = now;
+}
+
+static void suspend(void)
+{
+    struct sched_shutdown call = { .reason = SHUTDOWN_suspend };
+    char none[2];
+    bool elsewhere;
+
+    system_time();
+    xenstore_write("control/shutdown", "");
+    xenstore_read("name", none, sizeof none);   /* it has been written by then */
+    elsewhere = xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (uintptr_t)&call, xen_leave()) == 0;
+    xen_return(&xen, elsewhere);
+    if (!elsewhere)
+        return;
+    go_on_counting();
+    next_grant = GRANTS_RESERVED;
+    xenstore_start(&xen);
+    platform_nic();
+    platform_console("restored\n");
 }
 
 /* --- what jitsu is told --- */
@@ -171,6 +207,8 @@ bool platform_power_button(void)
 
     if (!xenstore_fired(XENSTORE_SHUTDOWN) || !xenstore_read("control/shutdown", word, sizeof word))
         return false;
+    if (!memcmp(word, "suspend", sizeof "suspend"))
+        suspend();
     for (size_t i = 0; i < COUNT(orders); i++) {
         if (memcmp(word, orders[i].word, text_length(orders[i].word) + 1))
             continue;

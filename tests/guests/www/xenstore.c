@@ -30,6 +30,10 @@ void xenstore_start(const struct xen_machine *machine)
 {
     ring = machine->store;
     port = machine->store_port;
+    ring->rsp_cons = ring->rsp_prod;    /* after a restore: what is there was for the domain of before */
+    incoming.have = 0;
+    for (unsigned i = 0; i < XENSTORE_WATCHES; i++)
+        fired[i] = false;
 }
 
 bool xenstore_pending(void)

@@ -13,6 +13,7 @@ struct xen_machine;
 /* What can be watched, one path each. */
 enum xenstore_watch { XENSTORE_SHUTDOWN, XENSTORE_BACKEND, XENSTORE_WATCHES };
 
+/** xenstore_start() - Begin, again in another domain: it knows no watches there */
 void xenstore_start(const struct xen_machine *machine);
 
 /**
