@@ -525,15 +525,18 @@ struct domain {
 	enum domain_state state;
 };
 
+/* What tells domains apart; 0: of none. */
+static char last_of(const char *domain) { return domain[0] ? domain[strlen(domain) - 1] : '\0'; }
+
 static void uuid_of(const char *domain, char uuid[MSG_UUID_MAX])
 {
-	snprintf(uuid, MSG_UUID_MAX, "00000000-0000-4000-8000-%012x", (unsigned char)domain[strlen(domain) - 1]);
+	snprintf(uuid, MSG_UUID_MAX, "00000000-0000-4000-8000-%012x", (unsigned char)last_of(domain));
 }
 
 /* vm-a, with a MAC that ends in 0a; its port is there while it runs. */
 static uint16_t nics_of(const char *domain, bool runs, struct msg_nic *out)
 {
-	char last = domain[strlen(domain) - 1];
+	char last = last_of(domain);
 
 	if (!w.bridge)
 		return 0;
