@@ -8,6 +8,13 @@
 
 enum { STREAM_VERSION = 2 }; /* of libxl_domain_suspend(); 1, which is the default, is of Xen before 4.6 */
 
+#ifdef LIBXL_HAVE_NO_SUSPEND_RESUME
+int xl_save_check_guest(uint32_t domid, struct err *e)
+{
+	(void)domid;
+	return err_set(e, -ENOTSUP, "Xen for this kind of processor cannot save: choose another \"stop\"");
+}
+#else
 int xl_save_check_guest(uint32_t domid, struct err *e)
 {
 	struct xs_handle *xs = xs_open(0);
@@ -25,6 +32,7 @@ int xl_save_check_guest(uint32_t domid, struct err *e)
 	return err_set(e, -ENOTSUP, "its guest does not say that it can be suspended (control/feature-suspend in XenStore): "
 		       "choose another \"stop\"");
 }
+#endif
 
 int xl_save_undo(struct xl_ctx *x, uint32_t domid)
 {

@@ -37,15 +37,16 @@ static void *parameter_page(uint32_t index)
     return (void *)((uintptr_t)parameter(index) << PAGE_BITS);
 }
 
+static XENSTORE_RING_IDX asked;  /* how much, when the guest was suspended */
+
 uintptr_t xen_leave(void)
 {
+    asked = xen.store->req_prod;
     return 0;
 }
 
-void xen_return(struct xen_machine *machine, bool elsewhere)
+static void attach(struct xen_machine *machine)
 {
-    if (!elsewhere)
-        return;
     put_page(shared_page, XENMAPSPACE_shared_info);
     put_page(grant_page, XENMAPSPACE_grant_table);
     machine->console = parameter_page(HVM_PARAM_CONSOLE_PFN);
@@ -54,10 +55,21 @@ void xen_return(struct xen_machine *machine, bool elsewhere)
     machine->store_port = parameter(HVM_PARAM_STORE_EVTCHN);
 }
 
+/* Only guests that take interrupts are told by the result where they are.  But
+ * XenStore's page lies where it did, and is blank in another domain. */
+bool xen_return(struct xen_machine *machine, long result)
+{
+    (void)result;
+    if (*(volatile XENSTORE_RING_IDX *)&machine->store->req_prod == asked)
+        return false;
+    attach(machine);
+    return true;
+}
+
 void xen_hvm_start(const char *cmdline)
 {
     struct xen_machine machine = { .shared = (void *)shared_page, .grants = (void *)grant_page };
 
-    xen_return(&machine, true);
+    attach(&machine);
     xen_main(&machine, cmdline);
 }

@@ -44,8 +44,8 @@ xen_pfn_t xen_frame(const void *page);
 /** xen_leave() - Let go of what is the host's: returns what SCHEDOP_shutdown is to be told of a suspend */
 uintptr_t xen_leave(void);
 
-/** xen_return() - Find it again in *@machine, in another domain if @elsewhere */
-void xen_return(struct xen_machine *machine, bool elsewhere);
+/** xen_return() - Find it again in *@machine; @result is the suspend's.  True: in another domain */
+bool xen_return(struct xen_machine *machine, long result);
 
 /** xen_main() - What the machine calls, once it has all of the above */
 void xen_main(const struct xen_machine *machine, const char *cmdline) __attribute__((noreturn));

@@ -93,13 +93,14 @@ uintptr_t xen_leave(void)
 }
 
 /* In another domain start_info has been filled in anew. */
-void xen_return(struct xen_machine *machine, bool elsewhere)
+bool xen_return(struct xen_machine *machine, long result)
 {
-    if (!elsewhere) {
+    if (result) {
         info->store_mfn = frames[info->store_mfn];
         info->console.domU.mfn = frames[info->console.domU.mfn];
     }
     attach(machine);
+    return result == 0;
 }
 
 void xen_pv_main(struct start_info *start)

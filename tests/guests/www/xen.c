@@ -148,14 +148,11 @@ static void suspend(void)
 {
     struct sched_shutdown call = { .reason = SHUTDOWN_suspend };
     char none[2];
-    bool elsewhere;
 
     system_time();
     xenstore_write("control/shutdown", "");
     xenstore_read("name", none, sizeof none);   /* it has been written by then */
-    elsewhere = xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (uintptr_t)&call, xen_leave()) == 0;
-    xen_return(&xen, elsewhere);
-    if (!elsewhere)
+    if (!xen_return(&xen, xen_hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (uintptr_t)&call, xen_leave())))
         return;
     go_on_counting();
     next_grant = GRANTS_RESERVED;
