@@ -78,7 +78,7 @@ static void refused(enum ctl_verb verb, const char *service, const char *record,
 		fail_msg("\"%s\" is not in \"%s\"", words, got.end.text);
 }
 
-static unsigned last_of(const char *name) { return of(name)->addrs[0].b[15]; }
+static unsigned octet_of(const char *name) { return of(name)->addrs[0].b[15]; }
 
 static void again(const char *services)
 {
@@ -92,35 +92,35 @@ static void test_given_and_kept(void **state)
 {
 	(void)state;
 	begin(fill(AUTO("a")));
-	assert_int_equal(last_of("a"), 101);
+	assert_int_equal(octet_of("a"), 101);
 	made(CTL_ADD, "", AUTO("b"), "");
-	assert_int_equal(last_of("b"), 103);
+	assert_int_equal(octet_of("b"), 103);
 	assert_string_equal(field(CTL_SHOW, "b", "ip"), "10.77.0.103");
 	made(CTL_SET, "b", "{\"ttl\":\"9s\"}", "");
-	assert_int_equal(last_of("b"), 103);
+	assert_int_equal(octet_of("b"), 103);
 	made(CTL_RENAME, "b", "", "c");
-	assert_int_equal(last_of("c"), 103);
+	assert_int_equal(octet_of("c"), 103);
 	again(AUTO("a"));
-	assert_int_equal(last_of("a"), 101);
-	assert_int_equal(last_of("c"), 103);
+	assert_int_equal(octet_of("a"), 101);
+	assert_int_equal(octet_of("c"), 103);
 	/* what was given back comes last */
 	made(CTL_REMOVE, "c", "", "");
 	made(CTL_ADD, "", AUTO("d"), "");
-	assert_int_equal(last_of("d"), 104);
+	assert_int_equal(octet_of("d"), 104);
 	made(CTL_SET, "d", "{\"ip\":[\"10.77.0.9/24\"]}", "");
-	assert_int_equal(last_of("d"), 9);
+	assert_int_equal(octet_of("d"), 9);
 }
 
 static void test_not_what_another_one_says(void **state)
 {
 	(void)state;
 	begin(fill(AUTO("a") "," AUTO_MORE("b", "\"10.77.0.101/24\"", OFF)));
-	assert_int_equal(last_of("b"), 101);
-	assert_int_equal(last_of("a"), 103);
+	assert_int_equal(octet_of("b"), 101);
+	assert_int_equal(octet_of("a"), 103);
 	refused(CTL_ADD, "", AUTO_MORE("c", "\"10.77.0.103/24\"", OFF), -EEXIST, "is used already by service \"a\"");
 	made(CTL_IMPORT, "", "{\"services\":[" AUTO("c") "," AUTO_MORE("d", "\"10.77.0.104/24\"", OFF) "]}", "");
-	assert_int_equal(last_of("d"), 104);
-	assert_int_equal(last_of("c"), 105);
+	assert_int_equal(octet_of("d"), 104);
+	assert_int_equal(octet_of("c"), 105);
 }
 
 static void test_none_left(void **state)
@@ -129,7 +129,7 @@ static void test_none_left(void **state)
 
 	(void)state;
 	begin(fill(AUTO("a") "," AUTO("b") "," AUTO_MORE("c", "\"auto\"", OFF ",\"gateway\":\"10.77.0.104\"")));
-	assert_int_equal(last_of("c"), 105);
+	assert_int_equal(octet_of("c"), 105);
 	send_edit(CTL_ADD, "", AUTO("d"), "", true); /* dry: nobody has it then */
 	expect(w.control, MSG_CTL_ROW);
 	while ((type = hear(w.control, WAIT_MS)) == MSG_CTL_ROW) /* a change each */
@@ -137,13 +137,13 @@ static void test_none_left(void **state)
 	assert_int_equal(type, MSG_CTL_END);
 	assert_int_equal(got.end.error, 0);
 	made(CTL_ADD, "", AUTO("d"), "");
-	assert_int_equal(last_of("d"), 104);
+	assert_int_equal(octet_of("d"), 104);
 	refused(CTL_ADD, "", AUTO("e"), -EADDRNOTAVAIL,
 		"ip[0]: the pools of bridge \"br0\" (10.77.0.101-10.77.0.105/24) have no address left: services have 4 (");
 	quiet(w.dns);
 	made(CTL_REMOVE, "d", "", "");
 	made(CTL_ADD, "", AUTO("e"), "");
-	assert_int_equal(last_of("e"), 104);
+	assert_int_equal(octet_of("e"), 104);
 }
 
 /* The file's, by a reload: those that stay keep theirs, what is gone is free. */
@@ -153,18 +153,18 @@ static void test_reloads(void **state)
 
 	(void)state;
 	begin(fill(AUTO("a") "," AUTO("b")));
-	assert_int_equal(last_of("b"), 103);
+	assert_int_equal(octet_of("b"), 103);
 	reload_with(fill(AUTO("b") "," AUTO("c")));
-	assert_int_equal(last_of("b"), 103);
-	assert_int_equal(last_of("c"), 104);
+	assert_int_equal(octet_of("b"), 103);
+	assert_int_equal(octet_of("c"), 104);
 	write_conf("", fill(AUTO("b") "," AUTO("c") "," AUTO("x") "," AUTO("y") "," AUTO("z")));
 	id = ask(CTL_RELOAD, "", true);
 	expect_end(id, -EINVAL);
 	assert_non_null(strstr(got.end.text, "in the configuration file: service \"z\": ip[0]: the pools of bridge"));
 	quiet(w.dns);
 	again(AUTO("c") "," AUTO("b"));
-	assert_int_equal(last_of("b"), 103);
-	assert_int_equal(last_of("c"), 104);
+	assert_int_equal(octet_of("b"), 103);
+	assert_int_equal(octet_of("c"), 104);
 	/* at start those are served for whom there is enough */
 	again(AUTO("b") "," AUTO("c") "," AUTO("x") "," AUTO("y") "," AUTO("z"));
 	assert_int_equal(w.n, 4);
@@ -174,11 +174,11 @@ static void test_a_smaller_pool(void **state)
 {
 	(void)state;
 	begin(fill(AUTO("a") "," AUTO("b")));
-	assert_int_equal(last_of("b"), 103);
+	assert_int_equal(octet_of("b"), 103);
 	w.pools = "\"10.77.0.101-10.77.0.101/24\",\"10.77.0.104-10.77.0.105/24\"";
 	reload_with(fill(AUTO("a") "," AUTO("b")));
-	assert_int_equal(last_of("a"), 101);
-	assert_int_equal(last_of("b"), 104);
+	assert_int_equal(octet_of("a"), 101);
+	assert_int_equal(octet_of("b"), 104);
 }
 
 /* One that is gone from the file when jitsud starts, and comes back when another one has its address. */
@@ -186,16 +186,16 @@ static void test_gone_and_back(void **state)
 {
 	(void)state;
 	begin(fill(AUTO("a") "," AUTO("b")));
-	assert_int_equal(last_of("a"), 101);
+	assert_int_equal(octet_of("a"), 101);
 	again(AUTO("b"));
 	usleep(2000 * 1000); /* it is forgotten soon after the start */
 	settle();
 	made(CTL_ADD, "", AUTO_MORE("c", "\"10.77.0.101/24\"", OFF), "");
 	again(AUTO("a") "," AUTO("b"));
 	assert_int_equal(w.n, 3);
-	assert_int_equal(last_of("c"), 101);
-	assert_int_equal(last_of("b"), 103);
-	assert_int_equal(last_of("a"), 104);
+	assert_int_equal(octet_of("c"), 101);
+	assert_int_equal(octet_of("b"), 103);
+	assert_int_equal(octet_of("a"), 104);
 }
 
 /* What the registry's text says is "auto": an import of it changes nothing, and both families may be had. */
@@ -207,7 +207,7 @@ static void test_both_families_and_the_same_again(void **state)
 	w.pools = "\"10.77.0.101-10.77.0.105/24\",\"fd00:77::/64\"";
 	begin(fill(AUTO("a")));
 	made(CTL_ADD, "", AUTO_MORE("b", "\"auto\",\"auto6\"", OFF), "");
-	assert_int_equal(last_of("b"), 103);
+	assert_int_equal(octet_of("b"), 103);
 	assert_int_equal(ip_parse("fd00:77::2", &six), 0);
 	assert_true(ip_equal(&of("b")->addrs[1], &six));
 	send_edit(CTL_IMPORT, "", "{\"services\":[" AUTO_MORE("b", "\"auto\",\"auto6\"", OFF) "]}", "", false);
@@ -215,7 +215,7 @@ static void test_both_families_and_the_same_again(void **state)
 	expect_end(w.last_id, 0);
 	quiet(w.dns);
 	again(AUTO("a"));
-	assert_int_equal(last_of("b"), 103);
+	assert_int_equal(octet_of("b"), 103);
 	assert_true(ip_equal(&of("b")->addrs[1], &six));
 }
 
@@ -232,7 +232,7 @@ static void test_without_the_registry(void **state)
 	assert_int_equal(fclose(f), 0);
 	begin(fill(AUTO("a") "," AUTO_MORE("b", "\"10.77.0.9/24\"", OFF)));
 	assert_int_equal(w.n, 1);
-	assert_int_equal(last_of("b"), 9);
+	assert_int_equal(octet_of("b"), 9);
 }
 
 /* What a start could not write down is written with what is given next, also when something is refused in between. */
@@ -245,14 +245,14 @@ static void test_kept_later_than_given(void **state)
 	registry_run("CREATE TRIGGER full BEFORE INSERT ON learned BEGIN "
 		     "SELECT RAISE(FAIL, 'as if the disk were full'); END");
 	begin(fill(AUTO("a")));
-	assert_int_equal(last_of("a"), 101);
+	assert_int_equal(octet_of("a"), 101);
 	registry_run("DROP TRIGGER full");
 	refused(CTL_ADD, "", AUTO_MORE("c", "\"10.77.0.101/24\"", OFF), -EEXIST, "is used already by service \"a\"");
 	made(CTL_ADD, "", AUTO("b"), "");
-	assert_int_equal(last_of("b"), 103);
+	assert_int_equal(octet_of("b"), 103);
 	again(AUTO("z") "," AUTO("a"));
-	assert_int_equal(last_of("a"), 101);
-	assert_int_equal(last_of("z"), 104);
+	assert_int_equal(octet_of("a"), 101);
+	assert_int_equal(octet_of("z"), 104);
 }
 
 /* Nor what was learned of another one's VM, though that is known of only later. */
@@ -266,8 +266,8 @@ static void test_not_what_was_learned(void **state)
 	end_launcher();
 	put_learned("l", "10.77.0.101/24 arp 1000 2 2 stable");
 	begin(fill(AUTO("a") "," LEARNS));
-	assert_int_equal(last_of("l"), 101);
-	assert_int_equal(last_of("a"), 103);
+	assert_int_equal(octet_of("l"), 101);
+	assert_int_equal(octet_of("a"), 103);
 }
 
 /* ---- in use elsewhere ---- */
@@ -304,10 +304,10 @@ static void test_another_one_when_it_is_in_use(void **state)
 	assert_int_equal(s.stage, HOLD_STAGE_CHECK);
 	assert_int_equal(s.addrs[0].b[15], 103);
 	hear_snapshot_after_states();
-	assert_int_equal(last_of("a"), 103);
+	assert_int_equal(octet_of("a"), 103);
 	assert_string_equal(state_of("a"), "off");
 	again(AUTO("a"));
-	assert_int_equal(last_of("a"), 103);
+	assert_int_equal(octet_of("a"), 103);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup_pools, teardown_on_bridge)
