@@ -406,6 +406,13 @@ static int fill_machine(struct service *s, struct msg_be_start *m, struct err *e
 	return 0;
 }
 
+static int name_file(struct service *s, struct msg_be_start *m, struct err *e)
+{
+	int r = start_name_file(s, m->domain, m->xl_config, e);
+
+	return r < 0 ? r : saves_note(s, e);
+}
+
 int start_send(struct service *s, const char *save, struct err *e)
 {
 	struct msg_be_start m = { .svc = s->index, .gen = s->gen };
@@ -415,9 +422,7 @@ int start_send(struct service *s, const char *save, struct err *e)
 	m.fresh = s->fresh;
 	s->run.boots += !s->restores;
 	if (s->conf->machine.xl_config[0])
-		r = saves_note(s, e);
-	if (r == 0 && s->conf->machine.xl_config[0])
-		r = start_name_file(s, m.domain, m.xl_config, e);
+		r = name_file(s, &m, e);
 	else if (s->conf->machine.domain[0])
 		str_copy(m.domain, s->conf->machine.domain);
 	else
