@@ -541,17 +541,18 @@ static int libvirt_restore(void *hv, const struct msg_be_start *m, struct msg_be
 {
 	cleanup_conn virConnectPtr c = get_conn(hv, e);
 	cleanup_domain virDomainPtr d = NULL;
+	struct err ignored = { 0 };
 	int error;
 
 	if (!c)
 		return e->code;
 	error = virDomainRestoreFlags(c, m->save, NULL, VIR_DOMAIN_SAVE_PAUSED) < 0 ? say(e) : 0;
-	d = lookup(c, m->name, error < 0 ? &(struct err){ 0 } : e);
+	d = lookup(c, m->name, error < 0 ? &ignored : e);
 	if (error == 0)
 		return d ? run_restored(d, m, r, e) : e->code;
 	if (d && virDomainIsActive(d) == 1) {
 		e->code = -EEXIST;
-		fill_from_running(hv, c, d, r, &(struct err){ 0 });
+		fill_from_running(hv, c, d, r, &ignored);
 	}
 	return e->code;
 }
