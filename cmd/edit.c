@@ -336,6 +336,7 @@ static bool is_true(const struct json_node *row, const char *key)
 
 void edit_render_result(const struct json_node *row, const struct term *t, uint64_t now_wall_ms, struct buf *out)
 {
+	const struct json_node *remarks = json_get(row, "remarks");
 	uint64_t changes = 0, revision = 0;
 
 	row_number(row, "changes", &changes);
@@ -355,6 +356,9 @@ void edit_render_result(const struct json_node *row, const struct term *t, uint6
 			 changes == 1 ? "" : "s");
 	else
 		buf_addf(out, "revision %" PRIu64 "\n", revision);
+	for (const struct json_node *v = remarks ? json_first(remarks) : NULL; v; v = json_next(v))
+		if (json_type(v) == JSON_STRING)
+			text_wrap(t, json_string(v), 0, 4, out);
 }
 
 static void add_time(const struct json_node *row, struct buf *out)

@@ -14,7 +14,7 @@
 #include "launcher/rows.h"
 
 enum { IMPORT_MAX = 32 * 1024 * 1024, IMPORT_WAIT_MS = 5000, EXPORT_PAGE_MAX = 512 * 1024, SHOWN_MAX = 400,
-       TOLD_MAX = 32 };
+       TOLD_MAX = 32, REMARKS_MAX = 16 };
 
 struct import {
 	uint32_t client;
@@ -78,6 +78,16 @@ static bool changes_services(const struct edit *ed)
 
 static void tell_changes(const struct edit *ed, uint32_t id);
 
+static void put_remarks(const struct edit *ed, struct msg_ctl_row *row)
+{
+	for (size_t i = 0, n = 0; i < ed->n && n < REMARKS_MAX; i++) {
+		if (!ed->v[i].remark)
+			continue;
+		row_list_str(row, "remarks", "service \"%s\": %s", ed->v[i].name, ed->v[i].remark);
+		n++;
+	}
+}
+
 /* Does it, and answers; `ed` is empty afterwards. */
 static void finish(struct launcher *l, const struct msg_ctl_request *ask, struct edit *ed)
 {
@@ -94,6 +104,7 @@ static void finish(struct launcher *l, const struct msg_ctl_request *ask, struct
 		row_num(&row, "revision", number);
 		row_num(&row, "changes", ed->n);
 		row_bool(&row, "dry_run", ask->dry_run);
+		put_remarks(ed, &row);
 		operators_row(l, &row);
 		if (number && changes_services(ed))
 			operators_edit_made(l, ask, ed->waits, ed->told);

@@ -10,7 +10,9 @@
  * service that changes its own.  Without the registry nothing is given, since somebody may have it already.
  *
  *	pools_recall()	what it has in force; else the fact; if it lies in the pools still, and nobody has it
- *	pools_give()	the next one behind the last that was given in that bridge's pools
+ *	pools_return()	what it had when it was removed ("had" or "had6"), or before its record named another one; if
+ *			nobody has got it since: so a rollback makes good what a command took
+ *	pools_give()	that; or the next one behind the last that was given in that bridge's pools
  *
  * The next one, and not the first that is free: clients remember addresses, and one that was given back is given
  * again only when all others were.  A new launcher begins behind the newest that the registry has.
@@ -75,7 +77,11 @@ struct pools *pools_new(struct launcher *l)
 	return p;
 }
 
-static const char *key_of(const struct service_ip *ip) { return ip->how == IP_AUTO6 ? "auto6" : "auto"; }
+const struct pools_key pools_keys[2] = { { "auto", "had" }, { "auto6", "had6" } };
+
+static const struct pools_key *keys_of(const struct service_ip *ip) { return &pools_keys[ip->how == IP_AUTO6]; }
+
+static const char *key_of(const struct service_ip *ip) { return keys_of(ip)->has; }
 
 bool pools_known(const struct service_conf *s)
 {
@@ -146,12 +152,15 @@ struct question {
 	const struct conf *conf;
 };
 
-static bool is_of_removed(const struct launcher *l, const struct ip_addr *a)
+/* But for that of this name, which is the same VM. */
+static bool is_of_removed(const struct launcher *l, const struct ip_addr *a, const char *name)
 {
 	const struct service *s;
 
 	TAILQ_FOREACH(s, &l->busy, busy)
 	{
+		if (strcmp(s->conf->name, name) == 0)
+			continue;
 		for (size_t i = 0; i < s->conf->ip.n && s->removed; i++)
 			if (ip_equal(a, &s->conf->ip.v[i].addr))
 				return true;
@@ -200,7 +209,7 @@ static bool is_taken(void *arg, const struct ip_addr *a)
 	if (addresses_have(&p->own, a) || addresses_have(&p->learned, a))
 		return true;
 	return claims_has_address(q->claims, a) || learning_has(q->l, a) || is_named(q->s, a) || is_bad(p, a) ||
-	       is_of_removed(q->l, a);
+	       is_of_removed(q->l, a, q->s->name);
 }
 
 /* ---- what it has ---- */
@@ -260,14 +269,23 @@ void pools_gathered(struct launcher *l)
 	l->pools->learned = (struct addresses){ 0 };
 }
 
+static bool recall_fact(struct registry *reg, const char *name, const char *key, struct ip_addr *out)
+{
+	cleanup_buf struct buf text = { 0 };
+	struct ip_prefix p;
+	struct err e;
+
+	if (registry_fact(reg, name, key, &text, &e) < 0 || !text.text || prefix_parse(text.text, &p) < 0)
+		return false;
+	*out = p.addr;
+	return true;
+}
+
 /* The one of `from` that came in the same way; or what the registry remembers. */
 static bool find_known(struct launcher *l, const struct service *from, const char *name, const struct service_ip *ip,
 		       struct ip_addr *out)
 {
-	cleanup_buf struct buf text = { 0 };
 	struct registry *reg = registrar_opened(l);
-	struct ip_prefix p;
-	struct err e;
 
 	for (size_t i = 0; from && i < from->conf->ip.n; i++) {
 		if (from->conf->ip.v[i].how != ip->how || !service_ip_known(&from->conf->ip.v[i]))
@@ -275,11 +293,7 @@ static bool find_known(struct launcher *l, const struct service *from, const cha
 		*out = from->conf->ip.v[i].addr;
 		return true;
 	}
-	if (from || !reg || registry_fact(reg, name, key_of(ip), &text, &e) < 0 || !text.text ||
-	    prefix_parse(text.text, &p) < 0)
-		return false;
-	*out = p.addr;
-	return true;
+	return !from && reg && recall_fact(reg, name, key_of(ip), out);
 }
 
 void pools_note(struct launcher *l, const char *name, const char *key, const char *value)
@@ -333,6 +347,58 @@ bool pools_recall(struct launcher *l, const struct conf *conf, const struct clai
 			note_given(l, s->name, ip);
 	}
 	return whole;
+}
+
+/* ---- what it had ---- */
+
+static bool find_former(struct launcher *l, const char *name, const struct service_ip *ip, struct ip_addr *out)
+{
+	struct registry *reg = registrar_opened(l);
+
+	return reg && (recall_fact(reg, name, keys_of(ip)->has, out) || recall_fact(reg, name, keys_of(ip)->had, out));
+}
+
+bool pools_return(struct launcher *l, const struct conf *conf, const struct claims *claims, struct service_conf *s)
+{
+	struct question q = { l, claims, s, conf };
+	const struct bridge_conf *b = pools_bridge(conf, s);
+
+	if (pools_known(s))
+		return true;
+	look(l);
+	for (size_t i = 0; b && i < s->ip.n; i++) {
+		struct service_ip *ip = &s->ip.v[i];
+		struct ip_addr a;
+		uint8_t len;
+
+		if (!service_ip_wanted(ip) || !find_former(l, s->name, ip, &a) || ip_is_v4(&a) != ip_is_v4(&ip->addr) ||
+		    !pools_contain(&b->pools, &a, &len) || is_taken(&q, &a))
+			continue;
+		ip->prefix = (struct ip_prefix){ a, len };
+		note_given(l, s->name, ip);
+	}
+	return pools_known(s);
+}
+
+char *pools_explain_other(struct launcher *l, const struct conf *conf, const struct service_conf *s)
+{
+	const struct bridge_conf *b = pools_bridge(conf, s);
+	char was[ADDR_TEXT_MAX], now[ADDR_TEXT_MAX];
+	cleanup_buf struct buf text = { 0 };
+
+	for (size_t i = 0; b && i < s->ip.n; i++) {
+		const struct service_ip *ip = &s->ip.v[i];
+		struct ip_addr a;
+		uint8_t len;
+
+		if (ip->how == IP_GIVEN || !service_ip_known(ip) || !find_former(l, s->name, ip, &a) ||
+		    ip_equal(&a, &ip->addr))
+			continue;
+		buf_addf(&text, "%sit had %s, which is %s: it is given %s", text.n > 0 ? "; " : "", ip_format(&a, was),
+			 pools_contain(&b->pools, &a, &len) ? "taken" : "in no pool of its bridge any more",
+			 ip_format(&ip->addr, now));
+	}
+	return text.text ? strdup(text.text) : NULL;
 }
 
 /* ---- giving ---- */
@@ -392,7 +458,7 @@ bool pools_give(struct launcher *l, const struct conf *conf, const struct claims
 		buf_addf(mistakes, "ip: without the registry nobody knows which addresses are free\n");
 		return false;
 	}
-	look(l);
+	pools_return(l, conf, claims, s);
 	for (size_t i = 0; i < s->ip.n; i++) {
 		struct service_ip *ip = &s->ip.v[i];
 		bool v4 = ip_is_v4(&ip->addr);

@@ -19,6 +19,17 @@ bool pools_recall(struct launcher *l, const struct conf *conf, const struct clai
  * missing more or less than before. */
 bool pools_give(struct launcher *l, const struct conf *conf, const struct claims *claims, struct service_conf *s,
 		struct buf *mistakes);
+/* Those that it had under its name before it was removed, or was told another one, where they are free still.  True
+ * when nothing is missing any more.  pools_give() does so first; here it is for those who come before others. */
+bool pools_return(struct launcher *l, const struct conf *conf, const struct claims *claims, struct service_conf *s);
+/* Of those that were given: "it had .., which is taken: it is given ..", or NULL.  Before pools_keep().  The caller
+ * frees it. */
+char *pools_explain_other(struct launcher *l, const struct conf *conf, const struct service_conf *s);
+/* Where the registry keeps what a removed service had as `key`, one of pools_keys[]. */
+struct pools_key {
+	const char *has, *had;
+};
+extern const struct pools_key pools_keys[2];
 /* What was given since the last time is on the disk, and so its service's for good; or it is forgotten. */
 int pools_keep(struct launcher *l, struct err *e);
 void pools_drop(struct launcher *l);

@@ -43,6 +43,7 @@ struct edit_change {
 	char *body; /* NULL: removed */
 	struct conf_ref *ref; /* of a service that is there afterwards */
 	struct service *old; /* that was in force under this name; its claims are taken back until all is decided */
+	char *remark; /* that its address is not the one it had, or NULL */
 	bool claimed; /* `ref` is in the claims */
 	bool refused; /* or cannot be */
 };
@@ -78,7 +79,7 @@ struct registry *registrar_opened(const struct launcher *l);
 struct claims *registrar_claims(const struct launcher *l); /* of what is in force */
 /* dns is told soon, of all that has changed by then. */
 void registrar_tell(struct launcher *l);
-void registrar_forget(struct launcher *l, const char *name); /* all that was learned of it */
+void registrar_forget(struct launcher *l, const char *name); /* but for what it had of pools */
 /* What is remembered of services that are configured no more is forgotten. */
 void registrar_sweep(struct launcher *l);
 /* The service's record as the registry has it.  *e: where it is otherwise, or that it is nowhere. */

@@ -37,6 +37,7 @@ static void free_change(struct edit_change *c)
 	free(c->name);
 	free(c->was);
 	free(c->learned);
+	free(c->remark);
 	free(c->body);
 }
 
@@ -181,8 +182,11 @@ static int claim_one(struct edit *ed, struct edit_change *c, struct buf *mistake
 	struct claims *claims = ed->l->registrar->claims;
 	cleanup_buf struct buf lines = { 0 };
 
-	if (!pools_known(c->ref->service) && !pools_give(ed->l, ed->l->conf, claims, c->ref->service, &lines))
-		return say(ed, c, -EADDRNOTAVAIL, &lines, mistakes);
+	if (!pools_known(c->ref->service)) {
+		if (!pools_give(ed->l, ed->l->conf, claims, c->ref->service, &lines))
+			return say(ed, c, -EADDRNOTAVAIL, &lines, mistakes);
+		c->remark = pools_explain_other(ed->l, ed->l->conf, c->ref->service);
+	}
 	if (!claims_fit(claims, c->ref->service, &lines) || !domain_is_free(ed, c->ref->service, &lines))
 		return say(ed, c, -EEXIST, &lines, mistakes);
 	if (!claims_add(claims, c->ref->service))
@@ -191,21 +195,30 @@ static int claim_one(struct edit *ed, struct edit_change *c, struct buf *mistake
 	return 0;
 }
 
-/* Those first who know their addresses. */
-static int claim_new(struct edit *ed, struct buf *mistakes)
+/* Those who know their addresses are the first, and those the second whose former ones are free. */
+static bool is_turn(struct edit *ed, const struct edit_change *c, unsigned turn)
 {
 	struct claims *claims = ed->l->registrar->claims;
+	struct service_conf *s = c->ref->service;
+
+	switch (turn) {
+	case 0: return pools_recall(ed->l, ed->l->conf, claims, s, c->was ? c->was : c->name);
+	case 1: return pools_return(ed->l, ed->l->conf, claims, s);
+	default: return true;
+	}
+}
+
+static int claim_new(struct edit *ed, struct buf *mistakes)
+{
 	int error = 0;
 
 	pools_look_again(ed->l);
-	for (unsigned given = 0; given < 2; given++) {
+	for (unsigned turn = 0; turn < 3; turn++) {
 		for (size_t i = 0; i < ed->n; i++) {
 			struct edit_change *c = &ed->v[i];
 			int r;
 
-			if (!c->ref || c->claimed || c->refused)
-				continue;
-			if (!given && !pools_recall(ed->l, ed->l->conf, claims, c->ref->service, c->was ? c->was : c->name))
+			if (!c->ref || c->claimed || c->refused || !is_turn(ed, c, turn))
 				continue;
 			r = claim_one(ed, c, mistakes);
 			c->refused = r < 0;
@@ -342,6 +355,8 @@ static void put_services(struct edit *ed)
 
 		if (c->ref)
 			reload_put(ed->l, c->ref, c->ref->service, ed->n <= REGISTRAR_MANY);
+		if (c->remark)
+			events_address(service_by_name(ed->l, c->name), "%s", c->remark);
 		if (c->learned)
 			learning_take_over(service_by_name(ed->l, c->name), c->learned);
 	}

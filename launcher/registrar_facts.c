@@ -123,12 +123,67 @@ void registrar_learn_soon(struct service *s)
 /* ---- forgetting ---- */
 
 /* What is remembered of services that are gone: from the file while nobody looked, with the launcher that was about
- * to forget them, or with their template.  When they come back, others may have got their addresses. */
+ * to forget them, or with their template.  When they come back, others may have got their addresses.
+ *
+ * As long as the history knows a name, a rollback may bring it back: the addresses that it had of pools are kept, as
+ * such that are nobody's.  What the history forgets, which is long, ends these, too. */
 struct stale {
 	const struct launcher *l;
+	bool history_forgets; /* it has done so already */
 	size_t n, room;
-	struct registry_fact *facts;
+	struct registry_fact *facts; /* with a name and a value of its own each */
 };
+
+static void add_stale(struct stale *s, const char *name, const char *key, const char *value)
+{
+	if (s->n == s->room) {
+		s->room = MAX(s->room * 2, (size_t)16);
+		s->facts = reallocarray(s->facts, s->room, sizeof(*s->facts));
+		if (!s->facts)
+			abort();
+	}
+	s->facts[s->n++] = (struct registry_fact){ registrar_copy(name), key, registrar_copy(value), clock_wall_ms() };
+}
+
+static void free_stale(struct stale *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		free((char *)s->facts[i].name);
+		free((char *)s->facts[i].value);
+	}
+	free(s->facts);
+}
+
+static bool know_revision(void *arg, const struct registry_revision *rev)
+{
+	(void)rev;
+	*(bool *)arg = true;
+	return false;
+}
+
+static bool is_in_history(struct registry *reg, const char *name)
+{
+	bool found = false;
+	struct err e;
+
+	return registry_history(reg, name, 0, 1, know_revision, &found, &e) < 0 || found;
+}
+
+/* Forgets all of it, but for what it had. */
+static void add_gone(struct stale *s, const char *name)
+{
+	struct registry *reg = s->l->registrar->registry;
+
+	add_stale(s, name, NULL, NULL);
+	for (size_t i = 0; is_in_history(reg, name) && i < ARRAY_SIZE(pools_keys); i++) {
+		const struct pools_key *key = &pools_keys[i];
+		cleanup_buf struct buf text = { 0 };
+		struct err e;
+
+		if (registry_fact(reg, name, key->has, &text, &e) == 0 || registry_fact(reg, name, key->had, &text, &e) == 0)
+			add_stale(s, name, key->had, text.text);
+	}
+}
 
 /* In force; or it would be, but for what was wrong with it. */
 static bool is_configured(const struct launcher *l, const char *name)
@@ -144,19 +199,22 @@ static bool is_configured(const struct launcher *l, const char *name)
 	return registry_get(l->registrar->registry, REGISTRY_SERVICE, name, &body, &e) != -ENOENT;
 }
 
+static bool is_former(const struct registry_fact *f)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pools_keys); i++)
+		if (strcmp(f->key, pools_keys[i].had) == 0)
+			return true;
+	return false;
+}
+
 static bool find_stale(void *arg, const struct registry_fact *f)
 {
 	struct stale *s = arg;
 
-	if ((s->n > 0 && strcmp(s->facts[s->n - 1].name, f->name) == 0) || is_configured(s->l, f->name))
+	if (is_former(f) && (!s->history_forgets || is_in_history(s->l->registrar->registry, f->name)))
 		return true;
-	if (s->n == s->room) {
-		s->room = MAX(s->room * 2, (size_t)16);
-		s->facts = reallocarray(s->facts, s->room, sizeof(*s->facts));
-		if (!s->facts)
-			abort();
-	}
-	s->facts[s->n++] = (struct registry_fact){ .name = registrar_copy(f->name) };
+	if ((s->n == 0 || strcmp(s->facts[s->n - 1].name, f->name) != 0) && !is_configured(s->l, f->name))
+		add_gone(s, f->name);
 	return true;
 }
 
@@ -164,14 +222,15 @@ void registrar_sweep(struct launcher *l)
 {
 	struct registrar *r = l->registrar;
 	struct stale stale = { .l = l };
+	uint64_t newest = 0;
 	struct err e;
 
+	if (r->registry && registry_newest(r->registry, &newest, &e) == 0)
+		stale.history_forgets = newest > REGISTRY_REVISIONS_MAX;
 	if (r->registry && registry_learned(r->registry, find_stale, &stale, &e) == 0 && stale.n > 0 &&
 	    registry_learn(r->registry, stale.facts, stale.n, &e) < 0)
 		log_warn("addresses of services that are gone are not forgotten: %s", e.text);
-	for (size_t i = 0; i < stale.n; i++)
-		free((char *)stale.facts[i].name);
-	free(stale.facts);
+	free_stale(&stale);
 }
 
 void registrar_on_sweep(evutil_socket_t fd, short what, void *arg)
@@ -184,11 +243,14 @@ void registrar_on_sweep(evutil_socket_t fd, short what, void *arg)
 void registrar_forget(struct launcher *l, const char *name)
 {
 	struct registrar *r = l->registrar;
-	const struct registry_fact all = { .name = name };
+	struct stale gone = { .l = l };
 	struct err e;
 
-	if (!r->registry)
+	if (r->registry)
+		add_gone(&gone, name);
+	else
 		err_set(&e, -ENODEV, "%s", r->why);
-	if (!r->registry || registry_learn(r->registry, &all, 1, &e) < 0)
+	if (!r->registry || registry_learn(r->registry, gone.facts, gone.n, &e) < 0)
 		log_warn("service=%s what was learned of it is not forgotten: %s", name, e.text);
+	free_stale(&gone);
 }

@@ -276,6 +276,8 @@ static void test_answers(void **state)
 	(void)state;
 	setenv("TZ", "UTC", 1);
 	assert_text(edit_render_result, "{\"revision\":7,\"changes\":1,\"dry_run\":false}", "revision 7\n");
+	assert_text(edit_render_result, "{\"revision\":7,\"changes\":1,\"dry_run\":false,\"remarks\":[\"one\",\"two\"]}",
+		    "revision 7\none\ntwo\n");
 	assert_text(edit_render_result, "{\"revision\":0,\"changes\":0,\"dry_run\":false}",
 		    "nothing changes: it is so already\n");
 	assert_text(edit_render_result, "{\"revision\":0,\"changes\":2,\"dry_run\":true}",

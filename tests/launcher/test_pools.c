@@ -42,6 +42,8 @@ static void send_edit(enum ctl_verb verb, const char *service, const char *recor
 
 	m = (struct msg_ctl_request){ .id = ++w.last_id, .verb = (uint8_t)verb, .admin = true, .uid = 4242,
 				      .dry_run = dry_run, .client = 1, .n = 100 };
+	if (verb == CTL_ROLLBACK)
+		m.revision = strtoull(to, NULL, 10);
 	str_copy(m.service, service);
 	str_copy(m.record, fill(record));
 	str_copy(m.to, to);
@@ -198,6 +200,86 @@ static void test_gone_and_back(void **state)
 	assert_int_equal(octet_of("a"), 104);
 }
 
+/* A rollback gives back what a command took: at once, and by other launchers. */
+static void test_back_as_it_was(void **state)
+{
+	(void)state;
+	begin(fill(AUTO("a")));
+	made(CTL_ADD, "", AUTO("b"), ""); /* revision 1 */
+	made(CTL_ADD, "", AUTO("c"), "");
+	assert_int_equal(octet_of("b"), 103);
+	assert_int_equal(octet_of("c"), 104);
+	made(CTL_REMOVE, "b", "", "");
+	made(CTL_REMOVE, "c", "", "");
+	made(CTL_ROLLBACK, "", "", "2");
+	assert_int_equal(octet_of("b"), 103);
+	assert_int_equal(octet_of("c"), 104);
+	made(CTL_RENAME, "b", "", "d"); /* 6 */
+	made(CTL_ROLLBACK, "", "", "5");
+	assert_int_equal(octet_of("b"), 103);
+	made(CTL_SET, "c", "{\"ip\":[\"10.77.0.9/24\"]}", ""); /* 8 */
+	made(CTL_ROLLBACK, "", "", "7");
+	assert_int_equal(octet_of("c"), 104);
+	made(CTL_REMOVE, "b", "", "");
+	again(AUTO("a"));
+	usleep(2000 * 1000); /* what is gone is forgotten soon after the start */
+	settle();
+	made(CTL_ROLLBACK, "", "", "9");
+	assert_int_equal(octet_of("b"), 103);
+	assert_int_equal(octet_of("c"), 104);
+	again(AUTO("a"));
+	assert_int_equal(octet_of("b"), 103);
+}
+
+/* The launcher was killed when the removal was on the disk, and what it had not yet another's. */
+static void test_back_though_killed(void **state)
+{
+	(void)state;
+	begin(fill(AUTO("a")));
+	made(CTL_ADD, "", AUTO("b"), "");
+	made(CTL_ADD, "", AUTO("c"), "");
+	made(CTL_REMOVE, "b", "", "");
+	kill(w.pid, SIGKILL);
+	end_launcher();
+	registry_run("DELETE FROM learned WHERE name = 'b';"
+		     "INSERT INTO learned (name, key, value, wall_ms) VALUES ('b', 'auto', '10.77.0.103/24', 1)");
+	begin(fill(AUTO("a")));
+	usleep(2000 * 1000);
+	settle();
+	made(CTL_ROLLBACK, "", "", "2");
+	assert_int_equal(octet_of("b"), 103);
+}
+
+/* Others may have got it: then there is another one, and the command's answer says so. */
+static void test_back_with_another(void **state)
+{
+	char remarks[MSG_VALUE_MAX] = "";
+	enum msg_type type;
+
+	(void)state;
+	begin(fill(AUTO("a")));
+	made(CTL_ADD, "", AUTO("b"), "");
+	made(CTL_REMOVE, "b", "", "");
+	made(CTL_ADD, "", AUTO_MORE("x", "\"10.77.0.103/24\"", OFF), "");
+	send_edit(CTL_ADD, "", AUTO("b"), "", true);
+	while ((type = hear(w.control, WAIT_MS)) == MSG_CTL_ROW)
+		for (uint16_t i = 0; i < got.row.n_fields; i++)
+			if (strcmp(got.row.fields[i].key, "remarks") == 0)
+				str_copy(remarks, got.row.fields[i].value);
+	assert_int_equal(type, MSG_CTL_END);
+	assert_string_equal(remarks, "service \"b\": it had 10.77.0.103, which is taken: it is given 10.77.0.104");
+	made(CTL_ADD, "", AUTO("b"), "");
+	assert_int_not_equal(octet_of("b"), 103);
+	assert_int_equal(octet_of("x"), 103);
+	/* nor one that its bridge has not any more */
+	made(CTL_REMOVE, "b", "", "");
+	made(CTL_REMOVE, "x", "", "");
+	w.pools = "\"10.77.0.101-10.77.0.101/24\",\"10.77.0.107-10.77.0.108/24\"";
+	reload_with(fill(AUTO("a")));
+	made(CTL_ADD, "", AUTO("b"), "");
+	assert_int_equal(octet_of("b"), 107);
+}
+
 /* What the registry's text says is "auto": an import of it changes nothing, and both families may be had. */
 static void test_both_families_and_the_same_again(void **state)
 {
@@ -319,6 +401,9 @@ int main(void)
 		T(test_reloads),	     T(test_a_smaller_pool),		T(test_without_the_registry),
 		T(test_another_one_when_it_is_in_use),
 		T(test_gone_and_back),
+		T(test_back_as_it_was),
+		T(test_back_though_killed),
+		T(test_back_with_another),
 		T(test_kept_later_than_given),
 		T(test_not_what_was_learned),
 		T(test_both_families_and_the_same_again),
