@@ -412,6 +412,7 @@ enum refused_how {
 	REFUSED_FAIL, /* its fallback address, or SERVFAIL */
 	REFUSED_PROVE, /* not for a client that may be anybody: "ask over TCP"; where it has shown who it is, FAIL */
 	REFUSED_ANSWER, /* the address all the same: whoever comes is held */
+	REFUSED_FULL, /* as FAIL: its template has as many services as it may have */
 	REFUSED_N
 };
 

@@ -23,6 +23,7 @@ static const struct {
 	[TROUBLE_UPSTREAM] = { 22, "no upstream answered" },
 	[TROUBLE_ASLEEP] = { 14, "the service is not up, and queries do not wake it" },
 	[TROUBLE_NAME] = { 0, "no service is made for such a name" },
+	[TROUBLE_FULL] = { 14, "no more services of its template may be made now" },
 };
 static_assert(ARRAY_SIZE(troubles) == TROUBLE_N, "a trouble has no text");
 

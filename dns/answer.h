@@ -24,6 +24,7 @@ enum trouble {
 	TROUBLE_UPSTREAM, /* no upstream answered */
 	TROUBLE_ASLEEP, /* it is not up, and queries do not wake it */
 	TROUBLE_NAME, /* no service is made for such a name */
+	TROUBLE_FULL, /* none more is made now: there are as many as there may be */
 	TROUBLE_N
 };
 

@@ -491,13 +491,19 @@ static void on_state(struct serve *s, const struct msg_dns_state *m)
 
 static void on_refused(struct serve *s, const struct msg_dns_refused *m)
 {
-	static const enum wish wishes[REFUSED_N] = {
-		[REFUSED_FAIL] = WISH_GIVE_UP, [REFUSED_PROVE] = WISH_PROVE, [REFUSED_ANSWER] = WISH_NOW,
+	static const struct {
+		enum wish wish;
+		enum trouble trouble;
+	} hows[REFUSED_N] = {
+		[REFUSED_FAIL] = { WISH_GIVE_UP, TROUBLE_START },
+		[REFUSED_PROVE] = { WISH_PROVE, TROUBLE_START },
+		[REFUSED_ANSWER] = { WISH_NOW, TROUBLE_START },
+		[REFUSED_FULL] = { WISH_GIVE_UP, TROUBLE_FULL },
 	};
 	struct waiter *w = waiting_find(s->waiting, m->token);
 
 	if (w && w->svc == m->svc && w->gen == m->gen && m->how < REFUSED_N)
-		end_wait_now(s, w, wishes[m->how], TROUBLE_START);
+		end_wait_now(s, w, hows[m->how].wish, hows[m->how].trouble);
 }
 
 static struct zone_service *same_service(struct tables *t, const struct zone_service *as)

@@ -283,7 +283,7 @@ static bool may_make(struct service *template, const struct msg_wake *m)
 
 	if (instances_count(template) >= most) {
 		snprintf(why, sizeof(why), "there are %u already (max_instances)", most);
-		say_no(template, m, REFUSED_FAIL, why);
+		say_no(template, m, REFUSED_FULL, why);
 	} else if (unverified && count_unproven(template) >= MAX(most / 2, 1u)) {
 		say_no(template, m, REFUSED_PROVE, "clients that are not verified have half of max_instances, and nobody has "
 						   "come to these");

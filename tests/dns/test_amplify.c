@@ -444,6 +444,7 @@ static void test_answers_that_waited(void **state)
 	} ends[] = {
 		{ end_by_state, STATE_UP },	  { end_by_state, STATE_FAILED },    { end_by_state, STATE_CONFLICT },
 		{ end_by_refusal, REFUSED_FAIL }, { end_by_refusal, REFUSED_PROVE }, { end_by_refusal, REFUSED_ANSWER },
+		{ end_by_refusal, REFUSED_FULL },
 		{ end_by_time, 0 },
 	};
 	struct waits w;

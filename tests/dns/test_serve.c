@@ -756,6 +756,37 @@ static void test_refused_in_three_ways(void **state)
 	assert_int_equal(w->n_marks, 2);
 }
 
+/* A client with EDNS is told whether it could not be, or may not be (RFC 8914). */
+static void test_refused_with_a_reason(void **state)
+{
+	static const struct {
+		uint8_t how;
+		const char *text;
+	} cases[] = {
+		{ REFUSED_FAIL, "the service could not be started" },
+		{ REFUSED_FULL, "no more services of its template may be made now" },
+	};
+	struct world *w = *state;
+
+	snapshot(w, STATE_OFF, ANSWER_READY);
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct msg_dns_refused m = { .svc = SVC_WWW, .gen = GEN, .how = cases[i].how };
+		struct client c = { .addr = ip("10.0.0.1"), .port = (uint16_t)(i + 1), .t_ns = clock_now_ns() };
+		uint8_t query[512], reply[ANSWER_SIZE_MAX];
+		size_t n = make_query(query, (struct ask){ .name = "www.jitsu.example", .type = TYPE_A, .id = i + 1,
+							   .edns_size = 1232 });
+		bool waits = false;
+
+		assert_int_equal(serve_query(w->serve, &c, query, n, reply, &waits), 0);
+		assert_true(waits);
+		m.token = w->wakes[i].token;
+		serve_launcher_msg(w->serve, MSG_DNS_REFUSED, &m);
+		assert_int_equal(w->n_replies, i + 1);
+		assert_int_equal(rcode_of(w, i), RCODE_SERVFAIL);
+		assert_non_null(memmem(w->replies[i].b, w->replies[i].n, cases[i].text, strlen(cases[i].text)));
+	}
+}
+
 /* A flood of clients that may be anybody: so many wakes a second, the others are told to show who they are, and
  * who has is not kept waiting by them. */
 static void test_a_flood_of_wakes(void **state)
@@ -1445,6 +1476,7 @@ int main(void)
 		T(test_other_family_wakes_without_waiting),
 		T(test_no_place_is_said_and_still_wakes),
 		T(test_refused_in_three_ways),
+		T(test_refused_with_a_reason),
 		T(test_a_flood_of_wakes),
 		T(test_a_worker_passes_on_what_is_new),
 		T(test_tcp_client_goes),

@@ -129,7 +129,7 @@ static void test_no_more_than_max_instances(void **state)
 	made("a", "vm-a", 101);
 	made("b", "vm-b", 102);
 	ask_for("c");
-	not_made(REFUSED_FAIL, "there are 2 already (max_instances)");
+	not_made(REFUSED_FULL, "there are 2 already (max_instances)");
 	assert_int_equal(number_of("vm", "instances"), 2);
 }
 
@@ -158,7 +158,7 @@ static void test_half_for_those_who_may_be_anybody(void **state)
 	not_made(REFUSED_PROVE, "have half of max_instances");
 	made("b", "vm-b", 104);
 	ask_for("c");
-	not_made(REFUSED_FAIL, "max_instances");
+	not_made(REFUSED_FULL, "max_instances");
 }
 
 static void test_allowances(void **state)
@@ -205,7 +205,7 @@ static void test_it_ends(void **state)
 	begin(in_dir(TEMPLATE(",\"instance_ttl\":\"1s\",\"max_instances\":1")));
 	made("a", "vm-a", 101);
 	ask_for("b");
-	not_made(REFUSED_FAIL, "there are 1 already (max_instances)");
+	not_made(REFUSED_FULL, "there are 1 already (max_instances)");
 	assert_string_equal(field(CTL_SHOW, "vm", "reason"), "there are 1 already (max_instances)");
 	snprintf(path, sizeof(path), "%s/services/vm-a", w.dir);
 	hear_snapshot_after_states();
