@@ -15,7 +15,8 @@
  *	pools_give()	that; or the next one behind the last that was given in that bridge's pools
  *
  * The next one, and not the first that is free: clients remember addresses, and one that was given back is given
- * again only when all others were.  A new launcher begins behind the newest that the registry has.
+ * again only when all others were.  A new launcher begins behind the newest that the registry has, given or given
+ * back.
  *
  * What could not be kept at a start, because the disk is full, say, is in force all the same.  It is *owed*: kept
  * with what is given next, and not dropped with that where it is refused.
@@ -227,6 +228,14 @@ static struct cursor *cursor_of(struct pools *p, const char *bridge)
 	return c;
 }
 
+static bool is_of_pool(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pools_keys); i++)
+		if (strcmp(key, pools_keys[i].has) == 0 || strcmp(key, pools_keys[i].had) == 0)
+			return true;
+	return false;
+}
+
 static bool take_newest(void *arg, const struct registry_fact *f)
 {
 	struct question *q = arg;
@@ -237,7 +246,7 @@ static bool take_newest(void *arg, const struct registry_fact *f)
 
 	if (strcmp(f->key, "address") == 0 && learned_parse(f->value, &learned) == 0)
 		addresses_add(&q->l->pools->learned, &learned.at.addr);
-	if ((strcmp(f->key, "auto") != 0 && strcmp(f->key, "auto6") != 0) || prefix_parse(f->value, &ip) < 0)
+	if (!is_of_pool(f->key) || prefix_parse(f->value, &ip) < 0)
 		return true;
 	for (size_t i = 0; i < conf->bridges.n; i++) {
 		struct cursor *c = cursor_of(q->l->pools, conf->bridges.v[i].name);

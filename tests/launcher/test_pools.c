@@ -111,6 +111,12 @@ static void test_given_and_kept(void **state)
 	assert_int_equal(octet_of("d"), 104);
 	made(CTL_SET, "d", "{\"ip\":[\"10.77.0.9/24\"]}", "");
 	assert_int_equal(octet_of("d"), 9);
+	made(CTL_ADD, "", AUTO("e"), "");
+	assert_int_equal(octet_of("e"), 105);
+	made(CTL_REMOVE, "e", "", "");
+	again(AUTO("a"));
+	made(CTL_ADD, "", AUTO("f"), ""); /* of 103 to 105 that which is free for longest */
+	assert_int_equal(octet_of("f"), 103);
 }
 
 static void test_not_what_another_one_says(void **state)
