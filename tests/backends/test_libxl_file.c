@@ -159,7 +159,7 @@ static void test_refused(void **state)
 		struct err e = { 0 };
 
 		libxl_domain_config_init(&c);
-		if (xl_file_parse("f", rows[i].text, &pc, &c, &e) != rows[i].error || strncmp(e.text, rows[i].says, strlen(rows[i].says)) ||
+		if (xl_file_parse("f", rows[i].text, &pc, &c, &e) != rows[i].error || strncmp(e.text, rows[i].says, strlen(rows[i].says)) != 0 ||
 		    !strstr(e.text, rows[i].why))
 			fail_msg("row %zu: %d, %s", i, e.code, e.text);
 		libxl_domain_config_dispose(&c);
