@@ -394,6 +394,8 @@ void ready_begin(struct service *s); /* a start or resume was asked for */
 void ready_running(struct service *s); /* the hypervisor says it runs */
 void ready_look(struct service *s); /* its guest has said something */
 void ready_stop(struct service *s);
+/* Why it may be that the probes of a VM that runs were not answered, as far as its port tells. */
+const char *ready_explain_silence(const struct service *s);
 void ready_event(struct launcher *l, const struct msg_probe_event *m);
 void ready_synproxy_new(struct launcher *l); /* it was restarted: tell it again */
 void ready_give_port(struct service *s); /* synproxy gets a socket of the VM's port, to hand over */

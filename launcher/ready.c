@@ -264,6 +264,20 @@ static void begin_delay(struct service *s)
 /* ---- events ---- */
 
 /* Somebody must ask it: for its being ready, or to hand over to it. */
+const char *ready_explain_silence(const struct service *s)
+{
+	struct link_info port;
+	struct err ignored;
+
+	if (s->probe_fd < 0)
+		return "its address and ports were not asked for, since its port on the bridge was not there to ask through";
+	if (s->n_nics == 0 || netlink_link(s->l->netlink, s->nics[0].ifname, &port, &ignored) < 0)
+		return "its port on the bridge is gone";
+	if (!port.carrier)
+		return "its port on the bridge has no carrier: the hypervisor has not connected it";
+	return "its address or port did not answer; \"jitsuctl console\" shows what it says";
+}
+
 static bool wants_a_look(const struct service *s) { return !s->probes_done || holds_need_port(s); }
 
 void ready_begin(struct service *s)

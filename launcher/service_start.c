@@ -220,7 +220,7 @@ void service_do_give_up(struct service *s)
 		 s->conf->start_timeout_ms / 1000,
 		 !s->running	    ? "the hypervisor has not started it yet"
 		 : learning_is_unknown(s) ? learning_why_unknown(s)
-		 : !s->probes_done  ? "its address or port did not answer; \"jitsuctl console\" shows what it says"
+		 : !s->probes_done  ? ready_explain_silence(s)
 		 : !s->delay_done   ? "its delay is not over"
 				    : guest_explain_unready(s));
 	service_set_error(s, "%s", why);

@@ -31,11 +31,23 @@ test_kernel_that_never_boots() {
     local began=$SECONDS
     [ "$(ask_status www)" = SERVFAIL ] || fail "not SERVFAIL" || return 1
     [ $((SECONDS - began)) -le 8 ] || fail "it took $((SECONDS - began)) s" || return 1
-    ctl show www | grep -q 'start_timeout' || fail "no reason: $(ctl show www)" || return 1
+    ctl --json show www | grep -q 'start_timeout): its address or port did not answer' || fail "no reason: $(ctl show www)" || return 1
     wait_until 10 eval '[ -z "$(qemu_of www)" ]' || fail "its VM is left" || return 1
     [ "$(ask_status junk)" = SERVFAIL ] || fail "junk: not SERVFAIL" || return 1
     ctl show junk | grep -qi 'elf\|kernel\|start_timeout' || fail "no reason: $(ctl show junk)" || return 1
     daemon_is_fine
+}
+
+# Its port goes while it boots: that is told, and not that the guest is silent.
+test_port_that_goes() {
+    configure "$(service www 20 start_timeout '"5s"' machine.cmdline '"hang=1"')"
+    start_jitsud || return 1
+    ask_status www > "$dir/status" & local asking=$!
+    wait_until 20 eval '[ -n "$(our_vms)" ] && is_state www booting' || fail "it is $(state_of www)" || return 1
+    ip -n "$host" link del "$(ip -n "$host" -o link show | sed -n 's/.*: \(jt[^:@]*\):.*/\1/p')" || fail "no tap" || return 1
+    wait "$asking"
+    [ "$(cat "$dir/status")" = SERVFAIL ] || fail "not SERVFAIL" || return 1
+    ctl --json show www | grep -q 'start_timeout): its port on the bridge is gone' || fail "no reason: $(ctl show www)" || return 1
 }
 
 # It was not ready in time and ignores being asked to shut down, so it is left; once it is ready
