@@ -49,16 +49,16 @@ write_script() { # write_script ARCH RUN
     printf 'exec /host/source/%s libxl %q\n' "$cells_of" "$1"
 }
 
-# What makes run.sh's machine one of that architecture.
+# What makes run.sh's machine one of that architecture.  Its dom0 keeps in memory what is saved of guests.
 machine_of() { # machine_of ARCH
     case $1 in
-    x86_64) echo "CPU=${CPU:-qemu64,+npt}" ;;
+    x86_64) printf '%s\n' "CPU=${CPU:-qemu64,+npt}" MEMORY=2560 DOM0=1280 ;;
     aarch64) echo 'ARCH=arm64' ;;
     esac
 }
 
 nested() { # nested ARCH: all of libxl's cells
-    local run status why result=fail programs=$BUILD
+    local run status why result=fail programs=$BUILD machine
     [ "$1" = x86_64 ] || programs=$BUILD-arm64
     if [ ! -x "$programs/jitsu-libxl" ]; then
         INSTEAD=skipped WHY="jitsu-libxl is not built for this architecture" $cells_of libxl "$1"
@@ -66,7 +66,8 @@ nested() { # nested ARCH: all of libxl's cells
     fi
     run=$(mktemp -d "$BUILD/matrix-XXXXXX")
     write_script "$1" "$run" > "$run/cells"
-    env -u CPU RUN="$run" "$(machine_of "$1")" tests/xen/run.sh "$BUILD" "$run/cells" \
+    mapfile -t machine < <(machine_of "$1")
+    env -u CPU -u MEMORY RUN="$run" "${machine[@]}" tests/xen/run.sh "$BUILD" "$run/cells" \
         "${NESTED_LIMIT:-2400}" > "$run/said" 2>&1
     status=$?
     grep -P '^libxl\t' "$run/said" | tee "$run/told"
