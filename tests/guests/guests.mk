@@ -4,7 +4,7 @@
 #     make -f tests/guests/guests.mk BUILD=/tmp/build guests
 
 BUILD ?= build
-GUESTS := tests/guests
+GUESTS_SOURCE := tests/guests
 GUESTS_OUT := $(BUILD)/guests
 GUESTS_X86_CC ?= gcc
 GUESTS_ARM64_CC ?= aarch64-linux-gnu-gcc
@@ -62,57 +62,57 @@ $(GUESTS_OUT)/x86 $(GUESTS_OUT)/pv $(GUESTS_OUT)/pvh $(GUESTS_OUT)/arm64 $(GUEST
 		$(GUESTS_OUT)/linux $(GUESTS_OUT)/linux-arm64:
 	$(Q)mkdir -p $@
 
-$(GUESTS_OUT)/x86/%.o: $(GUESTS)/www/%.c | $(GUESTS_OUT)/x86
+$(GUESTS_OUT)/x86/%.o: $(GUESTS_SOURCE)/www/%.c | $(GUESTS_OUT)/x86
 	$(Q)$(GUESTS_X86_CC) $(guests_x86_cflags) -c -o $@ $<
-$(GUESTS_OUT)/x86/%.o: $(GUESTS)/www/%.S | $(GUESTS_OUT)/x86
+$(GUESTS_OUT)/x86/%.o: $(GUESTS_SOURCE)/www/%.S | $(GUESTS_OUT)/x86
 	$(Q)$(GUESTS_X86_CC) $(guests_x86_cflags) -c -o $@ $<
-$(GUESTS_OUT)/www.elf: $(guests_x86_objects) $(GUESTS)/www/x86.ld
-	$(Q)$(GUESTS_X86_CC) -m32 $(guests_ldflags) -Wl,-T,$(GUESTS)/www/x86.ld \
+$(GUESTS_OUT)/www.elf: $(guests_x86_objects) $(GUESTS_SOURCE)/www/x86.ld
+	$(Q)$(GUESTS_X86_CC) -m32 $(guests_ldflags) -Wl,-T,$(GUESTS_SOURCE)/www/x86.ld \
 		-o $@ $(guests_x86_objects)
 
-$(GUESTS_OUT)/pv/%.o: $(GUESTS)/www/%.c | $(GUESTS_OUT)/pv
+$(GUESTS_OUT)/pv/%.o: $(GUESTS_SOURCE)/www/%.c | $(GUESTS_OUT)/pv
 	$(Q)$(GUESTS_X86_CC) $(guests_pv_cflags) -c -o $@ $<
-$(GUESTS_OUT)/pv/%.o: $(GUESTS)/www/%.S | $(GUESTS_OUT)/pv
+$(GUESTS_OUT)/pv/%.o: $(GUESTS_SOURCE)/www/%.S | $(GUESTS_OUT)/pv
 	$(Q)$(GUESTS_X86_CC) $(guests_pv_cflags) -c -o $@ $<
-$(GUESTS_OUT)/www-pv.elf: $(guests_pv_objects) $(GUESTS)/www/xen-pv.ld
-	$(Q)$(GUESTS_X86_CC) -m64 $(guests_ldflags) -Wl,-T,$(GUESTS)/www/xen-pv.ld \
+$(GUESTS_OUT)/www-pv.elf: $(guests_pv_objects) $(GUESTS_SOURCE)/www/xen-pv.ld
+	$(Q)$(GUESTS_X86_CC) -m64 $(guests_ldflags) -Wl,-T,$(GUESTS_SOURCE)/www/xen-pv.ld \
 		-Wl,--no-warn-rwx-segments -o $@ $(guests_pv_objects)
 
-$(GUESTS_OUT)/pvh/%.o: $(GUESTS)/www/%.c | $(GUESTS_OUT)/pvh
+$(GUESTS_OUT)/pvh/%.o: $(GUESTS_SOURCE)/www/%.c | $(GUESTS_OUT)/pvh
 	$(Q)$(GUESTS_X86_CC) $(guests_pvh_cflags) -c -o $@ $<
-$(GUESTS_OUT)/pvh/%.o: $(GUESTS)/www/%.S | $(GUESTS_OUT)/pvh
+$(GUESTS_OUT)/pvh/%.o: $(GUESTS_SOURCE)/www/%.S | $(GUESTS_OUT)/pvh
 	$(Q)$(GUESTS_X86_CC) $(guests_pvh_cflags) -c -o $@ $<
-$(GUESTS_OUT)/www-pvh.elf: $(guests_pvh_objects) $(GUESTS)/www/x86.ld
-	$(Q)$(GUESTS_X86_CC) -m32 $(guests_ldflags) -Wl,-T,$(GUESTS)/www/x86.ld \
+$(GUESTS_OUT)/www-pvh.elf: $(guests_pvh_objects) $(GUESTS_SOURCE)/www/x86.ld
+	$(Q)$(GUESTS_X86_CC) -m32 $(guests_ldflags) -Wl,-T,$(GUESTS_SOURCE)/www/x86.ld \
 		-o $@ $(guests_pvh_objects)
 
-$(GUESTS_OUT)/arm64/%.o: $(GUESTS)/www/%.c | $(GUESTS_OUT)/arm64
+$(GUESTS_OUT)/arm64/%.o: $(GUESTS_SOURCE)/www/%.c | $(GUESTS_OUT)/arm64
 	$(Q)$(GUESTS_ARM64_CC) $(guests_arm64_cflags) -c -o $@ $<
-$(GUESTS_OUT)/arm64/%.o: $(GUESTS)/www/%.S | $(GUESTS_OUT)/arm64
+$(GUESTS_OUT)/arm64/%.o: $(GUESTS_SOURCE)/www/%.S | $(GUESTS_OUT)/arm64
 	$(Q)$(GUESTS_ARM64_CC) $(guests_arm64_cflags) -c -o $@ $<
-$(GUESTS_OUT)/arm64/www.elf: $(guests_arm64_objects) $(GUESTS)/www/arm64.ld
-	$(Q)$(GUESTS_ARM64_CC) $(guests_ldflags) -Wl,-T,$(GUESTS)/www/arm64.ld \
+$(GUESTS_OUT)/arm64/www.elf: $(guests_arm64_objects) $(GUESTS_SOURCE)/www/arm64.ld
+	$(Q)$(GUESTS_ARM64_CC) $(guests_ldflags) -Wl,-T,$(GUESTS_SOURCE)/www/arm64.ld \
 		-o $@ $(guests_arm64_objects)
 $(GUESTS_OUT)/www-arm64.img: $(GUESTS_OUT)/arm64/www.elf
 	$(Q)$(GUESTS_ARM64_OBJCOPY) -O binary $< $@
 
-$(GUESTS_OUT)/xen-arm64/%.o: $(GUESTS)/www/%.c | $(GUESTS_OUT)/xen-arm64
+$(GUESTS_OUT)/xen-arm64/%.o: $(GUESTS_SOURCE)/www/%.c | $(GUESTS_OUT)/xen-arm64
 	$(Q)$(GUESTS_ARM64_CC) $(guests_xen_arm64_cflags) -c -o $@ $<
-$(GUESTS_OUT)/xen-arm64/%.o: $(GUESTS)/www/%.S | $(GUESTS_OUT)/xen-arm64
+$(GUESTS_OUT)/xen-arm64/%.o: $(GUESTS_SOURCE)/www/%.S | $(GUESTS_OUT)/xen-arm64
 	$(Q)$(GUESTS_ARM64_CC) $(guests_xen_arm64_cflags) -c -o $@ $<
-$(GUESTS_OUT)/xen-arm64/www.elf: $(guests_xen_arm64_objects) $(GUESTS)/www/arm64.ld
-	$(Q)$(GUESTS_ARM64_CC) $(guests_ldflags) -Wl,-T,$(GUESTS)/www/arm64.ld \
+$(GUESTS_OUT)/xen-arm64/www.elf: $(guests_xen_arm64_objects) $(GUESTS_SOURCE)/www/arm64.ld
+	$(Q)$(GUESTS_ARM64_CC) $(guests_ldflags) -Wl,-T,$(GUESTS_SOURCE)/www/arm64.ld \
 		-o $@ $(guests_xen_arm64_objects)
 $(GUESTS_OUT)/www-xen-arm64.img: $(GUESTS_OUT)/xen-arm64/www.elf
 	$(Q)$(GUESTS_ARM64_OBJCOPY) -O binary $< $@
 
 # linux.sh is idempotent: it does again only what has changed.
-$(GUESTS_OUT)/linux/vmlinuz $(GUESTS_OUT)/linux/initrd &: $(GUESTS)/linux.sh \
-		$(GUESTS)/linux-init scripts/guest/jitsu-say | $(GUESTS_OUT)/linux
-	$(Q)$(GUESTS)/linux.sh $(GUESTS_OUT)/linux
-$(GUESTS_OUT)/linux-arm64/vmlinuz $(GUESTS_OUT)/linux-arm64/initrd &: $(GUESTS)/linux.sh \
-		$(GUESTS)/linux-init scripts/guest/jitsu-say | $(GUESTS_OUT)/linux-arm64
-	$(Q)$(GUESTS)/linux.sh $(GUESTS_OUT)/linux-arm64 arm64
+$(GUESTS_OUT)/linux/vmlinuz $(GUESTS_OUT)/linux/initrd &: $(GUESTS_SOURCE)/linux.sh \
+		$(GUESTS_SOURCE)/linux-init scripts/guest/jitsu-say | $(GUESTS_OUT)/linux
+	$(Q)$(GUESTS_SOURCE)/linux.sh $(GUESTS_OUT)/linux
+$(GUESTS_OUT)/linux-arm64/vmlinuz $(GUESTS_OUT)/linux-arm64/initrd &: $(GUESTS_SOURCE)/linux.sh \
+		$(GUESTS_SOURCE)/linux-init scripts/guest/jitsu-say | $(GUESTS_OUT)/linux-arm64
+	$(Q)$(GUESTS_SOURCE)/linux.sh $(GUESTS_OUT)/linux-arm64 arm64
 
 -include $(guests_x86_objects:.o=.d) $(guests_arm64_objects:.o=.d)
 -include $(guests_pv_objects:.o=.d) $(guests_pvh_objects:.o=.d) $(guests_xen_arm64_objects:.o=.d)
