@@ -5,6 +5,7 @@
 #include <xenstore.h>
 
 #include "backends/save_file.h"
+#include "base/log.h"
 
 enum { STREAM_VERSION = 2 }; /* of libxl_domain_suspend(); 1, which is the default, is of Xen before 4.6 */
 
@@ -15,6 +16,11 @@ int xl_save_check_guest(uint32_t domid, struct err *e)
 	return err_set(e, -ENOTSUP, "Xen for this kind of processor cannot save: choose another \"stop\"");
 }
 #else
+static void path_of_feature(uint32_t domid, char path[64])
+{
+	snprintf(path, 64, "/local/domain/%u/control/feature-suspend", domid);
+}
+
 int xl_save_check_guest(uint32_t domid, struct err *e)
 {
 	struct xs_handle *xs = xs_open(0);
@@ -24,7 +30,7 @@ int xl_save_check_guest(uint32_t domid, struct err *e)
 
 	if (!xs)
 		return err_set_errno(e, -errno, "XenStore does not answer");
-	snprintf(path, sizeof(path), "/local/domain/%u/control/feature-suspend", domid);
+	path_of_feature(domid, path);
 	value = xs_read(xs, XBT_NULL, path, &n);
 	xs_close(xs);
 	if (value && strcmp(value, "1") == 0)
@@ -33,6 +39,23 @@ int xl_save_check_guest(uint32_t domid, struct err *e)
 		       "choose another \"stop\"");
 }
 #endif
+
+/* What was saved can be saved again.  Linux says so once, when it boots, and not again in its new domain. */
+static void say_for_guest(uint32_t domid)
+{
+#ifndef LIBXL_HAVE_NO_SUSPEND_RESUME
+	struct xs_handle *xs = xs_open(0);
+	char path[64];
+
+	path_of_feature(domid, path);
+	if (!xs || !xs_write(xs, XBT_NULL, path, "1", 1))
+		log_warn("domain %u cannot be saved again: XenStore does not take %s: %s", domid, path, strerror(errno));
+	if (xs)
+		xs_close(xs);
+#else
+	(void)domid;
+#endif
+}
 
 int xl_save_undo(struct xl_ctx *x, uint32_t domid)
 {
@@ -117,6 +140,8 @@ int xl_restore(struct xl_ctx *x, libxl_domain_config *c, const char *file, uint3
 	params.stream_version = STREAM_VERSION;
 	rc = fd < 0 ? ERROR_FAIL : libxl_domain_create_restore(x->xl, c, domid, fd, -1, &params, NULL, NULL);
 	libxl_domain_restore_params_dispose(&params);
+	if (rc == 0)
+		say_for_guest(*domid);
 	if (rc != 0 || save_file_spend(file, &e) == 0)
 		return rc;
 	str_copy(x->words.text, e.text);
