@@ -12,8 +12,10 @@ failed=0
 skip() { echo "skip - nested Xen # $*"; exit 77; }
 
 run_suite() { # run_suite CPU SECONDS [SCRIPT]
-    local status
-    CPU=$1 LONG=$long PASS="TESTS=${TESTS:-}" "$here/run.sh" "$build" "$here/${3:-suite.sh}" "$2"
+    local status room=''
+    [ -z "$long" ] || [ "${ARCH:-}" = arm64 ] || room='MEMORY=2560 DOM0=1280' # for what is saved of a Linux
+    # shellcheck disable=SC2086
+    env $room CPU=$1 LONG=$long PASS="TESTS=${TESTS:-}" "$here/run.sh" "$build" "$here/${3:-suite.sh}" "$2"
     status=$?
     case $status in
     0) ;;

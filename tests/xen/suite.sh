@@ -270,6 +270,23 @@ test_a_guest_reads_its_disks() {
     [ "$(head -n 1 "$dir/images/own")" = 'www 1' ] || fail "what was written is not there"
 }
 
+# A Linux tells once that it can be suspended, when it boots: after a restore it must be known all the same.
+test_a_linux_is_saved_again() {
+    [ -n "${LONG:-}" ] || skip "in check-long"
+    local linux=/host/build/guests/linux i
+    [ -f $linux/initrd ] || skip "the Linux guest is not built (make guests-linux)"
+    install -m 644 $linux/vmlinuz $linux/initrd "$dir/images/" || return 1
+    configure "$(service www 20 stop '"save"' start_timeout '"240s"' max_hold '"240s"' stop_timeout '"120s"' \
+        machine.kernel "\"$dir/images/vmlinuz\"" machine.initrd "\"$dir/images/initrd\"" machine.memory '"160MiB"' \
+        machine.cmdline '"console=hvc0 quiet panic=-1 ip={ip}/{prefix} name={name} boot={boot}"')"
+    start_jitsud && wait_held www || return 1
+    for i in 1 2 3; do
+        page 10.77.0.20 240 | grep -q '^boot 1$' || fail "no page of the first boot in round $i: $(ctl why www)" || return 1
+        ctl stop www > /dev/null && is_state www saved || fail "round $i: it is $(state_of www): $(ctl why www)" || return 1
+    done
+    ctl stop www > /dev/null && is_state www off || fail "it is $(state_of www)"
+}
+
 # Many times on and off leaves nothing behind.
 test_nothing_is_left() {
     configure "$(service www 20)"
