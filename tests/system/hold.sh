@@ -48,18 +48,21 @@ test_no_client_waits() {
     configure "$(service www 20)"
     start_jitsud && wait_held www || return 1
     capture_begin "$client" eth0 || return 1
-    local i took n=0
+    local i took n=0 slow=0 syns
     for i in $(rounds 20 200); do
         forget_neighbours
         [ $((i % 2)) = 0 ] || ask www > /dev/null || fail "round $i: no answer" || return 1
         took=$(connect 10.77.0.20) || fail "round $i: no page" || return 1
         at_once "$took" www || fail "round $i: connecting took $took s" || return 1
         n=$((n + 1))
+        # a VM that boots for longer than a second sees its client's second SYN, and its third after three
+        between 900 2900 "$(field last_wake_ms www)" && slow=$((slow + 1))
         ctl stop www > /dev/null || return 1
     done
     capture_end
-    [ "$(seen 'out .* tcp .* 10.77.0.20:80 S ')" = $n ] ||
-        fail "$(seen 'out .* tcp .* 10.77.0.20:80 S ') SYNs for $n connections" || return 1
+    syns=$(seen 'out .* tcp .* 10.77.0.20:80 S ')
+    { [ "$syns" -ge $n ] && [ "$syns" -le $((n + slow)) ]; } ||
+        fail "$syns SYNs for $n connections, of which $slow waited for a slow boot" || return 1
     [ "$(seen 'in .* tcp 10.77.0.20:80 .* [SAF]*R ')" = 0 ] || fail "a client got RST"
 }
 
